@@ -1,0 +1,183 @@
+"""Settings: what a person who triggers a run chooses, and what only the deployment may decide.
+
+:class:`RunSettings` is the one list of a run's settings. The Airflow form, the command line and the
+settings table of the documentation are made from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ocr_pipeline.errors import SettingsError
+
+USER_AGENT = "airflow-bulk-ocr/0.1 (bulk image OCR; set user_agent to name a contact)"
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class FetchSettings(_Settings):
+    """How images are fetched. Times are in seconds."""
+
+    concurrency: int = Field(32, ge=1, le=1000, description="Images requested at the same time in a batch.")
+    per_host: int = Field(16, ge=1, le=1000, description="Of those, at most this many from one host.")
+    connect_timeout: float = Field(10, gt=0, le=600, description="Seconds to wait for a connection.")
+    read_timeout: float = Field(15, gt=0, le=600, description="Seconds to wait for the next bytes.")
+    total_timeout: float = Field(60, gt=0, le=3600, description="Seconds an attempt to fetch an image may take.")
+    attempts: int = Field(3, ge=1, le=10, description="How often an image is requested when failures are transient.")
+    max_bytes: int = Field(50_000_000, ge=1, description="Largest image file in bytes.")
+    user_agent: str = Field(USER_AGENT, min_length=1, description="The User-Agent header: say who is asking.")
+
+
+class ReadSettings(_Settings):
+    """How text is read from pixels."""
+
+    engine: Literal["auto", "openvino", "onnxruntime", "paddleocr"] = Field(
+        "auto",
+        description="auto takes the fastest that is installed; paddleocr is the stock PaddleOCR pipeline.",
+    )
+    model: Literal["small"] = Field("small", description="PP-OCRv6 model: small comes with the installation.")
+    languages: tuple[str, ...] = Field(
+        (),
+        description="Language codes such as en, de, zh or ja; only their characters are read. Empty: every character.",
+    )
+    resize: Literal["keep", "stretch"] = Field(
+        "keep",
+        description="keep preserves the aspect ratio; stretch squashes every image to 640x640 first (less accurate).",
+    )
+    min_confidence: float = Field(0.5, ge=0, le=1, description="Lines the recogniser is less sure of are dropped.")
+    max_pixels: int = Field(100_000_000, ge=1, description="Largest page in pixels (width times height).")
+    threads: int = Field(0, ge=0, le=1024, description="OCR threads of a batch; 0 takes every core.")
+
+
+class RunSettings(FetchSettings, ReadSettings):
+    """Everything that a run can be told."""
+
+    dataset: str = Field(min_length=1, description="CSV or Parquet file with one image a row.")
+    image_column: str | None = Field(None, description="Column with the links; empty: guessed from its name.")
+    output: str = Field(min_length=1, description="Folder for the results; the run makes its own folder inside.")
+    batch_size: int = Field(1000, ge=1, le=1_000_000, description="Rows a task reads; grows when tasks get too many.")
+    limit: int | None = Field(None, ge=1, description="Read only the first rows of the dataset.")
+    max_transient_failures: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="A batch with a larger share of transient failures fails as a task, to be retried later.",
+    )
+
+    @model_validator(mode="after")
+    def _timeouts_agree(self) -> Self:
+        if self.total_timeout < max(self.connect_timeout, self.read_timeout):
+            raise ValueError("total_timeout must not be shorter than connect_timeout or read_timeout")
+        return self
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Check ``values`` and fill in defaults.
+
+        :raises SettingsError: naming every setting that is wrong, its value, and what is allowed.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise SettingsError(_explain(cls, error)) from None
+
+    def fingerprint(self) -> str:
+        """A digest of all settings, to tell whether a plan was made with the same ones."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+
+def _explain(model: type[BaseModel], error: ValidationError) -> str:
+    problems = []
+    for item in error.errors():
+        name = str(item["loc"][0]) if item["loc"] else ""
+        if item["type"] == "extra_forbidden":
+            problems.append(f"{name}: there is no such setting; there are {', '.join(sorted(model.model_fields))}")
+        elif not name:
+            problems.append(item["msg"].removeprefix("Value error, "))
+        elif item["type"] == "missing":
+            problems.append(f"{name}: is needed ({model.model_fields[name].description})")
+        else:
+            problems.append(f"{name}: {item['input']!r} is not allowed: {item['msg']}")
+    return "settings refused: " + "; ".join(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedNetwork:
+    """Addresses that may be connected to although they are not public; ``port`` None means any."""
+
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowances:
+    """What the deployment lets runs touch beyond the public internet: folders and networks.
+
+    A person who triggers a run cannot change these. Folders are resolved, so that a link or ``..`` inside
+    them leads nowhere else.
+    """
+
+    folders: tuple[Path, ...] = ()
+    networks: tuple[AllowedNetwork, ...] = ()
+
+    @classmethod
+    def parse(cls, entries: str | Iterable[str]) -> Self:
+        """Read ``entries``: absolute folders, and networks as ``10.0.0.0/8``, ``127.0.0.1`` or ``127.0.0.1:8000``.
+
+        A string is split at commas and line ends.
+
+        :raises SettingsError: naming the entry that is neither.
+        """
+        if isinstance(entries, str):
+            entries = entries.replace("\n", ",").split(",")
+        folders: list[Path] = []
+        networks: list[AllowedNetwork] = []
+        for entry in (e.strip() for e in entries):
+            if not entry:
+                continue
+            if entry.startswith(("/", "~")):
+                folders.append(Path(os.path.realpath(os.path.expanduser(entry))))
+            else:
+                networks.append(_parse_network(entry))
+        return cls(tuple(folders), tuple(networks))
+
+    def allows_address(self, address: str, port: int) -> bool:
+        """Whether ``address`` (a numeric IP address, as connected to) is among the allowed networks."""
+        ip = ipaddress.ip_address(address)
+        return any(
+            ip.version == allowed.network.version and ip in allowed.network and allowed.port in (None, port)
+            for allowed in self.networks
+        )
+
+    def allows_path(self, path: Path) -> bool:
+        """Whether ``path``, links resolved, lies in an allowed folder."""
+        resolved = Path(os.path.realpath(path))
+        return any(resolved.is_relative_to(folder) for folder in self.folders)
+
+
+def _parse_network(entry: str) -> AllowedNetwork:
+    host, port = entry, None
+    if entry.startswith("["):
+        host, _, rest = entry[1:].partition("]")
+        port = rest.removeprefix(":") or None
+    elif entry.count(":") == 1:
+        host, port = entry.split(":")
+    if host == "localhost":
+        host = "127.0.0.1"
+    try:
+        return AllowedNetwork(ipaddress.ip_network(host, strict=False), int(port) if port else None)
+    except ValueError:
+        raise SettingsError(
+            f"allowed entry {entry!r} is neither an absolute folder nor a network "
+            "such as 10.0.0.0/8, 127.0.0.1 or 127.0.0.1:8000"
+        ) from None

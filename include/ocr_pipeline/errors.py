@@ -1,0 +1,131 @@
+"""Everything that can go wrong, by name.
+
+Two kinds are kept apart. What is wrong with *one image* is an :class:`ErrorCategory`: it becomes data in
+the results and the rest of the batch goes on. What is wrong with *a run* is an :class:`OcrPipelineError`:
+it ends a task, and ``retryable`` says whether trying the same thing again can help.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """What became of an image: the values of ``ocr_status``."""
+
+    OK = "ok"
+    NO_TEXT = "no_text"
+    FETCH_FAILED = "fetch_failed"
+    DECODE_FAILED = "decode_failed"
+    READ_FAILED = "read_failed"
+
+    @property
+    def failed(self) -> bool:
+        """Whether the row is a placeholder rather than a reading."""
+        return self not in (Status.OK, Status.NO_TEXT)
+
+
+class ErrorCategory(StrEnum):
+    """Why an image has no text: the values of ``ocr_error``.
+
+    Each category belongs to the stage that failed (:attr:`status`) and is either transient or permanent
+    (:attr:`retryable`). The second line of each entry is its description in the documentation.
+    """
+
+    status: Status
+    retryable: bool
+    meaning: str
+
+    def __new__(cls, value: str, status: Status, retryable: bool, meaning: str) -> ErrorCategory:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.status = status
+        member.retryable = retryable
+        member.meaning = meaning
+        return member
+
+    MISSING_LINK = "missing_link", Status.FETCH_FAILED, False, "the row's image cell is empty"
+    INVALID_LINK = "invalid_link", Status.FETCH_FAILED, False, "not an http(s) URL and not a usable path"
+    FORBIDDEN_ADDRESS = (
+        "forbidden_address",
+        Status.FETCH_FAILED,
+        False,
+        "the host is a private, loopback, link-local or metadata address that is not allowed",
+    )
+    FORBIDDEN_PATH = "forbidden_path", Status.FETCH_FAILED, False, "the file lies outside the allowed folders"
+    NOT_FOUND = "not_found", Status.FETCH_FAILED, False, "HTTP 404 or 410, or no such file"
+    HTTP_REFUSED = "http_refused", Status.FETCH_FAILED, False, "another HTTP 4xx, such as 401 or 403"
+    THROTTLED = "throttled", Status.FETCH_FAILED, True, "HTTP 429: the host asked for fewer requests"
+    HTTP_SERVER_ERROR = "http_server_error", Status.FETCH_FAILED, True, "HTTP 5xx, 408 or 425"
+    TOO_MANY_REDIRECTS = "too_many_redirects", Status.FETCH_FAILED, False, "more redirects than allowed"
+    NAME_NOT_RESOLVED = "name_not_resolved", Status.FETCH_FAILED, True, "the host name has no address"
+    CONNECT_FAILED = "connect_failed", Status.FETCH_FAILED, True, "no connection could be made"
+    CONNECTION_LOST = "connection_lost", Status.FETCH_FAILED, True, "the connection broke before the end"
+    BAD_RESPONSE = "bad_response", Status.FETCH_FAILED, False, "the answer is not valid HTTP"
+    TLS_FAILED = "tls_failed", Status.FETCH_FAILED, False, "the host's certificate is not valid"
+    TIMEOUT = "timeout", Status.FETCH_FAILED, True, "a connect, read or total deadline passed"
+    TOO_LARGE = "too_large", Status.FETCH_FAILED, False, "more bytes than max_bytes"
+    FILE_UNREADABLE = "file_unreadable", Status.FETCH_FAILED, False, "the file exists but cannot be read"
+    EMPTY_BODY = "empty_body", Status.DECODE_FAILED, False, "there are no bytes"
+    NOT_AN_IMAGE = "not_an_image", Status.DECODE_FAILED, False, "the bytes are something else, such as HTML"
+    TRUNCATED = "truncated", Status.DECODE_FAILED, False, "the image ends before its end"
+    CORRUPT = "corrupt", Status.DECODE_FAILED, False, "the image's data cannot be decoded"
+    TOO_MANY_PIXELS = "too_many_pixels", Status.DECODE_FAILED, False, "more pixels than max_pixels"
+    ENGINE_ERROR = "engine_error", Status.READ_FAILED, True, "the OCR engine raised an error on this page"
+
+
+class ImageError(Exception):
+    """One image failed; raised inside a stage and turned into a placeholder row by the batch."""
+
+    def __init__(self, category: ErrorCategory, detail: str) -> None:
+        super().__init__(f"{category}: {detail}")
+        self.category = category
+        self.detail = detail
+
+
+class OcrPipelineError(Exception):
+    """Base of every error that ends a task. ``retryable``: whether the same attempt may succeed later."""
+
+    retryable = False
+
+
+class SettingsError(OcrPipelineError):
+    """A setting has a value that is not allowed."""
+
+
+class DatasetError(OcrPipelineError):
+    """The dataset cannot be read as asked: no such file, no such column, an unreadable format."""
+
+
+class PlanError(OcrPipelineError):
+    """A plan is missing, damaged, or belongs to other settings than those asked for."""
+
+
+class StorageError(OcrPipelineError):
+    """The output folder cannot be read or written."""
+
+    retryable = True
+
+
+class StagedBatchError(OcrPipelineError):
+    """A staged batch does not agree with its marker or with the plan."""
+
+
+class IncompleteRunError(OcrPipelineError):
+    """The merge wrote what there is, and something is missing."""
+
+
+class OutageError(OcrPipelineError):
+    """So many transient failures in one batch that the network or a host is down, not the images bad."""
+
+    retryable = True
+
+
+class BatchCancelledError(OcrPipelineError):
+    """The batch was asked to stop; what was finished is in its checkpoints."""
+
+    retryable = True
+
+
+class EngineError(OcrPipelineError):
+    """The OCR engine cannot be used: not installed, no such device, or no such model."""

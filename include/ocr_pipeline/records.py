@@ -1,0 +1,281 @@
+"""The types that cross a boundary between stages, and the columns of the results.
+
+Data flows one way: ``ImageRef`` (a link of the dataset) -> ``FetchedImage`` (its bytes) -> ``Page`` (its
+pixels) -> ``PageText`` (its text) -> ``ResultRow`` (its row in the results).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, get_type_hints
+
+import numpy as np
+import numpy.typing as npt
+
+from ocr_pipeline.errors import ErrorCategory, ImageError, Status
+
+Pixels = npt.NDArray[np.uint8]
+"""An image in memory: uint8, height x width x 3, channels in the order blue, green, red."""
+
+Quad = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
+"""A quadrilateral as (x, y) corners in pixels of the original image, clockwise from where reading starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """One image to read: the first row of the dataset that links to it, and the link as it stands there."""
+
+    row: int
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRef:
+    """A batch of the plan, small enough to be mapped over.
+
+    ``run`` is the run's folder, ``index`` the batch's number, ``first_row`` the dataset row it starts with,
+    ``rows`` how many rows it covers and ``images`` how many of those are to be read (the rest repeat a link
+    that is read elsewhere).
+    """
+
+    run: str
+    index: int
+    first_row: int
+    rows: int
+    images: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for XCom and JSON."""
+        return asdict(self)
+
+    @property
+    def label(self) -> str:
+        """How people see the batch: its number and its rows, counted from 1."""
+        if not self.rows:
+            return f"batch {self.index} (no rows)"
+        return f"batch {self.index} (rows {self.first_row + 1:,} to {self.first_row + self.rows:,})"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedImage:
+    """The bytes behind a link. ``seconds`` is the time from first request to last byte, retries included."""
+
+    ref: ImageRef
+    body: bytes
+    sha256: str
+    http_status: int | None
+    attempts: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an image gave no bytes. ``attempts`` and ``seconds`` count every try."""
+
+    ref: ImageRef
+    category: ErrorCategory
+    detail: str
+    http_status: int | None = None
+    attempts: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of an image, upright as its file says (EXIF applied), transparency resolved.
+
+    ``number`` counts from 0; ``pixels`` is BGR uint8 of shape (height, width, 3).
+    """
+
+    number: int
+    pixels: Pixels
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.pixels.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """One line of text: what it says, how sure the recogniser is (0 to 1), and where it stands."""
+
+    text: str
+    confidence: float
+    quad: Quad
+
+
+@dataclass(frozen=True, slots=True)
+class PageText:
+    """The lines of one page in reading order."""
+
+    lines: tuple[TextLine, ...]
+
+    @property
+    def text(self) -> str:
+        """The page's text, a line each."""
+        return "\n".join(line.text for line in self.lines)
+
+    @property
+    def confidence(self) -> float | None:
+        """Mean confidence of the lines, each weighted by its number of characters; None without text."""
+        characters = sum(len(line.text) for line in self.lines)
+        if not characters:
+            return None
+        return sum(line.confidence * len(line.text) for line in self.lines) / characters
+
+    def lines_json(self) -> str:
+        """The lines as the ``ocr_lines`` column holds them."""
+        return json.dumps(
+            [
+                {
+                    "text": line.text,
+                    "confidence": round(line.confidence, 4),
+                    "quad": [[round(x, 1), round(y, 1)] for x, y in line.quad],
+                }
+                for line in self.lines
+            ],
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+
+
+def _column(meaning: str) -> Any:
+    """A field of :class:`ResultRow` with what the documentation says of it."""
+    return field(metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """One page of one image in the results; each field ``x`` below is the column ``ocr_x``.
+
+    ``row`` is the dataset row the image was read for. It orders and joins the rows and is not a column.
+    """
+
+    row: int
+    status: Status = _column("`ok`, `no_text`, `fetch_failed`, `decode_failed` or `read_failed`")
+    text: str = _column("the page's text in reading order, a line each; empty without text")
+    confidence: float | None = _column("mean confidence of the lines, 0 to 1, weighted by their length")
+    lines: str = _column("JSON list of the lines: `text`, `confidence`, `quad` (four x, y corners in pixels)")
+    page: int = _column("page number within the image, from 0")
+    width: int | None = _column("width of the page in pixels, upright")
+    height: int | None = _column("height of the page in pixels, upright")
+    bytes: int | None = _column("size of the image file")
+    sha256: str | None = _column("SHA-256 of the image file")
+    error: str | None = _column("category of the failure, from the list below; empty when there is none")
+    error_detail: str | None = _column("what exactly went wrong")
+    http_status: int | None = _column("last HTTP status; empty for files")
+    attempts: int = _column("how often the image was requested")
+    fetch_seconds: float = _column("time to fetch the image, retries included")
+    read_seconds: float = _column("time to decode and read the page")
+    model: str | None = _column("engine and model that read the page, such as `openvino/PP-OCRv6_small`")
+
+
+@dataclass(frozen=True, slots=True)
+class ResultColumn:
+    """A column that the pipeline adds: its name, its Python type, and what it means."""
+
+    name: str
+    field: str
+    type: type
+    nullable: bool
+    meaning: str
+
+
+def _result_columns() -> Iterator[ResultColumn]:
+    hints = get_type_hints(ResultRow)
+    for item in fields(ResultRow):
+        if not item.metadata:
+            continue
+        options = getattr(hints[item.name], "__args__", (hints[item.name],))
+        kind = options[0]
+        yield ResultColumn(
+            name=f"ocr_{item.name}",
+            field=item.name,
+            type=str if issubclass(kind, str) else kind,
+            nullable=len(options) > 1,
+            meaning=item.metadata["meaning"],
+        )
+
+
+RESULT_COLUMNS: tuple[ResultColumn, ...] = tuple(_result_columns())
+"""The output contract: the columns that the results add to the dataset's own, in their order."""
+
+
+def read_row(image: FetchedImage, page: Page, text: PageText, seconds: float, model: str) -> ResultRow:
+    """The row of a page that was read, with or without text."""
+    return ResultRow(
+        row=image.ref.row,
+        status=Status.OK if text.lines else Status.NO_TEXT,
+        text=text.text,
+        confidence=text.confidence,
+        lines=text.lines_json(),
+        page=page.number,
+        width=page.width,
+        height=page.height,
+        bytes=len(image.body),
+        sha256=image.sha256,
+        error=None,
+        error_detail=None,
+        http_status=image.http_status,
+        attempts=image.attempts,
+        fetch_seconds=image.seconds,
+        read_seconds=seconds,
+        model=model,
+    )
+
+
+def unread_row(image: FetchedImage, error: ImageError, number: int, page: Page | None, seconds: float) -> ResultRow:
+    """The placeholder of an image that was fetched but could not be decoded or read.
+
+    ``number`` is the page that failed; ``page`` its pixels when decoding had come that far.
+    """
+    return ResultRow(
+        row=image.ref.row,
+        status=error.category.status,
+        text="",
+        confidence=None,
+        lines="[]",
+        page=number,
+        width=page.width if page else None,
+        height=page.height if page else None,
+        bytes=len(image.body),
+        sha256=image.sha256,
+        error=error.category.value,
+        error_detail=error.detail,
+        http_status=image.http_status,
+        attempts=image.attempts,
+        fetch_seconds=image.seconds,
+        read_seconds=seconds,
+        model=None,
+    )
+
+
+def unfetched_row(failure: Failure) -> ResultRow:
+    """The placeholder of an image whose bytes never came."""
+    return ResultRow(
+        row=failure.ref.row,
+        status=failure.category.status,
+        text="",
+        confidence=None,
+        lines="[]",
+        page=0,
+        width=None,
+        height=None,
+        bytes=None,
+        sha256=None,
+        error=failure.category.value,
+        error_detail=failure.detail,
+        http_status=failure.http_status,
+        attempts=failure.attempts,
+        fetch_seconds=failure.seconds,
+        read_seconds=0.0,
+        model=None,
+    )

@@ -14,9 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ocr_pipeline.errors import SettingsError
+from ocr_pipeline.languages import CODES, unknown_codes
+
+ALLOW_VARIABLE = "ocr_allow"
+"""Airflow variable with the folders and networks that runs may touch, separated by commas."""
 
 USER_AGENT = "airflow-bulk-ocr/0.1 (bulk image OCR; set user_agent to name a contact)"
 
@@ -30,12 +34,20 @@ class FetchSettings(_Settings):
 
     concurrency: int = Field(32, ge=1, le=1000, description="Images requested at the same time in a batch.")
     per_host: int = Field(16, ge=1, le=1000, description="Of those, at most this many from one host.")
+    host_rate: float | None = Field(
+        None, gt=0, le=10_000, description="Requests a second to one host at most; empty: as fast as it answers."
+    )
     connect_timeout: float = Field(10, gt=0, le=600, description="Seconds to wait for a connection.")
     read_timeout: float = Field(15, gt=0, le=600, description="Seconds to wait for the next bytes.")
     total_timeout: float = Field(60, gt=0, le=3600, description="Seconds an attempt to fetch an image may take.")
     attempts: int = Field(3, ge=1, le=10, description="How often an image is requested when failures are transient.")
     max_bytes: int = Field(50_000_000, ge=1, description="Largest image file in bytes.")
-    user_agent: str = Field(USER_AGENT, min_length=1, description="The User-Agent header: say who is asking.")
+    user_agent: str = Field(
+        USER_AGENT,
+        min_length=1,
+        pattern=r"^[\x20-\x7e]+$",
+        description="The User-Agent header, in ASCII: say who is asking.",
+    )
 
 
 class ReadSettings(_Settings):
@@ -57,6 +69,14 @@ class ReadSettings(_Settings):
     min_confidence: float = Field(0.5, ge=0, le=1, description="Lines the recogniser is less sure of are dropped.")
     max_pixels: int = Field(100_000_000, ge=1, description="Largest page in pixels (width times height).")
     threads: int = Field(0, ge=0, le=1024, description="OCR threads of a batch; 0 takes every core.")
+
+    @field_validator("languages")
+    @classmethod
+    def _languages_exist(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = unknown_codes(languages)
+        if unknown:
+            raise ValueError(f"there is no {', '.join(unknown)}; there are {', '.join(CODES)}")
+        return languages
 
 
 class RunSettings(FetchSettings, ReadSettings):

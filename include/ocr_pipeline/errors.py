@@ -36,7 +36,9 @@ class ErrorCategory(StrEnum):
     retryable: bool
     meaning: str
 
-    def __new__(cls, value: str, status: Status, retryable: bool, meaning: str) -> ErrorCategory:
+    def __new__(
+        cls, value: str, status: Status = Status.READ_FAILED, retryable: bool = False, meaning: str = ""
+    ) -> ErrorCategory:
         member = str.__new__(cls, value)
         member._value_ = value
         member.status = status
@@ -60,9 +62,20 @@ class ErrorCategory(StrEnum):
     TOO_MANY_REDIRECTS = "too_many_redirects", Status.FETCH_FAILED, False, "more redirects than allowed"
     NAME_NOT_RESOLVED = "name_not_resolved", Status.FETCH_FAILED, True, "the host name has no address"
     CONNECT_FAILED = "connect_failed", Status.FETCH_FAILED, True, "no connection could be made"
+    HOST_UNAVAILABLE = (
+        "host_unavailable",
+        Status.FETCH_FAILED,
+        True,
+        "not requested: the host kept failing and is left alone for a while",
+    )
     CONNECTION_LOST = "connection_lost", Status.FETCH_FAILED, True, "the connection broke before the end"
-    BAD_RESPONSE = "bad_response", Status.FETCH_FAILED, False, "the answer is not valid HTTP"
-    TLS_FAILED = "tls_failed", Status.FETCH_FAILED, False, "the host's certificate is not valid"
+    BAD_RESPONSE = (
+        "bad_response",
+        Status.FETCH_FAILED,
+        False,
+        "the answer is not valid HTTP, or none that makes sense, such as a redirect to a file",
+    )
+    TLS_FAILED = "tls_failed", Status.FETCH_FAILED, False, "the host's certificate is not valid, or it speaks no TLS"
     TIMEOUT = "timeout", Status.FETCH_FAILED, True, "a connect, read or total deadline passed"
     TOO_LARGE = "too_large", Status.FETCH_FAILED, False, "more bytes than max_bytes"
     FILE_UNREADABLE = "file_unreadable", Status.FETCH_FAILED, False, "the file exists but cannot be read"
@@ -71,6 +84,7 @@ class ErrorCategory(StrEnum):
     TRUNCATED = "truncated", Status.DECODE_FAILED, False, "the image ends before its end"
     CORRUPT = "corrupt", Status.DECODE_FAILED, False, "the image's data cannot be decoded"
     TOO_MANY_PIXELS = "too_many_pixels", Status.DECODE_FAILED, False, "more pixels than max_pixels"
+    TOO_MANY_PAGES = "too_many_pages", Status.DECODE_FAILED, False, "the document goes on after 2,000 pages"
     ENGINE_ERROR = "engine_error", Status.READ_FAILED, True, "the OCR engine raised an error on this page"
 
 

@@ -1,0 +1,72 @@
+# `make help` lists the commands.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+UV_VERSION := 0.13.9
+
+export PYTHONPATH := $(CURDIR):$(CURDIR)/include:$(CURDIR)/plugins
+export PYTHONDONTWRITEBYTECODE :=
+export UV_LINK_MODE := copy
+
+LOCAL := $(BIN)/python -m ocr_local
+
+.DEFAULT_GOAL := help
+.PHONY: help run up down test lint types install lock env clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
+
+run: install ## Run the demo, or DATASET=… [IMAGE_COLUMN= OUTPUT= BATCH_SIZE= LIMIT= ALLOW=]
+	@$(LOCAL) run $(foreach name,DATASET IMAGE_COLUMN OUTPUT BATCH_SIZE LIMIT ALLOW,$(if $($(name)),--$(subst _,-,$(shell echo $(name) | tr A-Z a-z))='$($(name))'))
+
+up: install ## Start Airflow with its UI and keep it running
+	@$(LOCAL) up
+
+down: ## Stop what `make up` started
+	@test ! -x $(BIN)/python || $(LOCAL) down
+
+test: install-dev ## Run every check: ruff, mypy, tests with branch coverage
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
+format: install-dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install: $(VENV)/.installed ## Make the environment in .venv from the lock
+
+.PHONY: install-dev format
+install-dev: $(VENV)/.installed-dev
+
+lock: $(UV) ## Update requirements.txt and requirements-dev.txt from pyproject.toml
+	$(UV) pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 \
+	  --custom-compile-command "make lock" pyproject.toml -o requirements.txt
+	$(UV) pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 -c requirements.txt \
+	  --custom-compile-command "make lock" --group dev -o requirements-dev.txt
+
+clean: down ## Remove the environment, Airflow's home and the demo; results in output/ stay
+	rm -rf $(VENV) .airflow .demo
+
+$(UV):
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit((3, 11) > v[:2] or v[:2] > (3, 13))' || { \
+	  echo "Python 3.11, 3.12 or 3.13 is needed; name one with PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "Python cannot make an environment here; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+
+# The lock is complete, so nothing is resolved; its overrides would not pass a resolver.
+$(VENV)/.installed: requirements.txt | $(UV)
+	@echo "Installing the environment (about 1.8 GB, once) ..."
+	@$(UV) pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@$(UV) pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements-dev.txt
+	@touch $@

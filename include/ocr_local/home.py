@@ -1,0 +1,125 @@
+"""The folder of the local Airflow, and the environment that its processes run in."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+from base64 import urlsafe_b64encode
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+USER = "admin"
+READ_SLOTS = 2
+"""Batches read at once: while one starts up or waits for the network, the other keeps the cores busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Generated once a home; they never leave it."""
+
+    password: str
+    jwt: str
+    session: str
+    fernet: str
+
+
+class Home:
+    """``AIRFLOW_HOME`` of the local Airflow.
+
+    :param path: the folder; made when it is missing, readable by its owner alone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    @property
+    def output(self) -> Path:
+        """Folder for results when a run names none."""
+        return Path(os.environ.get("OCR_OUTPUT", CHECKOUT / "output"))
+
+    @property
+    def logs(self) -> Path:
+        """What the Airflow services print, a file each."""
+        return self.path / "services"
+
+    @property
+    def state(self) -> Path:
+        """The running supervisor: its process and port."""
+        return self.path / "running.json"
+
+    @property
+    def migrated(self) -> Path:
+        """Holds the version of Airflow that the database was made for."""
+        return self.path / "migrated"
+
+    def secrets(self) -> Secrets:
+        """This home's secrets, generated at the first call."""
+        path = self.path / "secrets.json"
+        if not path.exists():
+            made = Secrets(
+                password=secrets.token_urlsafe(12),
+                jwt=secrets.token_urlsafe(48),
+                session=secrets.token_urlsafe(48),
+                fernet=urlsafe_b64encode(os.urandom(32)).decode(),
+            )
+            _write_private(path, json.dumps(asdict(made)))
+        return Secrets(**json.loads(path.read_text()))
+
+    def environment(self, port: int) -> dict[str, str]:
+        """Environment for every Airflow process of this home, its API served on ``port``."""
+        known = self.secrets()
+        passwords = self.path / "passwords.json"
+        if not passwords.exists():
+            _write_private(passwords, json.dumps({USER: known.password}))
+        own = {
+            "AIRFLOW_HOME": self.path,
+            "AIRFLOW__CORE__DAGS_FOLDER": CHECKOUT / "dags",
+            "AIRFLOW__CORE__PLUGINS_FOLDER": CHECKOUT / "plugins",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": False,
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            # One slot for each batch read at once, one for plan and merge of another run.
+            "AIRFLOW__CORE__PARALLELISM": READ_SLOTS + 1,
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": 2,
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": 30,
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+            "AIRFLOW__CORE__FERNET_KEY": known.fernet,
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": passwords,
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": port,
+            "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+            "AIRFLOW__API__WORKERS": 1,
+            "AIRFLOW__API__SECRET_KEY": known.session,
+            "AIRFLOW__API_AUTH__JWT_SECRET": known.jwt,
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.path / 'airflow.db'}",
+            # Otherwise a finished task keeps its slot for up to 5 s.
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": False,
+            "OCR_OUTPUT": self.output,
+            "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'include'}:{CHECKOUT / 'plugins'}",
+        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        return inherited | {name: str(value) for name, value in own.items()}
+
+
+def free_port(preferred: int = 8080) -> int:
+    """``preferred`` when nothing listens there on loopback, else any free port."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError("no free port on 127.0.0.1")
+
+
+def _write_private(path: Path, text: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)

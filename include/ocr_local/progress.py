@@ -1,0 +1,169 @@
+"""Watching a run: what its folder says, shown as it changes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from ocr_local.airflow import DAG_ID
+from ocr_local.api import AirflowApi
+from ocr_pipeline.planning import Plan
+from ocr_pipeline.staging import read_progress
+from ocr_pipeline.storage import RunFolder
+
+_REFRESH_SECONDS = 0.5
+_STATE_SECONDS = 1.0
+_PLAIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How far a run is."""
+
+    batches: int
+    batches_done: int
+    images: int
+    images_done: int
+    failed: int
+
+    @classmethod
+    def take(cls, run: RunFolder, plan: Plan) -> Snapshot:
+        """Read the run's folder."""
+        states = [read_progress(run, batch) for batch in plan.batches]
+        return cls(
+            batches=len(states),
+            batches_done=sum(state.staged for state in states),
+            images=plan.images,
+            images_done=sum(state.done for state in states),
+            failed=sum(state.failed for state in states),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedRun:
+    """How a run ended: its state, the time since the trigger, and the time from first to last image."""
+
+    state: str
+    seconds: float
+    reading_seconds: float
+
+
+def watch(api: AirflowApi, run: RunFolder, run_id: str, console: Console) -> WatchedRun:
+    """Show the run until it ends: a live bar on a terminal, a line every few seconds elsewhere."""
+    view = _LiveView(console) if console.is_terminal else _PlainView(console)
+    started = time.monotonic()
+    reading: _Reading | None = None
+    state = "queued"
+    asked = 0.0
+    with view:
+        while True:
+            now = time.monotonic()
+            if reading is None and run.plan.exists():
+                reading = _Reading(run, now)
+            if reading is not None:
+                reading.look(now)
+            view.show(_line(reading, now - started), reading.snapshot if reading else None)
+            if now - asked >= _STATE_SECONDS:
+                state, asked = api.run_state(DAG_ID, run_id), now
+                if state in ("success", "failed"):
+                    break
+            time.sleep(_REFRESH_SECONDS)
+    seconds = time.monotonic() - started
+    return WatchedRun(state, seconds, reading.seconds if reading else 0.0)
+
+
+class _Reading:
+    """The reading part of a run, between its first and its last image."""
+
+    def __init__(self, run: RunFolder, now: float) -> None:
+        self._run = run
+        self._plan = Plan.load(run)
+        self._first = self._last = now
+        self.snapshot = Snapshot.take(run, self._plan)
+
+    def look(self, now: float) -> None:
+        """Take a new snapshot."""
+        before, self.snapshot = self.snapshot, Snapshot.take(self._run, self._plan)
+        if self.snapshot.images_done != before.images_done:
+            self._last = now
+
+    @property
+    def seconds(self) -> float:
+        """Time from the plan to the latest image."""
+        return self._last - self._first
+
+    @property
+    def rate(self) -> float | None:
+        """Images a second so far."""
+        return self.snapshot.images_done / self.seconds if self.snapshot.images_done and self.seconds else None
+
+
+def _line(reading: _Reading | None, elapsed: float) -> str:
+    if reading is None:
+        return f"planning   {_clock(elapsed)}"
+    at = reading.snapshot
+    parts = [f"batches {at.batches_done}/{at.batches}", f"images {at.images_done:,}/{at.images:,}"]
+    if reading.rate:
+        parts.append(f"{reading.rate:.1f} images/s")
+    parts.append(f"{at.failed} failed")
+    if at.batches_done == at.batches:
+        parts.append("merging")
+    elif reading.rate:
+        parts.append(f"{_clock((at.images - at.images_done) / reading.rate)} left")
+    return "   ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class _LiveView:
+    """One line with a bar, redrawn in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, refresh_per_second=4)
+
+    def __enter__(self) -> _LiveView:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.stop()
+
+    def show(self, line: str, at: Snapshot | None) -> None:
+        """Redraw."""
+        table = Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=max(at.images, 1), completed=at.images_done, width=30) if at else ProgressBar(width=30)
+        table.add_row(bar, line)
+        self._live.update(table)
+
+
+class _PlainView:
+    """A line every few seconds, and whenever a batch ends."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._shown = 0.0
+        self._batches = -1
+        self._line = ""
+
+    def __enter__(self) -> _PlainView:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+    def show(self, line: str, at: Snapshot | None) -> None:
+        """Print, if it is time to."""
+        batches = at.batches_done if at else -1
+        due = time.monotonic() - self._shown >= _PLAIN_SECONDS or batches != self._batches
+        if due and line != self._line:
+            self._console.print(f"  {line}", markup=False, highlight=False)
+            self._shown, self._batches, self._line = time.monotonic(), batches, line

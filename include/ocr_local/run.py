@@ -1,0 +1,136 @@
+"""One run on the local Airflow, from the trigger to the summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rich.console import Console
+
+from ocr_demo import ImageServer, draw, write_dataset
+from ocr_local.airflow import DAG_ID, Running, connect
+from ocr_local.api import AirflowApi
+from ocr_local.home import Home
+from ocr_local.progress import watch
+from ocr_local.summary import print_summary
+from ocr_pipeline.config import ALLOW_VARIABLE, Allowances
+from ocr_pipeline.storage import RunFolder
+
+DEMO_SETTINGS = {"batch_size": 25, "read_timeout": 3, "total_timeout": 10, "attempts": 2}
+"""Small batches, so that there are several to watch; short times, because one of its hosts never answers."""
+
+_RUN_PREFIXES = ("demo-", "run-")
+
+
+class RunFailedError(Exception):
+    """The run did not succeed; the message names the tasks that failed and their errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What the command line says of a run; None leaves the default."""
+
+    image_column: str | None
+    output: Path | None
+    batch_size: int | None
+    limit: int | None
+    allow: str
+
+    def settings(self, home: Home) -> dict[str, Any]:
+        """As settings of a run."""
+        values = {
+            "image_column": self.image_column,
+            "output": str((self.output or home.output).expanduser().resolve()),
+            "batch_size": self.batch_size,
+            "limit": self.limit,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def run_dataset(home: Home, running: Running, dataset: Path, request: RunRequest, console: Console) -> None:
+    """Run a dataset of the user's own. Its folder is trusted from now on, as are the output and ``allow``.
+
+    :raises RunFailedError: when the run does not succeed.
+    """
+    path = dataset.expanduser().resolve()
+    Allowances.parse(request.allow)
+    api = connect(home, running)
+    settings = {"dataset": str(path), **request.settings(home)}
+    _allow(api, [str(path.parent), settings["output"], *request.allow.split(",")])
+    _run(api, "run", settings, console)
+
+
+def run_demo(home: Home, running: Running, folder: Path, request: RunRequest, console: Console) -> None:
+    """Draw the demo's images into ``folder``, serve them on loopback, and run them.
+
+    :raises RunFailedError: when the run does not succeed.
+    """
+    with console.status("Drawing the demo's images ..."):
+        draw(folder)
+    api = connect(home, running)
+    with ImageServer(folder) as server:
+        dataset = write_dataset(folder, server.url)
+        settings = {"dataset": str(dataset), **DEMO_SETTINGS, **request.settings(home)}
+        _allow(api, [str(folder), settings["output"]])
+        with _allowed_meanwhile(api, urlsplit(server.url).netloc):
+            _run(api, "demo", settings, console)
+
+
+def _run(api: AirflowApi, prefix: str, settings: dict[str, Any], console: Console) -> None:
+    _end_abandoned(api)
+    run_id = f"{prefix}-{time.strftime('%Y%m%d-%H%M%S')}"
+    api.trigger(DAG_ID, run_id, settings)
+    run = RunFolder.of(settings["output"], run_id, Allowances((Path(settings["output"]),)))
+    console.print(f"Run {run_id}: {settings['dataset']}", markup=False)
+    console.print(f"  in the UI: {api.url}/dags/{DAG_ID}/runs/{run_id}")
+    try:
+        watched = watch(api, run, run_id, console)
+    except KeyboardInterrupt:
+        api.fail_run(DAG_ID, run_id)
+        raise
+    if run.summary.exists():
+        print_summary(run, watched, console)
+    console.print("To look at it in the Airflow UI: make up")
+    if watched.state != "success":
+        raise RunFailedError(_explain(api, run_id))
+
+
+def _end_abandoned(api: AirflowApi) -> None:
+    """Fail runs of earlier commands that were killed before they could: their demo's server is gone."""
+    for run_id in api.unfinished_runs(DAG_ID):
+        if run_id.startswith(_RUN_PREFIXES):
+            api.fail_run(DAG_ID, run_id)
+
+
+def _allow(api: AirflowApi, entries: list[str]) -> None:
+    """Add entries to what runs of this Airflow may touch."""
+    known = [entry for entry in api.variable(ALLOW_VARIABLE).split(",") if entry]
+    new = [entry.strip() for entry in entries if entry.strip() and entry.strip() not in known]
+    if new:
+        api.set_variable(ALLOW_VARIABLE, ",".join([*known, *new]))
+
+
+@contextmanager
+def _allowed_meanwhile(api: AirflowApi, entry: str) -> Iterator[None]:
+    """Allow ``entry`` for the duration of the block."""
+    _allow(api, [entry])
+    try:
+        yield
+    finally:
+        kept = [known for known in api.variable(ALLOW_VARIABLE).split(",") if known != entry]
+        api.set_variable(ALLOW_VARIABLE, ",".join(kept))
+
+
+def _explain(api: AirflowApi, run_id: str) -> str:
+    failed = [task for task in api.tasks(DAG_ID, run_id) if task["state"] == "failed"]
+    lines = [f"Run {run_id} failed."]
+    for task in failed:
+        name = task["task_id"] if task["map_index"] < 0 else f"{task['task_id']} [{task['map_index']}]"
+        errors = [line for line in api.task_log(DAG_ID, run_id, task) if "Error" in line or "Exception" in line]
+        lines.append(f"  {name}: {errors[-1] if errors else 'see its log in the UI'}")
+    return "\n".join(lines)

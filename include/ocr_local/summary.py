@@ -1,0 +1,103 @@
+"""What a run did, for the person at the terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ocr_demo import word_f1
+from ocr_local.progress import WatchedRun
+from ocr_pipeline.storage import RunFolder
+
+TRUE_TEXT = "true_text"
+"""A dataset's column with the text that is really there; when it has one, accuracy is shown."""
+
+_SAMPLES = 4
+_SAMPLE_CHARACTERS = 90
+
+
+def print_summary(run: RunFolder, watched: WatchedRun, console: Console) -> None:
+    """Print counts, throughput, accuracy when the truth is known, a few texts, and where the results are."""
+    summary = json.loads(run.summary.read_bytes())
+    with open(run.results_csv, newline="", encoding="utf-8") as file:
+        csv.field_size_limit(1 << 30)
+        samples = _Samples()
+        for row in csv.DictReader(file):
+            samples.add(row)
+    console.print(_counts(summary))
+    _print_figures(summary, watched, samples, console)
+    console.print(samples.table())
+    console.print("Results", style="bold")
+    for path in (run.results_csv, run.results_parquet, run.failures_csv, run.summary):
+        console.print(Text(f"  {_short(path)}"))
+
+
+class _Samples:
+    """What the summary shows of the results, gathered in one pass."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[str, str]] = []
+        self.expected = self.as_expected = 0
+        self._rows: dict[str, tuple[str, str]] = {}
+
+    def add(self, row: Mapping[str, str]) -> None:
+        """Take in one result row."""
+        status = row["ocr_status"]
+        if row.get(TRUE_TEXT):
+            self.pairs.append((row["ocr_text"], row[TRUE_TEXT]))
+        if row.get("expected_error"):
+            self.expected += 1
+            self.as_expected += (status, row["ocr_error"]) == (row["expected_status"], row["expected_error"])
+        kind = row.get("language") or str(len(self._rows))
+        if status == "ok" and len(self._rows) < _SAMPLES and kind not in self._rows and row["ocr_text"].count("\n") > 1:
+            self._rows[kind] = (row["ocr_text"], row["ocr_confidence"])
+
+    def table(self) -> Table:
+        """A few texts that were read."""
+        table = Table(title="Some of the text", title_justify="left", title_style="bold", show_header=False, box=None)
+        for text, confidence in self._rows.values():
+            table.add_row(f"{float(confidence):.2f}", Text(_printable(text)))
+        return table
+
+
+def _counts(summary: Mapping[str, Any]) -> Table:
+    table = Table(title="Result rows", title_justify="left", title_style="bold", show_header=False, box=None)
+    for status, count in summary["statuses"].items():
+        table.add_row(status, f"{count:,}")
+    for error, count in summary["errors"].items():
+        table.add_row(f"  {error}", f"{count:,}", style="dim")
+    return table
+
+
+def _print_figures(summary: Mapping[str, Any], watched: WatchedRun, samples: _Samples, console: Console) -> None:
+    rate = summary["images"] / watched.reading_seconds if watched.reading_seconds else 0.0
+    console.print(
+        f"\n{summary['images']:,} images in {watched.seconds:.0f} s from trigger to results "
+        f"({rate:.1f} images/s while reading), {', '.join(summary['models'])}"
+    )
+    if samples.pairs:
+        accuracy = word_f1(samples.pairs)
+        console.print(f"Word accuracy (F1) over {len(samples.pairs)} rows with known text: {accuracy:.3f}")
+    if samples.expected:
+        console.print(f"Bad entries that ended as they should: {samples.as_expected} of {samples.expected}")
+    console.print()
+
+
+def _printable(text: str) -> str:
+    """Text from images is anybody's: nothing in it may steer the terminal."""
+    line = " | ".join(text.splitlines())
+    line = "".join("?" if unicodedata.category(c).startswith("C") else c for c in line)
+    return line if len(line) <= _SAMPLE_CHARACTERS else f"{line[:_SAMPLE_CHARACTERS]}…"
+
+
+def _short(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,0 +1,300 @@
+"""Reading one batch: fetch, decode, read and checkpoint, at the same time, over bounded queues.
+
+An event loop fetches; a thread pool decodes and reads; a queue that holds a limited number of bytes lies
+between them, so that memory depends on that limit and not on the batch, and the slower side sets the pace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ocr_pipeline.config import Allowances, ReadSettings
+from ocr_pipeline.errors import BatchCancelledError, ErrorCategory, ImageError, OutageError
+from ocr_pipeline.fetch import Fetcher
+from ocr_pipeline.images import decode_pages
+from ocr_pipeline.ocr import Engine, load_engine
+from ocr_pipeline.planning import Plan, batch_images
+from ocr_pipeline.records import (
+    BatchRef,
+    Failure,
+    FetchedImage,
+    ImageRef,
+    Page,
+    ResultRow,
+    read_row,
+    unfetched_row,
+    unread_row,
+)
+from ocr_pipeline.staging import BatchStatistics, BatchStore
+from ocr_pipeline.storage import RunFolder
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 3.0
+"""How often finished images are written down: what a kill can cost."""
+
+QUEUE_BYTES = 256 << 20
+"""Bytes of fetched images that may wait for a reader."""
+
+OUTAGE_FAILURES = 10
+"""Fewer transient failures than this are never taken for an outage, whatever their share."""
+
+OUTAGE_STREAK = 200
+"""So many transient failures in a row end a batch early: nothing is getting through."""
+
+
+class Batch:
+    """One batch of a planned run, to be run once.
+
+    :param load: makes the engine that reads the pages.
+    """
+
+    def __init__(
+        self,
+        batch: BatchRef,
+        allowances: Allowances,
+        load: Callable[[ReadSettings], Engine] = load_engine,
+    ) -> None:
+        self._batch = batch
+        self._run = RunFolder(Path(batch.run))
+        self._allowances = allowances
+        self._load = load
+        self._store = BatchStore(self._run, batch)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    def run(self) -> BatchStatistics:
+        """Read what is left to read of the batch and stage it.
+
+        :raises PlanError: when the run is not planned.
+        :raises EngineError: when the engine cannot be used.
+        :raises OutageError: when so many images failed transiently that it looks like an outage.
+        :raises BatchCancelledError: when :meth:`stop` was called.
+        :raises StorageError: when the run's folder cannot be written.
+        """
+        started = time.monotonic()
+        plan = Plan.load(self._run)
+        images = batch_images(self._run, self._batch, plan)
+        kept = self._store.resume({image.row for image in images})
+        todo = [image for image in images if image.row not in kept]
+        log.info("%s: %d images, %d of them finished before", self._batch.label, len(images), len(kept))
+        engine = self._load(plan.settings)
+        try:
+            failed_before = sum(any(page.status.failed for page in pages) for pages in kept.values())
+            progress = _Progress(len(images), len(kept), failed_before)
+            reading = _Reading(plan, engine, self._allowances, self._store, progress)
+            if todo:
+                self._run_loop(reading, todo)
+            readings = self._store.finished() | kept
+        finally:
+            engine.close()
+        statistics = self._store.stage(
+            {image.row: readings[image.row] for image in images},
+            seconds=time.monotonic() - started,
+            model=engine.model,
+            resumed=len(kept),
+        )
+        log.info("%s: staged, %s", self._batch.label, statistics.statuses)
+        return statistics
+
+    def stop(self) -> None:
+        """Ask :meth:`run` to end soon, keeping what is finished. May be called from a signal handler."""
+        self._stopped = True
+        if self._loop is not None and self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+    def _run_loop(self, reading: _Reading, todo: list[ImageRef]) -> None:
+        async def main() -> None:
+            self._loop = asyncio.get_running_loop()
+            self._task = asyncio.ensure_future(reading.read(todo))
+            if self._stopped:
+                self._task.cancel()
+            await self._task
+
+        try:
+            asyncio.run(main())
+        except asyncio.CancelledError:
+            raise BatchCancelledError(f"{self._batch.label} was stopped; a retry goes on from here") from None
+
+
+class _ByteQueue:
+    """A first-in, first-out queue that is full when the images in it have ``limit`` bytes together."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._images: deque[FetchedImage] = deque()
+        self._bytes = 0
+        self._changed = asyncio.Condition()
+        self._closed = False
+
+    async def put(self, image: FetchedImage) -> None:
+        """Add ``image`` once there is room; an image larger than the limit waits for an empty queue."""
+        size = len(image.body)
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._bytes or self._bytes + size <= self._limit)
+            self._images.append(image)
+            self._bytes += size
+            self._changed.notify_all()
+
+    async def get(self) -> FetchedImage | None:
+        """Take the oldest image; None once the queue is closed and empty."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._images or self._closed)
+            if not self._images:
+                return None
+            image = self._images.popleft()
+            self._bytes -= len(image.body)
+            self._changed.notify_all()
+            return image
+
+    async def close(self) -> None:
+        """Say that nothing more will be added."""
+        async with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class _Progress:
+    """Counts of one batch: for those who watch it, and to tell an outage."""
+
+    def __init__(self, total: int, done: int, failed: int) -> None:
+        self.total = total
+        self.done = done
+        self.failed = failed
+        self.transient = 0
+        self.streak = 0
+
+    def count(self, rows: list[ResultRow]) -> None:
+        """Take in the rows of one more image."""
+        error = next((row.error for row in rows if row.error), None)
+        transient = error is not None and ErrorCategory(error).retryable
+        self.done += 1
+        self.failed += error is not None
+        self.transient += transient
+        self.streak = self.streak + 1 if transient else 0
+
+
+class _Reading:
+    """The stages of one batch, wired together."""
+
+    def __init__(
+        self, plan: Plan, engine: Engine, allowances: Allowances, store: BatchStore, progress: _Progress
+    ) -> None:
+        self._plan = plan
+        self._settings = plan.settings
+        self._engine = engine
+        self._fetcher = Fetcher(plan.settings, allowances, base=Path(plan.base))
+        self._store = store
+        self._progress = progress
+        self._queue = _ByteQueue(QUEUE_BYTES)
+        self._unwritten: list[ResultRow] = []
+
+    async def read(self, todo: list[ImageRef]) -> None:
+        """Read ``todo`` to the end, checkpointing all the while and, whatever happens, at the end."""
+        pool = ThreadPoolExecutor(self._engine.threads, thread_name_prefix="ocr")
+        try:
+            async with self._fetcher, asyncio.TaskGroup() as stages:
+                checkpoints = stages.create_task(self._keep_checkpoints())
+                readers = [stages.create_task(self._read_fetched(pool)) for _ in range(self._engine.threads)]
+                await self._fetch_all(todo)
+                await asyncio.gather(*readers)
+                checkpoints.cancel()
+        except BaseExceptionGroup as group:
+            raise _first_error(group) from None
+        finally:
+            try:
+                self._checkpoint()
+            finally:
+                # A page being read cannot be interrupted, and the engine must not be closed under it.
+                pool.shutdown(cancel_futures=True)
+        self._check_outage()
+
+    async def _fetch_all(self, todo: list[ImageRef]) -> None:
+        images = iter(todo)
+        async with asyncio.TaskGroup() as fetchers:
+            for _ in range(min(self._settings.concurrency, len(todo))):
+                fetchers.create_task(self._fetch(images))
+        await self._queue.close()
+
+    async def _fetch(self, images: Iterator[ImageRef]) -> None:
+        for ref in images:
+            outcome = await self._fetcher.fetch(ref)
+            if isinstance(outcome, Failure):
+                self._finish([unfetched_row(outcome)])
+            else:
+                await self._queue.put(outcome)
+
+    async def _read_fetched(self, pool: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
+        while (image := await self._queue.get()) is not None:
+            self._finish(await loop.run_in_executor(pool, read_image, image, self._engine, self._settings))
+
+    def _finish(self, rows: list[ResultRow]) -> None:
+        self._unwritten.extend(rows)
+        self._progress.count(rows)
+        if self._progress.streak >= OUTAGE_STREAK:
+            raise OutageError(
+                f"the last {self._progress.streak} images all failed for transient reasons, the last with "
+                f"{rows[0].error} ({rows[0].error_detail}): the network or the hosts seem to be down; retry later"
+            )
+
+    async def _keep_checkpoints(self) -> None:
+        while True:
+            await asyncio.sleep(CHECKPOINT_SECONDS)
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        if self._unwritten:
+            self._store.checkpoint(self._unwritten)
+            self._unwritten = []
+        self._store.report(self._progress.done, self._progress.failed)
+
+    def _check_outage(self) -> None:
+        share = self._progress.transient / max(self._progress.total, 1)
+        if self._progress.transient >= OUTAGE_FAILURES and share > self._settings.max_transient_failures:
+            raise OutageError(
+                f"{self._progress.transient} of {self._progress.total} images failed for transient reasons, more "
+                f"than max_transient_failures ({self._settings.max_transient_failures:g}) allows: the network or "
+                "the hosts seem to be down; retry later, or raise the setting to stage the batch all the same"
+            )
+
+
+def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended a task group: the others followed from it."""
+    error = group.exceptions[0]
+    return _first_error(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+def read_image(image: FetchedImage, engine: Engine, settings: ReadSettings) -> list[ResultRow]:
+    """Decode and read every page of ``image``; the page that fails becomes a placeholder and is the last.
+
+    Runs in a reader thread.
+    """
+    rows: list[ResultRow] = []
+    pages = decode_pages(image.body, max_pixels=settings.max_pixels)
+    while True:
+        page: Page | None = None
+        started = time.monotonic()
+        try:
+            page = next(pages, None)
+            if page is None:
+                return rows
+            text = engine.read(page)
+            rows.append(read_row(image, page, text, time.monotonic() - started, engine.model))
+        except ImageError as error:
+            rows.append(unread_row(image, error, len(rows), page, time.monotonic() - started))
+            return rows
+        except MemoryError:
+            raise
+        except Exception as error:
+            log.exception("%s: the engine failed on page %d", engine.model, len(rows))
+            unexpected = ImageError(ErrorCategory.ENGINE_ERROR, f"{type(error).__name__}: {error}")
+            rows.append(unread_row(image, unexpected, len(rows), page, time.monotonic() - started))
+            return rows

@@ -1,0 +1,255 @@
+"""Merging a run: every row of the dataset with its reading, in order, streamed batch by batch.
+
+A row finds its reading by the number of the row that was read for its link, which lies in its own batch or,
+for a link that repeats an earlier one, in an earlier batch. Readings that later batches need are kept aside.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from ocr_pipeline.dataset import READ_ROW, ROW
+from ocr_pipeline.errors import StagedBatchError, Status
+from ocr_pipeline.planning import Plan
+from ocr_pipeline.records import RESULT_COLUMNS, BatchRef, ResultRow
+from ocr_pipeline.staging import by_image, load_staged
+from ocr_pipeline.storage import RunFolder, whole_file, write_whole
+
+_ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+
+_RESULT_SCHEMA = pa.schema(
+    [pa.field(column.name, _ARROW_TYPES[column.type], nullable=column.nullable) for column in RESULT_COLUMNS]
+)
+_READING_SCHEMA = pa.schema([pa.field(READ_ROW, pa.int64(), nullable=False), *_RESULT_SCHEMA])
+
+_FAILURE_COLUMNS = (
+    "ocr_status",
+    "ocr_error",
+    "ocr_error_detail",
+    "ocr_page",
+    "ocr_http_status",
+    "ocr_attempts",
+)
+
+_FAILED = [status.value for status in Status if status.failed]
+
+
+@dataclass(frozen=True, slots=True)
+class MissingBatch:
+    """Rows of a batch that the results lack, and why: all of them, or those that repeat a missing link."""
+
+    index: int
+    first_row: int
+    rows: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MergedRun:
+    """What was merged; the content of ``summary.json``.
+
+    ``rows`` counts rows of the dataset, ``result_rows`` those of the results (one a page), ``statuses`` and
+    ``errors`` result rows, ``images`` distinct links. ``seconds`` is the work of all batches added up.
+    """
+
+    complete: bool
+    missing: tuple[MissingBatch, ...]
+    rows: int
+    result_rows: int
+    images: int
+    statuses: dict[str, int]
+    errors: dict[str, int]
+    seconds: float
+    models: tuple[str, ...]
+    merged_at: str
+
+
+def merge_run(run: RunFolder) -> MergedRun:
+    """Write ``results.csv``, ``results.parquet``, ``failures.csv`` and ``summary.json`` of a run.
+
+    Batches that are not staged, or disagree with the plan, are left out and named in the summary; so are
+    the rows elsewhere that repeat their links. Merging again replaces the files.
+
+    :raises PlanError: when there is no plan.
+    :raises StorageError: when the files cannot be written.
+    """
+    plan = Plan.load(run)
+    merger = _Merger(run, plan)
+    with ExitStack() as files:
+        # The summary goes last, so it never speaks of results that are not there.
+        paths = [files.enter_context(whole_file(p)) for p in (run.results_csv, run.results_parquet, run.failures_csv)]
+        with _Writer(merger.schema(), *paths) as writer:
+            for table in merger.tables():
+                writer.write(table)
+    merged = merger.merged(writer)
+    write_whole(run.summary, json.dumps(asdict(merged), indent=1, ensure_ascii=False).encode())
+    return merged
+
+
+class _Merger:
+    """Joins the rows of each batch with their readings."""
+
+    def __init__(self, run: RunFolder, plan: Plan) -> None:
+        self._run = run
+        self._plan = plan
+        self._wanted_later = self._find_wanted_later()
+        self._kept = _READING_SCHEMA.empty_table()
+        self._missing: list[MissingBatch] = []
+
+    def schema(self) -> pa.Schema:
+        """The dataset's own columns, then the columns of the contract."""
+        planned = pa.parquet.read_schema(self._run.plan_batch(self._plan.batches[0].index))
+        own = [field for field in planned.remove_metadata() if field.name not in (ROW, READ_ROW)]
+        return pa.schema([*own, *_RESULT_SCHEMA])
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The result rows of each batch that is there, in order."""
+        for batch in self._plan.batches:
+            try:
+                table = self._join(batch)
+            except StagedBatchError as error:
+                self._missing.append(MissingBatch(batch.index, batch.first_row, batch.rows, str(error)))
+                continue
+            yield table
+
+    def merged(self, writer: _Writer) -> MergedRun:
+        """The summary, once all tables are written."""
+        markers = [self._run.marker(batch.index) for batch in self._plan.batches]
+        statistics = [json.loads(marker.read_bytes()) for marker in markers if marker.exists()]
+        return MergedRun(
+            complete=not self._missing,
+            missing=tuple(self._missing),
+            rows=self._plan.rows - sum(batch.rows for batch in self._missing),
+            result_rows=writer.rows,
+            images=self._plan.images,
+            statuses=dict(writer.statuses.most_common()),
+            errors=dict(writer.errors.most_common()),
+            seconds=round(sum(batch["seconds"] for batch in statistics), 3),
+            models=tuple(sorted({batch["model"] for batch in statistics})),
+            merged_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def _find_wanted_later(self) -> npt.NDArray[np.int64]:
+        """Rows whose reading is needed by a batch after their own; int64, sorted."""
+        wanted = [np.empty(0, dtype=np.int64)]
+        for batch in self._plan.batches:
+            read_rows = pa.parquet.read_table(self._run.plan_batch(batch.index), columns=[READ_ROW])
+            values = read_rows[READ_ROW].to_numpy()
+            wanted.append(np.unique(values[values < batch.first_row]))
+        return np.unique(np.concatenate(wanted))
+
+    def _join(self, batch: BatchRef) -> pa.Table:
+        planned = pa.parquet.read_table(self._run.plan_batch(batch.index))
+        rows, read_rows = (planned[name].to_numpy() for name in (ROW, READ_ROW))
+        readings = self._readings(batch, set(rows[rows == read_rows].tolist()))
+        keys = readings[READ_ROW].to_numpy()
+        self._keep(readings, keys)
+        starts = np.searchsorted(keys, read_rows, side="left")
+        pages = np.searchsorted(keys, read_rows, side="right") - starts
+        if not pages.all():
+            # Their link is read in an earlier batch, and that one is missing.
+            lost = pages == 0
+            reason = f"{batch.label}: {lost.sum():,} rows, row {rows[lost][0] + 1:,} the first, repeat links of it"
+            self._missing.append(MissingBatch(batch.index, int(rows[lost][0]), int(lost.sum()), reason))
+        left = np.repeat(np.arange(len(rows)), pages)
+        page_of_row = np.arange(len(left)) - np.repeat(np.cumsum(pages) - pages, pages)
+        right = np.repeat(starts, pages) + page_of_row
+        own = planned.drop_columns([ROW, READ_ROW]).take(left)
+        read = readings.drop_columns([READ_ROW]).take(right)
+        return pa.Table.from_arrays([*own.columns, *read.columns], schema=self.schema())
+
+    def _readings(self, batch: BatchRef, images: set[int]) -> pa.Table:
+        """The readings that the batch's rows may refer to, sorted by row and page."""
+        staged = load_staged(self._run, batch)
+        readings = by_image(staged)
+        if readings.keys() != images or sum(map(len, readings.values())) != len(staged):
+            differing = min(readings.keys() ^ images, default=batch.first_row)
+            raise StagedBatchError(f"{batch.label} disagrees with the plan, first at row {differing + 1:,}")
+        table = _to_table([page for image in sorted(readings) for page in readings[image]])
+        return pa.concat_tables([self._kept, table])
+
+    def _keep(self, readings: pa.Table, keys: npt.NDArray[np.int64]) -> None:
+        self._kept = readings.filter(pa.array(np.isin(keys, self._wanted_later))).combine_chunks()
+
+
+class _Writer:
+    """Writes result rows to the three files at once and counts them."""
+
+    def __init__(self, schema: pa.Schema, csv_path: Path, parquet_path: Path, failures_path: Path) -> None:
+        self.rows = 0
+        self.statuses: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self._flat = pa.schema([_flat_field(field) for field in schema])
+        self._failure_names = [n for n in schema.names if n not in _RESULT_SCHEMA.names] + list(_FAILURE_COLUMNS)
+        options = pa.csv.WriteOptions(quoting_style="needed")
+        self._files = ExitStack()
+        self._parquet = self._files.enter_context(pa.parquet.ParquetWriter(parquet_path, schema, compression="zstd"))
+        self._csv = self._files.enter_context(pa.csv.CSVWriter(csv_path, self._flat, write_options=options))
+        failures = pa.schema([self._flat.field(name) for name in self._failure_names])
+        self._failures = self._files.enter_context(pa.csv.CSVWriter(failures_path, failures, write_options=options))
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._files.close()
+
+    def write(self, table: pa.Table) -> None:
+        """Append the rows of one batch."""
+        self.rows += table.num_rows
+        self.statuses.update(table["ocr_status"].to_pylist())
+        self.errors.update(error for error in table["ocr_error"].to_pylist() if error)
+        if not table.num_rows:
+            return
+        self._parquet.write_table(table)
+        flat = _flatten(table, self._flat)
+        self._csv.write_table(flat)
+        failed = flat.filter(pc.is_in(flat["ocr_status"], pa.array(_FAILED)))
+        self._failures.write_table(failed.select(self._failure_names))
+
+
+def _to_table(rows: list[ResultRow]) -> pa.Table:
+    names = ["row", *(column.field for column in RESULT_COLUMNS)]
+    columns = [[getattr(row, name) for row in rows] for name in names]
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, _READING_SCHEMA, strict=True)], _READING_SCHEMA)
+
+
+def _flat_field(field: pa.Field) -> pa.Field:
+    nested = pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_dictionary(field.type)
+    return pa.field(field.name, pa.string(), field.nullable) if nested else field
+
+
+def _flatten(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table as CSV can hold it: nested values as JSON, dictionary values as themselves."""
+    columns = []
+    for column, field in zip(table.columns, schema, strict=True):
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type).cast(pa.string())
+        elif column.type != field.type:
+            values = (None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in column.to_pylist())
+            column = pa.chunked_array([pa.array(values, pa.string())])
+        columns.append(column)
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def describe_missing(merged: MergedRun) -> str:
+    """What an incomplete run lacks and what to do about it, for people."""
+    names = "; ".join(batch.reason for batch in merged.missing[:10])
+    more = f"; and {len(merged.missing) - 10} more" if len(merged.missing) > 10 else ""
+    return (
+        f"the results are incomplete: {len(merged.missing)} batches are missing ({names}{more}). "
+        "Clear the failed read_batch tasks with their downstream tasks; only they and the merge run again"
+    )

@@ -1,0 +1,206 @@
+"""Planning a run: number the dataset's rows, find repeated links, cut the rows into batches.
+
+The dataset is read once, into a temporary Arrow file. What stays in memory is two 64-bit digests a row,
+by which repeated links are found; the links and the other columns pass through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+
+from ocr_pipeline.config import Allowances, RunSettings
+from ocr_pipeline.dataset import READ_ROW, ROW, Dataset, open_dataset
+from ocr_pipeline.errors import PlanError, SettingsError
+from ocr_pipeline.records import BatchRef, ImageRef
+from ocr_pipeline.storage import RunFolder, whole_file, write_whole
+
+_VERSION = 1
+_HASH_KEYS = ("image link key 1", "image link key 2")  # pandas' SipHash takes keys of 16 characters
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is to do: its settings and its batches, as ``plan.json`` holds them."""
+
+    settings: RunSettings
+    image_column: str
+    base: str
+    links_sha256: str
+    rows: int
+    images: int
+    batch_size: int
+    batches: tuple[BatchRef, ...]
+    created_at: str
+
+    @classmethod
+    def load(cls, run: RunFolder) -> Plan:
+        """Read the plan of ``run``.
+
+        :raises PlanError: when there is none, or it cannot be read.
+        """
+        try:
+            values: dict[str, Any] = json.loads(run.plan.read_bytes())
+            if values.pop("version") != _VERSION:
+                raise PlanError(f"{run.plan} was written by another version; start a new run")
+            values.pop("settings_fingerprint")
+            values["settings"] = RunSettings.parse(values["settings"])
+            values["batches"] = tuple(BatchRef(run=str(run.path), **batch) for batch in values["batches"])
+            return cls(**values)
+        except FileNotFoundError:
+            raise PlanError(f"{run.plan} is not there: clear the plan task first") from None
+        except (ValueError, TypeError, KeyError, SettingsError) as error:
+            raise PlanError(f"{run.plan} is damaged ({error}): delete it and clear the plan task") from error
+
+    def save(self, run: RunFolder) -> None:
+        """Write the plan; done last, its presence says that every batch's rows are there."""
+        values = {
+            "version": _VERSION,
+            "settings_fingerprint": self.settings.fingerprint(),
+            **{name: getattr(self, name) for name in self.__slots__},
+        }
+        values["settings"] = self.settings.model_dump(mode="json")
+        values["batches"] = [
+            {name: value for name, value in batch.to_dict().items() if name != "run"} for batch in self.batches
+        ]
+        write_whole(run.plan, json.dumps(values, indent=1, ensure_ascii=False).encode())
+
+
+def plan_run(settings: RunSettings, run: RunFolder, allowances: Allowances, *, max_batches: int) -> Plan:
+    """Plan a run into its folder, or find it planned already.
+
+    :param max_batches: most batches there may be; batches grow beyond ``settings.batch_size`` to stay below.
+    :raises DatasetError: when the dataset cannot be read.
+    :raises PlanError: when the folder holds a plan for other settings or other links.
+    """
+    dataset = open_dataset(settings.dataset, settings.image_column, allowances)
+    with tempfile.TemporaryDirectory(prefix="ocr-plan-") as scratch:
+        spool = Path(scratch) / "rows.arrow"
+        digests = _spool(dataset, settings.limit, spool)
+        rows = len(digests)
+        links_sha256 = hashlib.sha256(digests.tobytes()).hexdigest()
+        if run.plan.exists():
+            existing = Plan.load(run)
+            _check_same(existing, settings, links_sha256, run)
+            return existing
+        read_rows = first_occurrences(digests)
+        del digests
+        batch_size = max(settings.batch_size, math.ceil(rows / max_batches))
+        batches = tuple(_cut(spool, read_rows, batch_size, run))
+    plan = Plan(
+        settings=settings,
+        image_column=dataset.image_column,
+        base=str(dataset.base),
+        links_sha256=links_sha256,
+        rows=rows,
+        images=sum(batch.images for batch in batches),
+        batch_size=batch_size,
+        batches=batches,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    plan.save(run)
+    return plan
+
+
+def batch_images(run: RunFolder, batch: BatchRef, plan: Plan) -> list[ImageRef]:
+    """The images that ``batch`` reads: its rows whose link does not repeat an earlier one, in order.
+
+    :raises PlanError: when the batch's rows are missing or damaged.
+    """
+    path = run.plan_batch(batch.index)
+    try:
+        table = pa.parquet.read_table(path, columns=[ROW, READ_ROW, plan.image_column])
+    except (OSError, pa.ArrowException) as error:
+        raise PlanError(f"{path} cannot be read ({error}): delete plan.json and clear the plan task") from error
+    rows, read_rows = (table[name].to_numpy() for name in (ROW, READ_ROW))
+    links = table[plan.image_column].filter(rows == read_rows).to_pylist()
+    return [ImageRef(row, link or "") for row, link in zip(rows[rows == read_rows].tolist(), links, strict=True)]
+
+
+def first_occurrences(digests: npt.NDArray[np.uint64]) -> Rows:
+    """For every row, the first row with the same link.
+
+    :param digests: uint64 of shape (rows, 2), two independent digests of each link. Links count as the same
+        when both agree: among 100 million links that happens by chance with a probability below 10^-22.
+    :return: int64 of shape (rows,).
+    """
+    order = np.lexsort((digests[:, 1], digests[:, 0]))  # stable: equal links stay in row order
+    ranked = digests[order]
+    starts = np.ones(len(order), dtype=bool)
+    starts[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
+    firsts = order[starts]
+    result = np.empty(len(order), dtype=np.int64)
+    result[order] = firsts[np.cumsum(starts) - 1]
+    return result
+
+
+def _spool(dataset: Dataset, limit: int | None, spool: Path) -> npt.NDArray[np.uint64]:
+    """Copy the rows to ``spool``; return the digests of their links, uint64 of shape (rows, 2)."""
+    digests = []
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_stream(spool, dataset.schema, options=options) as writer:
+        for batch in dataset.record_batches(limit):
+            writer.write_batch(batch.replace_schema_metadata())
+            links = pd.Series(batch.column(dataset.image_column).to_pylist(), dtype=object).fillna("")
+            values = links.to_numpy(dtype=object)
+            digests.append(
+                np.stack([pd.util.hash_array(values, hash_key=k, categorize=False) for k in _HASH_KEYS], axis=1)
+            )
+    return np.concatenate(digests) if digests else np.empty((0, 2), dtype=np.uint64)
+
+
+def _cut(spool: Path, read_rows: Rows, batch_size: int, run: RunFolder) -> Iterator[BatchRef]:
+    """Write the spooled rows as one Parquet file a batch; a dataset without rows is one empty batch."""
+    first = 0
+    for index, table in enumerate(_slices(spool, batch_size)):
+        rows = np.arange(first, first + table.num_rows)
+        reads = read_rows[first : first + table.num_rows]
+        table = table.append_column(ROW, pa.array(rows)).append_column(READ_ROW, pa.array(reads))
+        with whole_file(run.plan_batch(index)) as temporary:
+            pa.parquet.write_table(table, temporary, compression="zstd")
+        images = int(np.count_nonzero(reads == rows))
+        yield BatchRef(run=str(run.path), index=index, first_row=first, rows=table.num_rows, images=images)
+        first += table.num_rows
+
+
+def _slices(spool: Path, size: int) -> Iterator[pa.Table]:
+    with pa.ipc.open_stream(spool) as reader:
+        held: list[pa.RecordBatch] = []
+        count = 0
+        for batch in reader:
+            while count + batch.num_rows >= size:
+                held.append(batch.slice(0, size - count))
+                yield pa.Table.from_batches(held, reader.schema)
+                batch = batch.slice(size - count)
+                held, count = [], 0
+            if batch.num_rows:
+                held.append(batch)
+                count += batch.num_rows
+        if held:
+            yield pa.Table.from_batches(held, reader.schema)
+        elif reader.stats.num_record_batches == 0:
+            yield reader.schema.empty_table()
+
+
+def _check_same(plan: Plan, settings: RunSettings, links_sha256: str, run: RunFolder) -> None:
+    before, now = plan.settings.model_dump(), settings.model_dump()
+    changes = [f"{name} was {before[name]!r} and is now {now[name]!r}" for name in now if now[name] != before[name]]
+    if plan.links_sha256 != links_sha256:
+        changes.append("the dataset's links have changed")
+    if changes:
+        raise PlanError(f"{run.path} was planned differently: {'; '.join(changes)}. Start a new run instead")

@@ -1,0 +1,140 @@
+"""The three tasks of a run. Each is a thin shell over the core, which is imported when the task runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from ocr_airflow.deployment import allowances
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from ocr_pipeline.batch import Batch
+
+RUN_KEY = "run"
+"""XCom key under which the plan task publishes the run's folder."""
+
+
+@contextmanager
+def _task_errors() -> Iterator[None]:
+    """Let Airflow retry what a later attempt may mend, and only that."""
+    from ocr_pipeline.errors import OcrPipelineError
+
+    try:
+        yield
+    except OcrPipelineError as error:
+        if error.retryable:
+            raise
+        raise AirflowFailException(str(error)) from error
+
+
+class PlanRunOperator(BaseOperator):
+    """Read the dataset, cut it into batches, and return them to be mapped over.
+
+    The settings are ``settings`` (templated: they are the DAG author's) overlaid with the params that the
+    run gives a value (not templated: they are whoever's who triggers it).
+    """
+
+    template_fields: Sequence[str] = ("settings",)
+
+    def __init__(self, *, settings: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.settings = dict(settings or {})
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Plan the run; the mapped values are :class:`ocr_pipeline.records.BatchRef` as dictionaries."""
+        from airflow.sdk.configuration import conf
+
+        from ocr_pipeline.config import RunSettings
+        from ocr_pipeline.planning import plan_run
+        from ocr_pipeline.storage import RunFolder
+
+        with _task_errors():
+            given = {name: value for name, value in context["params"].items() if value not in (None, "")}
+            settings = RunSettings.parse({**self.settings, **given})
+            allowed = allowances()
+            run = RunFolder.of(settings.output, context["run_id"], allowed)
+            plan = plan_run(settings, run, allowed, max_batches=conf.getint("core", "max_map_length"))
+        self.log.info(
+            "%d rows, %d distinct links, %d batches of up to %d rows, in %s",
+            plan.rows,
+            plan.images,
+            len(plan.batches),
+            plan.batch_size,
+            run.path,
+        )
+        if plan.batch_size > settings.batch_size:
+            self.log.info("batches grew from %d rows to stay below max_map_length", settings.batch_size)
+        context["ti"].xcom_push(key=RUN_KEY, value=str(run.path))
+        return [batch.to_dict() for batch in plan.batches]
+
+
+class ReadBatchOperator(BaseOperator):
+    """Fetch and read the images of one batch and stage their results.
+
+    A retry goes on where the last attempt ended. Clearing a task that succeeded reads again what failed.
+    """
+
+    template_fields: Sequence[str] = ("batch",)
+
+    def __init__(self, *, batch: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.batch = batch
+        self._running: Batch | None = None
+
+    @property
+    def label(self) -> str:
+        """The batch's rows, as the mapped task is named."""
+        from ocr_pipeline.records import BatchRef
+
+        return BatchRef(**self.batch).label
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Read the batch; returns its counts."""
+        from ocr_pipeline.batch import Batch
+        from ocr_pipeline.records import BatchRef
+
+        with _task_errors():
+            self._running = Batch(BatchRef(**self.batch), allowances())
+            statistics = self._running.run()
+        return {"images": statistics.images, "pages": statistics.pages, "statuses": statistics.statuses}
+
+    def on_kill(self) -> None:
+        """End the batch promptly; what is finished stays in its checkpoints."""
+        if self._running is not None:
+            self._running.stop()
+
+
+class MergeRunOperator(BaseOperator):
+    """Consolidate the staged batches of a run, and fail when some are missing."""
+
+    template_fields: Sequence[str] = ("run",)
+
+    def __init__(
+        self, *, run: str = f"{{{{ ti.xcom_pull(task_ids='plan', key='{RUN_KEY}') }}}}", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run = run
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Merge; returns the counts of the summary.
+
+        :raises AirflowFailException: when the results are incomplete, naming the missing batches.
+        """
+        from pathlib import Path
+
+        from ocr_pipeline.errors import IncompleteRunError
+        from ocr_pipeline.merge import describe_missing, merge_run
+        from ocr_pipeline.storage import RunFolder
+
+        with _task_errors():
+            merged = merge_run(RunFolder(Path(self.run)))
+            self.log.info("%d rows in %s: %s", merged.result_rows, self.run, merged.statuses)
+            if not merged.complete:
+                raise IncompleteRunError(describe_missing(merged))
+        return {"rows": merged.rows, "result_rows": merged.result_rows, "statuses": merged.statuses}

@@ -56,7 +56,7 @@ class BatchStatistics:
 def encode_rows(rows: Iterable[ResultRow]) -> bytes:
     """Rows as CSV: UTF-8, one header line, None as an empty field. Characters CSV cannot carry are replaced."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\r\n")  # with "\n" alone, a "\r" in a value would not be quoted
     writer.writerow(_HEADER)
     writer.writerows(tuple(_plain(getattr(row, name)) for name in _FIELDS) for row in rows)
     return text.getvalue().encode("utf-8", errors="replace")

@@ -1,0 +1,92 @@
+"""What several tests share: settings, datasets on disk, and an engine for where reading is not the point."""
+
+from __future__ import annotations
+
+import csv
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from ocr_pipeline.config import Allowances, ReadSettings, RunSettings
+from ocr_pipeline.errors import ErrorCategory, ImageError
+from ocr_pipeline.planning import Plan, plan_run
+from ocr_pipeline.records import Page, PageText, TextLine
+from ocr_pipeline.storage import RunFolder
+
+
+class WidthEngine:
+    """Reads a page as one line that says how wide it is; a page 13 pixels wide breaks it."""
+
+    model = "test/width"
+    threads = 2
+
+    def __init__(self, settings: ReadSettings | None = None) -> None:
+        self.pages = 0
+        self.closed = False
+        self._lock = threading.Lock()
+
+    def read(self, page: Page) -> PageText:
+        with self._lock:
+            self.pages += 1
+        if page.width == 13:
+            raise RuntimeError("unlucky width")
+        if page.width == 14:
+            raise ImageError(ErrorCategory.ENGINE_ERROR, "fourteen")
+        if page.width == 1:
+            return PageText(())
+        corners = ((0.0, 0.0), (page.width, 0.0), (page.width, page.height), (0.0, page.height))
+        return PageText((TextLine(f"width {page.width}", 0.9, corners),))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def allowances(tmp_path: Path) -> Allowances:
+    return Allowances.parse(str(tmp_path))
+
+
+@pytest.fixture
+def draw_image(tmp_path: Path) -> Callable[[int], str]:
+    """Makes a PNG of the given width in the dataset's folder; returns its path relative to it."""
+
+    def draw(width: int) -> str:
+        path = tmp_path / "images" / f"{width}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), np.full((8, width, 3), 200, np.uint8))
+        return str(path.relative_to(tmp_path))
+
+    return draw
+
+
+@pytest.fixture
+def write_csv(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a dataset as CSV; returns its path."""
+
+    def write(rows: Iterable[Sequence[Any]], header: Sequence[str] = ("id", "image"), name: str = "data.csv") -> Path:
+        path = tmp_path / name
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows(rows)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def make_plan(tmp_path: Path, allowances: Allowances) -> Callable[..., tuple[RunFolder, Plan]]:
+    """Plans a run of a dataset; keyword arguments are settings."""
+
+    def make(dataset: Path, *, run_id: str = "run", max_batches: int = 1000, **settings: Any) -> tuple[RunFolder, Plan]:
+        values = {"dataset": str(dataset), "output": str(tmp_path / "output"), "attempts": 1, **settings}
+        parsed = RunSettings.parse(values)
+        run = RunFolder.of(parsed.output, run_id, allowances)
+        return run, plan_run(parsed, run, allowances, max_batches=max_batches)
+
+    return make

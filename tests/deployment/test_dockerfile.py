@@ -1,0 +1,104 @@
+"""The Dockerfile against the files that it takes in and the versions that the project is built on."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from tests.deployment.files import ROOT
+
+
+@pytest.fixture(scope="module")
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile's instructions in order: their name and, on one line, their arguments."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
+    return [(name, rest) for line in joined.splitlines() if line for name, _, rest in [line.partition(" ")]]
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    content: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return content
+
+
+def _pins(project: dict[str, Any]) -> dict[str, str]:
+    requirements = map(Requirement, project["dependencies"])
+    return {item.name: str(item.specifier).removeprefix("==") for item in requirements if "==" in str(item.specifier)}
+
+
+def _sources(instructions: list[tuple[str, str]]) -> set[str]:
+    copied = {rest.split()[0] for name, rest in instructions if name == "COPY"}
+    return copied | {found for _, rest in instructions for found in re.findall(r"type=bind,source=([^,\s]+)", rest)}
+
+
+def test_everything_it_takes_in_exists(instructions: list[tuple[str, str]]) -> None:
+    sources = _sources(instructions)
+    assert {"dags", "plugins", "include", "requirements.txt"} <= sources
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+
+
+def test_the_build_context_is_exactly_what_it_takes_in(instructions: list[tuple[str, str]]) -> None:
+    rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert rules[0] == "*"
+    assert {rule.removeprefix("!") for rule in rules if rule.startswith("!")} == _sources(instructions)
+
+
+def test_the_base_is_the_official_image_of_the_locked_airflow(
+    instructions: list[tuple[str, str]], project: dict[str, Any]
+) -> None:
+    base = next(rest for name, rest in instructions if name == "ARG" and rest.startswith("AIRFLOW_IMAGE="))
+    match = re.fullmatch(r"AIRFLOW_IMAGE=apache/airflow:([\d.]+)-python([\d.]+)", base)
+    assert match
+    assert match[1] == _pins(project)["apache-airflow"]
+    assert f"{match[2]}.0" in SpecifierSet(project["requires-python"])
+
+
+def test_the_lock_is_installed_alone_and_checked(instructions: list[tuple[str, str]]) -> None:
+    install = next(rest for name, rest in instructions if name == "RUN" and "uv pip sync" in rest)
+    assert "--require-hashes /tmp/requirements.txt" in install
+
+
+def test_it_does_not_run_as_root(instructions: list[tuple[str, str]]) -> None:
+    stage_users: list[str] = []
+    for name, rest in instructions:
+        if name == "FROM":
+            stage_users.append("")
+        elif name == "USER":
+            stage_users[-1] = rest
+    assert set(stage_users) == {"airflow", ""}  # "" is the user of the stage or image that it starts from
+
+
+def test_packages_leave_no_lists_behind(instructions: list[tuple[str, str]]) -> None:
+    installs = [rest for name, rest in instructions if name == "RUN" and "apt-get install" in rest]
+    assert installs
+    for run in installs:
+        assert "--no-install-recommends" in run
+        assert "rm -rf /var/lib/apt/lists/*" in run
+
+
+def test_there_is_a_stage_for_every_device_that_is_built(
+    instructions: list[tuple[str, str]], services: dict[str, dict[str, Any]]
+) -> None:
+    stages = {rest.split(" AS ")[1] for name, rest in instructions if name == "FROM" and " AS " in rest}
+    devices = {s["build"]["args"]["DEVICE"] for s in services.values() if isinstance(s.get("build"), dict)}
+    default = next(rest for name, rest in instructions if name == "ARG" and rest.startswith("DEVICE="))
+    assert devices == {"gpu"}
+    assert devices | {default.removeprefix("DEVICE=")} <= stages
+    assert instructions[[name for name, _ in instructions].index("COPY") - 1] == ("FROM", "${DEVICE}")
+
+
+def test_the_gpu_overlay_matches_the_lock(project: dict[str, Any]) -> None:
+    text = Path(ROOT / "requirements-gpu.txt").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.startswith(("#", "--"))]
+    pins = dict(line.split()[0].split("==") for line in lines)
+    assert pins["paddlepaddle-gpu"] == _pins(project)["paddlepaddle"]
+    assert pins.keys() == {"paddlepaddle-gpu", "onnxruntime-gpu"}
+    assert "--hash=sha256:" in next(line for line in lines if line.startswith("onnxruntime-gpu"))

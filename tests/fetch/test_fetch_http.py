@@ -1,0 +1,203 @@
+"""What becomes of a link, for every way in which a host can answer or fail to."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tracemalloc
+
+import pytest
+
+from ocr_pipeline.config import USER_AGENT, Allowances, FetchSettings
+from ocr_pipeline.errors import ErrorCategory
+from ocr_pipeline.fetch import MAX_REDIRECTS, Fetcher
+from ocr_pipeline.records import FetchedImage, ImageRef
+from tests.fetch.conftest import IMPATIENT, Fetch, failure_of, image_of
+from tests.misbehaving_server import MEGABYTE, MisbehavingServer, body_of, gzipped_zeros
+
+
+@pytest.mark.parametrize("size", [1, 1000, 3 * MEGABYTE])
+def test_image_arrives_whole(fetch: Fetch, server: MisbehavingServer, size: int) -> None:
+    image = image_of(fetch("  " + server.url("image", bytes=size) + "\n")[0])
+    assert image.body == body_of(size)
+    assert image.sha256 == hashlib.sha256(body_of(size)).hexdigest()
+    assert (image.http_status, image.attempts) == (200, 1)
+    assert image.seconds > 0
+
+
+@pytest.mark.parametrize("behaviour", ["chunked", "gzipped"])
+def test_body_arrives_whole_however_it_is_transferred(fetch: Fetch, server: MisbehavingServer, behaviour: str) -> None:
+    image = image_of(fetch(server.url(behaviour, bytes=300_000))[0])
+    assert image.body == body_of(300_000)
+    assert image.sha256 == hashlib.sha256(body_of(300_000)).hexdigest()
+
+
+def test_empty_body_is_left_to_the_decoder(fetch: Fetch, server: MisbehavingServer) -> None:
+    assert image_of(fetch(server.url("image", bytes=0))[0]).body == b""
+
+
+def test_requests_say_who_asks_and_for_what(fetch: Fetch, server: MisbehavingServer) -> None:
+    fetch(server.url("image"))
+    fetch(server.url("image"), user_agent="tester/1 (mail@example.org)")
+    first, second = (request.headers for request in server.requests)
+    assert first["user-agent"] == USER_AGENT
+    assert second["user-agent"] == "tester/1 (mail@example.org)"
+    assert first["accept"] == "image/*,*/*;q=0.1"
+    assert first["accept-encoding"] == "identity"
+    assert "cookie" not in first
+
+
+def test_connection_is_used_again(fetch: Fetch, server: MisbehavingServer) -> None:
+    fetch(*(server.url("image", id=number) for number in range(20)))
+    assert len(server.requests) == 20
+    assert len({request.peer for request in server.requests}) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "category", "attempts"),
+    [
+        (404, ErrorCategory.NOT_FOUND, 1),
+        (410, ErrorCategory.NOT_FOUND, 1),
+        (400, ErrorCategory.HTTP_REFUSED, 1),
+        (401, ErrorCategory.HTTP_REFUSED, 1),
+        (403, ErrorCategory.HTTP_REFUSED, 1),
+        (429, ErrorCategory.THROTTLED, 3),
+        (408, ErrorCategory.HTTP_SERVER_ERROR, 3),
+        (425, ErrorCategory.HTTP_SERVER_ERROR, 3),
+        (500, ErrorCategory.HTTP_SERVER_ERROR, 3),
+        (503, ErrorCategory.HTTP_SERVER_ERROR, 3),
+        (599, ErrorCategory.HTTP_SERVER_ERROR, 3),
+        (206, ErrorCategory.BAD_RESPONSE, 1),
+        (300, ErrorCategory.BAD_RESPONSE, 1),
+        (302, ErrorCategory.BAD_RESPONSE, 1),  # without a Location
+    ],
+)
+def test_status(fetch: Fetch, server: MisbehavingServer, code: int, category: ErrorCategory, attempts: int) -> None:
+    url = server.url("status", code=code)
+    failure = failure_of(fetch(url, attempts=3)[0])
+    assert (failure.category, failure.http_status, failure.attempts) == (category, code, attempts)
+    assert len(server.times(url)) == attempts
+    assert str(code) in failure.detail
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "category", "attempts", "status", "says"),
+    [
+        ("silent", ErrorCategory.TIMEOUT, 2, {None}, "read_timeout=0.3"),
+        ("stall", ErrorCategory.TIMEOUT, 2, {200}, "read_timeout=0.3"),
+        ("slow-headers", ErrorCategory.TIMEOUT, 2, {None}, "total_timeout=0.8"),
+        ("drip", ErrorCategory.TIMEOUT, 2, {200}, "total_timeout=0.8"),
+        ("short", ErrorCategory.CONNECTION_LOST, 2, {200}, "500 of 1000"),
+        ("cut-chunks", ErrorCategory.CONNECTION_LOST, 2, {200}, "too early"),
+        ("reset", ErrorCategory.CONNECTION_LOST, 2, {200}, "too early"),
+        ("reset-at-once", ErrorCategory.CONNECTION_LOST, 2, {None}, "reset"),
+        ("not-http", ErrorCategory.BAD_RESPONSE, 1, {None}, "not valid HTTP"),
+        ("garbage-chunks", ErrorCategory.BAD_RESPONSE, 1, {None, 200}, "chunk size"),
+        ("bad-gzip", ErrorCategory.BAD_RESPONSE, 1, {200}, "gzip"),
+    ],
+)
+def test_misbehaviour(
+    fetch: Fetch,
+    server: MisbehavingServer,
+    behaviour: str,
+    category: ErrorCategory,
+    attempts: int,
+    status: set[int | None],
+    says: str,
+) -> None:
+    url = server.url(behaviour)
+    failure = failure_of(fetch(url, attempts=2, **IMPATIENT)[0])
+    assert (failure.category, failure.attempts) == (category, attempts)
+    assert failure.http_status in status
+    assert says in failure.detail
+    assert len(failure.detail) < 200
+    # aiohttp asks once more by itself when a connection breaks before any answer.
+    assert attempts <= len(server.times(url)) <= 2 * attempts
+    assert category.retryable == (attempts > 1)
+
+
+def test_more_than_content_length_spoils_no_other_image(fetch: Fetch, server: MisbehavingServer) -> None:
+    links = [server.url(behaviour, id=number) for number in range(10) for behaviour in ("long", "image")]
+    results = fetch(*links)
+    for long in results[::2]:  # whether the surplus comes in time to be noticed is up to the network
+        if isinstance(long, FetchedImage):
+            assert long.body == body_of(1000)[:500]
+        else:
+            assert long.category is ErrorCategory.BAD_RESPONSE
+    for number, image in enumerate(results[1::2]):
+        assert image_of(image).body == body_of(1000, str(number))
+
+
+@pytest.mark.parametrize("behaviour", ["image", "chunked", "gzipped", "bomb"])
+def test_too_large(fetch: Fetch, server: MisbehavingServer, behaviour: str) -> None:
+    failure = failure_of(fetch(server.url(behaviour, bytes=2 * MEGABYTE), max_bytes=MEGABYTE)[0])
+    assert failure.category is ErrorCategory.TOO_LARGE
+    assert "max_bytes=1,000,000" in failure.detail
+    assert failure.attempts == 1
+
+
+@pytest.mark.parametrize("behaviour", ["image", "chunked", "gzipped"])
+def test_image_of_just_the_largest_size(fetch: Fetch, server: MisbehavingServer, behaviour: str) -> None:
+    assert len(image_of(fetch(server.url(behaviour, bytes=5000), max_bytes=5000)[0]).body) == 5000
+
+
+def test_bomb_takes_little_memory(fetch: Fetch, server: MisbehavingServer) -> None:
+    unpacked = 400 * MEGABYTE
+    assert len(gzipped_zeros(unpacked)) < MEGABYTE
+    tracemalloc.start()
+    try:
+        failure = failure_of(fetch(server.url("bomb", bytes=unpacked), max_bytes=MEGABYTE)[0])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert failure.category is ErrorCategory.TOO_LARGE
+    assert peak < 20 * MEGABYTE
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_redirects_are_followed(fetch: Fetch, server: MisbehavingServer, code: int) -> None:
+    absolute, relative = server.url("image", bytes=7), "/image?bytes=7"
+    results = fetch(*(server.url("redirect", code=code, to=to) for to in (absolute, relative)))
+    for image in map(image_of, results):
+        assert (image.body, image.http_status, image.attempts) == (body_of(7), 200, 1)
+
+
+def test_redirect_loop_ends(fetch: Fetch, server: MisbehavingServer) -> None:
+    failure = failure_of(fetch(server.url("redirect-loop"))[0])
+    assert (failure.category, failure.http_status, failure.attempts) == (ErrorCategory.TOO_MANY_REDIRECTS, 302, 1)
+    assert len(server.requests) == MAX_REDIRECTS + 1
+
+
+@pytest.mark.parametrize(
+    "to", ["file:///etc/passwd", "ftp://example.org/a.jpg", "http://:80/", "http://[::bad/", "data:,x"]
+)
+def test_redirect_to_what_is_no_web_address(fetch: Fetch, server: MisbehavingServer, to: str) -> None:
+    failure = failure_of(fetch(server.url("redirect", to=to))[0])
+    assert (failure.category, failure.http_status) == (ErrorCategory.BAD_RESPONSE, 302)
+    assert "redirects" in failure.detail
+
+
+def test_redirect_target_that_fails_is_what_the_failure_tells(
+    fetch: Fetch, server: MisbehavingServer, other_server: MisbehavingServer
+) -> None:
+    url = server.url("redirect", to=other_server.url("status", code=404))
+    failure = failure_of(fetch(url, allow=[server.address, other_server.address])[0])
+    assert (failure.category, failure.http_status) == (ErrorCategory.NOT_FOUND, 404)
+    assert other_server.address in failure.detail
+
+
+def test_cancelling_ends_a_fetch_and_frees_its_place(server: MisbehavingServer) -> None:
+    async def run() -> bytes:
+        async with Fetcher(FetchSettings(per_host=1), Allowances.parse(server.address)) as fetcher:
+            stuck = asyncio.create_task(fetcher.fetch(ImageRef(0, server.url("silent"))))
+            waiting = asyncio.create_task(fetcher.fetch(ImageRef(1, server.url("image"))))
+            last = asyncio.create_task(fetcher.fetch(ImageRef(2, server.url("image", bytes=3))))
+            while not server.requests:
+                await asyncio.sleep(0.01)
+            waiting.cancel()
+            stuck.cancel()
+            cancelled = await asyncio.gather(stuck, waiting, return_exceptions=True)
+            assert all(isinstance(result, asyncio.CancelledError) for result in cancelled)
+            return image_of(await asyncio.wait_for(last, 10)).body
+
+    assert asyncio.run(run()) == body_of(3)

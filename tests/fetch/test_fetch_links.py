@@ -1,0 +1,174 @@
+"""Links as they stand in datasets: what they are, and that none of them breaks anything."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ocr_pipeline.config import Allowances, FetchSettings
+from ocr_pipeline.errors import ErrorCategory, ImageError
+from ocr_pipeline.fetch import Fetcher
+from ocr_pipeline.fetch.addresses import AddressGuard
+from ocr_pipeline.fetch.links import FileLink, WebLink, parse_link, redirect_target
+from ocr_pipeline.records import Failure, ImageRef
+from tests.fetch.conftest import QUICK
+from tests.fetch.test_fetch_addresses import Answers
+
+BASE = Path("/data/set")
+PIECES = [
+    *(
+        "http",
+        "https",
+        "file",
+        "s3",
+        "ftp",
+        "data",
+        "javascript",
+        "://",
+        ":",
+        "/",
+        "//",
+        "@",
+        "?",
+        "#",
+        "%",
+        "%00",
+        "%2e",
+    ),
+    *("[", "]", "::1", "127.0.0.1", "localhost", "user:secret", "host.example", "ü", "例え", "..", ".", "~", "\\", " "),
+    *("\t", "\r\n", "\x00", "\ud800", ":0", ":80", ":99999", ":-1", "xn--", "xn--a", "a" * 64, "a" * 300, "1" * 40),
+    *("0x7f.1", "²", "。", "\u200b", "{}", "%s", "|", "<>", "image.jpg"),
+]
+ANY_LINK = st.text() | st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
+
+
+@pytest.mark.parametrize(
+    ("link", "url"),
+    [
+        ("http://host.example/a.jpg", "http://host.example/a.jpg"),
+        ("  HTTPS://Host.Example/a b.jpg\n", "https://host.example/a%20b.jpg"),
+        ("http://host.example:8080/?q=ü#part", "http://host.example:8080/?q=%C3%BC#part"),
+        ("https://例え.jp/", "https://xn--r8jz45g.jp/"),
+        ("http://[2606:4700::1111]/", "http://[2606:4700::1111]/"),
+    ],
+)
+def test_web_links(link: str, url: str) -> None:
+    parsed = parse_link(link, None)
+    assert isinstance(parsed, WebLink)
+    assert str(parsed.url) == url
+
+
+@pytest.mark.parametrize(
+    ("link", "path"),
+    [
+        ("/data/a.jpg", "/data/a.jpg"),
+        ("a.jpg", "/data/set/a.jpg"),
+        (" sub/../a.jpg ", "/data/set/sub/../a.jpg"),
+        ("~/a.jpg", "/data/set/~/a.jpg"),
+        ("12:30.jpg", "/data/set/12:30.jpg"),
+        ("a:b/c.jpg", "/data/set/a:b/c.jpg"),
+        ("C:\\images\\a.jpg", "/data/set/C:\\images\\a.jpg"),
+        ("www.host.example/a.jpg", "/data/set/www.host.example/a.jpg"),
+        ("file:///data/a%20b.jpg", "/data/a b.jpg"),
+        ("FILE://localhost/data/a.jpg", "/data/a.jpg"),
+        ("file:/data/a.jpg", "/data/a.jpg"),
+    ],
+)
+def test_file_links(link: str, path: str) -> None:
+    parsed = parse_link(link, BASE)
+    assert isinstance(parsed, FileLink)
+    assert str(parsed.path) == path
+
+
+@pytest.mark.parametrize(
+    ("link", "says"),
+    [
+        ("ftp://host.example/a.jpg", "ftp: links are not supported; http:// and https://"),
+        ("s3://bucket/a.jpg", "s3: links"),
+        ("data:image/png;base64,iVBORw0KGgo=", "data: links"),
+        ("//host.example/a.jpg", "write https://"),
+        ("http://", "names no host"),
+        ("http:a.jpg", "names no host"),
+        ("https:///a.jpg", "names no host"),
+        ("http://./a.jpg", "names no host"),
+        ("http://host.example:99999/", "out of range"),
+        ("http://host.example:0/", "port 0"),
+        ("http://host.example:x/", "not a valid URL"),
+        ("http://[::1/", "not a valid URL"),
+        ("file://host.example/a.jpg", "names no host"),
+        ("file:a.jpg", "absolute"),
+        ("file://[/a.jpg", "not a valid file URL"),
+        ("a.jpg", "relative path"),
+    ],
+)
+def test_invalid_links(link: str, says: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        parse_link(link, None)
+    assert caught.value.category is ErrorCategory.INVALID_LINK
+    assert says in caught.value.detail
+
+
+@pytest.mark.parametrize("link", ["", " ", "\n\t", "\u00a0"])
+def test_empty_cells(link: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        parse_link(link, BASE)
+    assert caught.value.category is ErrorCategory.MISSING_LINK
+
+
+@given(ANY_LINK, st.sampled_from([None, BASE]))
+def test_any_text_is_a_link_or_a_failure(text: str, base: Path | None) -> None:
+    category = None
+    try:
+        link = parse_link(text, base)
+    except ImageError as error:
+        category = error.category
+    else:
+        assert link.path.is_absolute() if isinstance(link, FileLink) else link.url.host
+    assert category in (None, ErrorCategory.INVALID_LINK, ErrorCategory.MISSING_LINK)
+
+
+@settings(deadline=None)
+@given(ANY_LINK | st.builds("http://{}".format, ANY_LINK))
+def test_fetching_any_text_fails_properly(text: str) -> None:
+    class OfflineGuard(AddressGuard):
+        """Random text may name a real host: nothing is connected to."""
+
+        def socket(self, info: tuple[Any, ...]) -> socket.socket:
+            super().socket(info).close()
+            raise ConnectionRefusedError(111, "offline")
+
+    async def run() -> object:
+        async with Fetcher(FetchSettings(attempts=1), Allowances(), manners=QUICK, resolver=Answers([])) as fetcher:
+            return await fetcher.fetch(ImageRef(0, text))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ocr_pipeline.fetch.fetcher.AddressGuard", OfflineGuard)
+        failure = asyncio.run(run())
+    assert isinstance(failure, Failure)
+    assert "unforeseen" not in failure.detail
+    assert "secret" not in failure.detail or failure.category is ErrorCategory.FORBIDDEN_PATH
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "target"),
+    [
+        ("http://a.example/x/1.jpg", "2.jpg", "http://a.example/x/2.jpg"),
+        ("http://u:p@a.example/x", "/y", "http://u:p@a.example/y"),
+        ("http://u:p@a.example/x", "http://a.example:80/y", "http://u:p@a.example/y"),
+        ("http://u:p@a.example/x", "//b.example/y", "http://b.example/y"),
+        ("http://u:p@a.example/x", "http://a.example:81/y", "http://a.example:81/y"),
+        ("http://u:p@a.example/x", "https://a.example/y", "https://a.example/y"),
+        ("http://u:p@a.example/x", "http://v:q@b.example/y", "http://b.example/y"),
+        ("http://a.example/x", "http://v:q@a.example/y", "http://a.example/y"),
+    ],
+)
+def test_credentials_stay_with_their_origin(url: str, location: str, target: str) -> None:
+    link = parse_link(url, None)
+    assert isinstance(link, WebLink)
+    assert str(redirect_target(link.url, location)) == target

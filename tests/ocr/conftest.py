@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ocr_pipeline.config import ReadSettings
+from ocr_pipeline.ocr import Engine, load_engine
+
+LoadEngine = Callable[..., Engine]
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[LoadEngine]:
+    """Loads engines by their settings, each only once."""
+    loaded: dict[ReadSettings, Engine] = {}
+
+    def load(**settings: object) -> Engine:
+        key = ReadSettings.model_validate({"threads": 2, **settings})
+        if key not in loaded:
+            loaded[key] = load_engine(key)
+        return loaded[key]
+
+    yield load
+    for engine in loaded.values():
+        engine.close()

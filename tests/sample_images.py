@@ -1,0 +1,134 @@
+"""Images drawn in memory for the tests, and files that no encoder at hand writes."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+RED, GREEN, BLUE, YELLOW = (200, 30, 20), (20, 180, 40), (30, 60, 190), (230, 210, 40)
+
+
+def quarters(width: int = 96, height: int = 64) -> Image.Image:
+    """An RGB image of four colours, red, green, blue, yellow in reading order: no turn of it equals another."""
+    image = Image.new("RGB", (width, height), RED)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((width // 2, 0, width, height // 2 - 1), fill=GREEN)
+    draw.rectangle((0, height // 2, width // 2 - 1, height), fill=BLUE)
+    draw.rectangle((width // 2, height // 2, width, height), fill=YELLOW)
+    return image
+
+
+def textured(width: int = 96, height: int = 64, seed: int = 1) -> Image.Image:
+    """An RGB image with detail everywhere, so that no part of its file can be left out."""
+    noise = np.random.default_rng(seed).integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def encode(image: Image.Image, image_format: str, **options: Any) -> bytes:
+    """The file that Pillow writes."""
+    file = io.BytesIO()
+    image.save(file, image_format, **options)
+    return file.getvalue()
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_bytes(header: bytes, data: bytes, *others: bytes) -> bytes:
+    """A PNG of an IHDR, other chunks, and one IDAT with ``data`` compressed."""
+    chunks = [png_chunk(b"IHDR", header), *others, png_chunk(b"IDAT", zlib.compress(data)), png_chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def tiff_bytes(
+    samples: npt.NDArray[Any],
+    *,
+    orientation: int = 1,
+    photometric: int | None = None,
+    size: tuple[int, int] | None = None,
+    extra_samples: int | None = None,
+) -> bytes:
+    """An uncompressed TIFF of samples of any depth; ``size`` lies about width and height.
+
+    ``extra_samples`` is what a sample beyond the colour means; 2, alpha, where there are 2 or 4.
+    """
+    height, width = samples.shape[:2]
+    channels = 1 if samples.ndim == 2 else samples.shape[2]
+    data = samples.astype(samples.dtype.newbyteorder("<")).tobytes()
+    bits_at = 8 + len(data)
+    bits = [samples.itemsize * 8] * channels
+    longs = {256: (size or (width, height))[0], 257: (size or (width, height))[1], 273: 8, 278: height, 279: len(data)}
+    shorts = {
+        259: 1,
+        262: photometric if photometric is not None else (1 if channels < 3 else 2),
+        274: orientation,
+        277: channels,
+        284: 1,
+        339: 3 if samples.dtype.kind == "f" else 1,
+    }
+    if channels in (2, 4):
+        extra_samples = 2
+    if extra_samples is not None:
+        shorts[338] = extra_samples
+    entries = {tag: struct.pack("<HHII", tag, 4, 1, value) for tag, value in longs.items()}
+    entries |= {tag: struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in shorts.items()}
+    if channels <= 2:
+        entries[258] = struct.pack("<HHI2H", 258, 3, channels, *[*bits, 0][:2])
+    else:
+        entries[258] = struct.pack("<HHII", 258, 3, channels, bits_at)
+    directory = struct.pack("<H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
+    return (
+        b"II*\0"
+        + struct.pack("<I", bits_at + 8)
+        + data
+        + struct.pack("<8s", struct.pack(f"<{channels}H", *bits))
+        + directory
+    )
+
+
+def every_format() -> dict[str, bytes]:
+    """A whole file of every format and of the kinds within it that take another path through a decoder."""
+    image = textured()
+    alpha = image.convert("RGBA")
+    alpha.putalpha(Image.linear_gradient("L").resize(image.size))
+    grey = image.convert("L")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    frames = {"save_all": True, "append_images": [textured(seed=2), textured(seed=3)]}
+    wide = np.asarray(image).astype(np.uint16) * 257
+    return {
+        "jpeg": encode(image, "JPEG", quality=85, exif=exif),
+        "jpeg-progressive": encode(image, "JPEG", progressive=True),
+        "jpeg-grey": encode(grey, "JPEG"),
+        "jpeg-cmyk": encode(image.convert("CMYK"), "JPEG"),
+        "jpeg-restarts": encode(image, "JPEG", restart_marker_blocks=4),
+        "png": encode(image, "PNG", exif=exif),
+        "png-alpha": encode(alpha, "PNG"),
+        "png-palette": encode(image.convert("P"), "PNG", transparency=3),
+        "png-16": encode(Image.fromarray(wide[:, :, 0]), "PNG"),
+        "webp": encode(image, "WEBP", exif=exif),
+        "webp-lossless": encode(alpha, "WEBP", lossless=True),
+        "webp-animated": encode(image, "WEBP", **frames),
+        "gif": encode(image.convert("P"), "GIF", transparency=3),
+        "gif-animated": encode(image, "GIF", **frames),
+        "bmp": encode(image, "BMP"),
+        "bmp-palette": encode(image.convert("P"), "BMP"),
+        "tiff": encode(image, "TIFF"),
+        "tiff-lzw": encode(image, "TIFF", compression="tiff_lzw", **frames),
+        "tiff-deflate": encode(alpha, "TIFF", compression="tiff_adobe_deflate"),
+        "tiff-jpeg": encode(image, "TIFF", compression="jpeg"),
+        "tiff-fax": encode(image.convert("1"), "TIFF", compression="group4"),
+        "tiff-deep": tiff_bytes(wide),
+        "tiff-float": tiff_bytes(np.asarray(grey).astype(np.float32) / 255),
+        "avif": encode(image, "AVIF"),
+        "jpeg2000": encode(image, "JPEG2000"),
+        "pnm": encode(image, "PPM"),
+        "pdf": encode(image, "PDF", resolution=200.0, **frames),
+    }

@@ -1,0 +1,215 @@
+"""One batch with real files and a stand-in for the engine, which is not the point here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ocr_pipeline import batch as batch_module
+from ocr_pipeline.batch import Batch
+from ocr_pipeline.config import Allowances
+from ocr_pipeline.errors import BatchCancelledError, EngineError, OutageError, PlanError
+from ocr_pipeline.records import BatchRef, Page, PageText
+from ocr_pipeline.staging import load_staged
+from tests.conftest import WidthEngine
+
+
+def test_images_are_read_and_staged_in_order(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+    links = [draw_image(width) for width in (30, 20, 1, 30, 40)]
+    run, plan = make_plan(write_csv(enumerate(links)))
+    engine = WidthEngine()
+    statistics = Batch(plan.batches[0], allowances, lambda _: engine).run()
+    rows = load_staged(run, plan.batches[0])
+    assert [(row.row, row.status, row.text) for row in rows] == [
+        (0, "ok", "width 30"), (1, "ok", "width 20"), (2, "no_text", ""), (4, "ok", "width 40"),
+    ]  # fmt: skip
+    assert (statistics.images, statistics.model, engine.pages, engine.closed) == (4, "test/width", 4, True)
+    assert {row.model for row in rows} == {"test/width"}
+    assert all(row.sha256 and row.bytes and row.attempts == 1 for row in rows)
+
+
+def test_every_failure_is_a_row(tmp_path: Path, draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+    (tmp_path / "page.jpg").write_text("<!doctype html><html></html>")
+    (tmp_path / "empty.png").touch()
+    links = [
+        "",
+        "gone.png",
+        "page.jpg",
+        "empty.png",
+        "/etc/passwd",
+        "ftp://x/y",
+        draw_image(13),
+        draw_image(14),
+        "a\0b",
+    ]
+    run, plan = make_plan(write_csv([*enumerate(links), (9, draw_image(50))]))
+    Batch(plan.batches[0], allowances, WidthEngine).run()
+    rows = load_staged(run, plan.batches[0])
+    assert [(row.status.value, row.error) for row in rows] == [
+        ("fetch_failed", "missing_link"),
+        ("fetch_failed", "not_found"),
+        ("decode_failed", "not_an_image"),
+        ("decode_failed", "empty_body"),
+        ("fetch_failed", "forbidden_path"),
+        ("fetch_failed", "invalid_link"),
+        ("read_failed", "engine_error"),
+        ("read_failed", "engine_error"),
+        ("fetch_failed", "invalid_link"),
+        ("ok", None),
+    ]
+    assert all(row.error_detail for row in rows[:-1])
+    assert "unlucky width" in (rows[6].error_detail or "")
+
+
+def test_pages_of_a_document_are_rows_of_their_own(
+    tmp_path: Path, write_csv, make_plan, allowances: Allowances
+) -> None:
+    pages = [np.full((8, width, 3), 200, np.uint8) for width in (30, 40, 13, 50)]
+    cv2.imwritemulti(str(tmp_path / "scan.tiff"), pages)
+    run, plan = make_plan(write_csv([(0, "scan.tiff")]))
+    Batch(plan.batches[0], allowances, WidthEngine).run()
+    rows = load_staged(run, plan.batches[0])
+    assert [(row.page, row.status.value) for row in rows] == [(0, "ok"), (1, "ok"), (2, "read_failed")]
+
+
+def test_a_second_attempt_reads_only_what_is_left(draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:
+    monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.05)
+    links = [draw_image(width) for width in range(20, 60)]
+    run, plan = make_plan(write_csv(enumerate(links)))
+
+    class StoppingEngine(WidthEngine):
+        def read(self, page: Page) -> PageText:
+            text = super().read(page)
+            time.sleep(0.01)
+            if self.pages == 20:
+                first.stop()
+            return text
+
+    stopping, rest = StoppingEngine(), WidthEngine()
+    first = Batch(plan.batches[0], allowances, lambda _: stopping)
+    with pytest.raises(BatchCancelledError, match="a retry goes on from here"):
+        first.run()
+    assert stopping.closed
+    assert not run.marker(0).exists()
+    statistics = Batch(plan.batches[0], allowances, lambda _: rest).run()
+    assert statistics.resumed >= 10
+    assert rest.pages == 40 - statistics.resumed
+    assert [row.text for row in load_staged(run, plan.batches[0])] == [f"width {width}" for width in range(20, 60)]
+
+
+def test_a_batch_stopped_before_it_runs_ends_at_once(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+    _, plan = make_plan(write_csv([(0, draw_image(30))]))
+    batch = Batch(plan.batches[0], allowances, WidthEngine)
+    batch.stop()
+    with pytest.raises(BatchCancelledError):
+        batch.run()
+
+
+def test_running_a_staged_batch_again_tries_only_the_failures(tmp_path, draw_image, write_csv, make_plan, allowances):
+    links = [draw_image(30), "late.png"]
+    run, plan = make_plan(write_csv(enumerate(links)))
+    Batch(plan.batches[0], allowances, WidthEngine).run()
+    before = load_staged(run, plan.batches[0])
+    (tmp_path / draw_image(44)).rename(tmp_path / "late.png")
+    engine = WidthEngine()
+    Batch(plan.batches[0], allowances, lambda _: engine).run()
+    after = load_staged(run, plan.batches[0])
+    assert engine.pages == 1
+    assert after[0] == before[0]
+    assert (before[1].error, after[1].text) == ("not_found", "width 44")
+
+
+def test_an_outage_fails_the_task_and_keeps_what_was_read(draw_image, write_csv, make_plan, allowances) -> None:
+    dead = [f"http://127.0.0.1:9/{n}.png" for n in range(20)]
+    run, plan = make_plan(write_csv(enumerate([draw_image(30), *dead])))
+    networks = Allowances((*allowances.folders,), Allowances.parse("127.0.0.1:9").networks)
+    with pytest.raises(OutageError, match=r"20 of 21 images failed for transient reasons"):
+        Batch(plan.batches[0], networks, WidthEngine).run()
+    assert not run.marker(0).exists()
+    engine = WidthEngine()
+    with pytest.raises(OutageError):
+        Batch(plan.batches[0], networks, lambda _: engine).run()
+    assert engine.pages == 0
+
+
+def test_nothing_getting_through_ends_a_batch_early(write_csv, make_plan, allowances, monkeypatch) -> None:
+    monkeypatch.setattr(batch_module, "OUTAGE_STREAK", 15)
+    _, plan = make_plan(write_csv((n, f"http://127.0.0.1:9/{n}.png") for n in range(300)), max_transient_failures=1.0)
+    networks = Allowances.parse("127.0.0.1:9")
+    with pytest.raises(OutageError, match="the last 15 images all failed"):
+        Batch(plan.batches[0], networks, WidthEngine).run()
+
+
+def test_failures_below_the_allowed_share_are_staged(write_csv, make_plan, draw_image) -> None:
+    links = [*(draw_image(width) for width in range(20, 45)), *(f"http://127.0.0.1:9/{n}" for n in range(12))]
+    run, plan = make_plan(write_csv(enumerate(links)))
+    allowed = Allowances.parse(f"{Path(plan.base)},127.0.0.1:9")
+    assert Batch(plan.batches[0], allowed, WidthEngine).run().failed == 12
+    assert len(load_staged(run, plan.batches[0])) == 37
+
+
+def test_memory_holds_a_bounded_number_of_fetched_bytes(
+    tmp_path, write_csv, make_plan, allowances, monkeypatch
+) -> None:
+    monkeypatch.setattr(batch_module, "QUEUE_BYTES", 300_000)
+    noise = np.random.default_rng(0)
+    for n in range(30):
+        cv2.imwrite(str(tmp_path / f"{n}.png"), noise.integers(0, 255, (180, 180, 3), np.uint8))  # about 100 kB
+    run, plan = make_plan(write_csv((n, f"{n}.png") for n in range(30)), concurrency=4)
+    gate = threading.Event()
+
+    class SlowEngine(WidthEngine):
+        def read(self, page: Page) -> PageText:
+            assert gate.wait(20)
+            return super().read(page)
+
+    real = batch_module.Fetcher.fetch
+    fetched = []
+
+    async def counted(self, ref):
+        fetched.append(ref)
+        return await real(self, ref)
+
+    monkeypatch.setattr(batch_module.Fetcher, "fetch", counted)
+    worker = threading.Thread(target=Batch(plan.batches[0], allowances, SlowEngine).run)
+    worker.start()
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and len(fetched) < 9:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    # Two are being read, three wait in the queue, and each of the four fetchers holds one more.
+    assert len(fetched) <= 9
+    gate.set()
+    worker.join(30)
+    assert len(load_staged(run, plan.batches[0])) == 30
+
+
+def test_errors_of_the_run_end_it(tmp_path: Path, draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+    def broken(_: object) -> WidthEngine:
+        raise EngineError("no such device: gpu:7")
+
+    _, plan = make_plan(write_csv([(0, draw_image(30))]))
+    with pytest.raises(EngineError, match="gpu:7"):
+        Batch(plan.batches[0], allowances, broken).run()
+    with pytest.raises(PlanError, match="clear the plan task"):
+        Batch(BatchRef(str(tmp_path / "none"), 0, 0, 1, 1), allowances, WidthEngine).run()
+
+
+def test_a_disk_that_refuses_ends_the_batch(draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:
+    from ocr_pipeline.errors import StorageError
+
+    monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.01)
+    run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in range(20, 40))))
+    # A file where the folder of checkpoints should be: nothing can be written there, not even by root.
+    run.checkpoints(0).parent.mkdir(parents=True)
+    run.checkpoints(0).write_text("in the way")
+    with pytest.raises(StorageError, match="cannot write"):
+        Batch(plan.batches[0], allowances, WidthEngine).run()
+    run.checkpoints(0).unlink()
+    Batch(plan.batches[0], allowances, WidthEngine).run()
+    assert len(load_staged(run, plan.batches[0])) == 20

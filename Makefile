@@ -13,7 +13,7 @@ export UV_LINK_MODE := copy
 LOCAL := $(BIN)/python -m ocr_local
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint types install lock env clean
+.PHONY: help run up down test format docs install install-dev lock env clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -40,10 +40,15 @@ format: install-dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: install-dev ## Rewrite the tables in the README that are made from the code
+	$(BIN)/python -m tests.contract
+
 install: $(VENV)/.installed ## Make the environment in .venv from the lock
 
-.PHONY: install-dev format
 install-dev: $(VENV)/.installed-dev
+
+env: ## Make .env, the secrets and settings of docker-compose.yaml
+	@$(PYTHON) scripts/make_env.py
 
 lock: $(UV) ## Update requirements.txt and requirements-dev.txt from pyproject.toml
 	$(UV) pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 \

@@ -26,6 +26,7 @@ from typing import Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 MEGABYTE = 1_000_000
+TLS_HANDSHAKE = b"\x16"
 
 
 @dataclass(frozen=True)
@@ -308,7 +309,11 @@ class MisbehavingServer:
         writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        first = await reader.readexactly(1)
+        if first == TLS_HANDSHAKE:  # as web servers do that are spoken to in TLS where they expect none
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            raise HangUpError
+        head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         target = head[0].split(" ")[1]
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         request = Request(target, headers, writer.get_extra_info("peername")[1])

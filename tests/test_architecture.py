@@ -47,7 +47,7 @@ def wrong_arrows(core: Path) -> list[str]:
         if own in FOUNDATION:
             known = set(FOUNDATION[: FOUNDATION.index(own)])
         else:
-            known = {*FOUNDATION, *STAGES[own], own}
+            known = {*FOUNDATION, *STAGES[own], own}  # a package's modules know each other
         for line, name in imports(path):
             top, _, rest = name.partition(".")
             first = rest.partition(".")[0]

@@ -94,7 +94,7 @@ def test_a_batch_is_staged_with_its_marker_and_checkpoints_go(run: RunFolder, ba
 
 
 def test_a_staged_batch_that_is_not_the_markers_is_refused(run: RunFolder, batch: BatchRef) -> None:
-    with pytest.raises(StagedBatchError, match="batch 3 .* is not finished"):
+    with pytest.raises(StagedBatchError, match=r"batch 3 .* is not finished"):
         load_staged(run, batch)
     store = BatchStore(run, batch)
     store.stage({0: [READ]}, seconds=1, model="m", resumed=0)

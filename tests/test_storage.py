@@ -13,9 +13,14 @@ from ocr_pipeline.storage import RunFolder, whole_file, write_whole
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "file"
     write_whole(path, b"old")
-    with pytest.raises(ValueError, match="half way"), whole_file(path) as temporary:
-        temporary.write_bytes(b"ne")
-        raise ValueError("half way")
+
+    def write_half() -> None:
+        with whole_file(path) as temporary:
+            temporary.write_bytes(b"ne")
+            raise ValueError("half way")
+
+    with pytest.raises(ValueError, match="half way"):
+        write_half()
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ from ocr_local.home import CHECKOUT, USER, Home
 from ocr_local.run import RunFailedError, RunRequest, run_dataset, run_demo
 from ocr_pipeline.errors import OcrPipelineError
 
-HOME = CHECKOUT / ".airflow"
+HOME = Path(os.environ.get("OCR_LOCAL_HOME", CHECKOUT / ".airflow"))
 DEMO = CHECKOUT / ".demo"
 
 

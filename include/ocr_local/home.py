@@ -16,6 +16,14 @@ READ_SLOTS = 2
 """Batches read at once: while one starts up or waits for the network, the other keeps the cores busy."""
 
 
+_CONFIG = """\
+# Settings of the local Airflow that are yours to change; the rest is set by its environment.
+[core]
+default_task_retries = 2
+default_task_retry_delay = 30
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Secrets:
     """Generated once a home; they never leave it."""
@@ -72,6 +80,9 @@ class Home:
     def environment(self, port: int) -> dict[str, str]:
         """Environment for every Airflow process of this home, its API served on ``port``."""
         known = self.secrets()
+        config = self.path / "airflow.cfg"
+        if not config.exists():
+            config.write_text(_CONFIG)
         passwords = self.path / "passwords.json"
         if not passwords.exists():
             _write_private(passwords, json.dumps({USER: known.password}))
@@ -84,8 +95,6 @@ class Home:
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             # One slot for each batch read at once, one for plan and merge of another run.
             "AIRFLOW__CORE__PARALLELISM": READ_SLOTS + 1,
-            "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": 2,
-            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": 30,
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
             "AIRFLOW__CORE__FERNET_KEY": known.fernet,
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",

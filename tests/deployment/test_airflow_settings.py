@@ -39,14 +39,14 @@ def facts(services: Services, commands: list[list[str]], tmp_path_factory: pytes
     home = tmp_path_factory.mktemp("airflow")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     asked = subprocess.run(
-        [sys.executable, Path(__file__).with_name("airflow_facts.py")],
+        [sys.executable, Path(__file__).with_name("airflow_facts.py"), home / "facts.json"],
         env={**inherited, **services["scheduler"]["environment"], "AIRFLOW_HOME": str(home)},
         input=json.dumps({"commands": commands}),
         capture_output=True,
         text=True,
     )
     assert asked.returncode == 0, asked.stderr
-    answers: dict[str, Any] = json.loads(asked.stdout)
+    answers: dict[str, Any] = json.loads((home / "facts.json").read_text(encoding="utf-8"))
     return answers
 
 

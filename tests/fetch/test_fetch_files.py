@@ -139,6 +139,15 @@ def test_empty_file_is_left_to_the_decoder(fetch: Fetch, folder: Path) -> None:
     assert image_of(fetch("empty.jpg", allow=[str(folder)], base=folder)[0]).body == b""
 
 
+def test_reading_has_a_deadline(fetch: Fetch, folder: Path) -> None:
+    with (folder / "huge.jpg").open("wb") as file:
+        file.truncate(100_000_000)  # to read and hash it takes a hundred times the deadline
+    times = {"connect_timeout": 0.001, "read_timeout": 0.001, "total_timeout": 0.001}
+    failure = failure_of(fetch("huge.jpg", allow=[str(folder)], base=folder, max_bytes=10**9, **times)[0])
+    assert failure.category is ErrorCategory.TIMEOUT
+    assert "total_timeout=0.001" in failure.detail
+
+
 def test_allowances_are_what_the_deployment_says() -> None:
     with pytest.raises(TypeError):
         Fetcher()  # type: ignore[call-arg]  # there is no default that allows anything

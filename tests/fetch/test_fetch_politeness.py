@@ -233,6 +233,35 @@ def test_probes_come_one_at_a_time_and_less_and_less_often() -> None:
     asyncio.run(main())
 
 
+def test_failures_from_before_the_circuit_opened_are_no_failed_probes() -> None:
+    async def main() -> None:
+        now = asyncio.get_running_loop().time
+        host = Host(8, None, Manners(failures_to_open=1, seconds_to_open=0, cooldown=0.1))
+        for since in [await host.enter() for _ in range(8)]:
+            host.failed(since, now(), "down")
+            host.leave()
+        await asyncio.sleep(0.11)
+        await host.enter()
+
+    asyncio.run(main())
+
+
+def test_request_that_waits_out_a_pause_learns_that_the_circuit_opened() -> None:
+    async def main() -> None:
+        now = asyncio.get_running_loop().time
+        host = Host(1, None, Manners(failures_to_open=2, seconds_to_open=0))
+        host.throttled(await host.enter(), now(), "HTTP 429", pause=0.2)
+        host.leave()
+        pausing, queued = (asyncio.create_task(host.enter()) for _ in range(2))
+        await asyncio.sleep(0)
+        host.failed(now(), now(), "down")
+        for task in (pausing, queued):
+            with pytest.raises(HostUnavailableError, match="down"):
+                await task
+
+    asyncio.run(main())
+
+
 def test_turns_are_taken_in_order() -> None:
     async def main() -> None:
         host = Host(1, None, Manners())

@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -87,18 +88,19 @@ def test_the_runners_agree(engines: LoadEngine) -> None:
 
 @pytest.mark.parametrize("engine", OURS)
 def test_languages_limit_what_can_be_read(engines: LoadEngine, engine: str) -> None:
-    # A kanji-like cross of strokes and plain text: with every character allowed the sign is read as Chinese.
     pixels = receipt().pixels.copy()
-    pixels[20:60, 20:24] = 0
-    pixels[20:24, 20:60] = 0
-    pixels[38:42, 20:60] = 0
-    pixels[56:60, 20:60] = 0
-    pixels[20:60, 56:60] = 0
+    for x in (20, 70):  # a square with a cross in it, which is the Chinese for field
+        cv2.rectangle(pixels, (x, 505), (x + 40, 545), (0, 0, 0), 4)
+        cv2.line(pixels, (x + 20, 505), (x + 20, 545), (0, 0, 0), 4)
+        cv2.line(pixels, (x, 525), (x + 40, 525), (0, 0, 0), 4)
+    page = Page(0, pixels)
 
-    text = engines(engine=engine, languages=("en",)).read(Page(0, pixels)).text
+    every = engines(engine=engine).read(page).text
+    latin = engines(engine=engine, languages=("en",), min_confidence=0).read(page).text
 
-    assert "MAPLE STREET GROCERY" in text
-    assert all(is_written_in(character, ["en"]) for character in text.replace("\n", ""))
+    assert "田田" in every
+    assert "MAPLE STREET GROCERY" in latin
+    assert all(is_written_in(character, ["en"]) for character in latin.replace("\n", ""))
 
 
 @pytest.mark.parametrize("engine", OURS)
@@ -128,9 +130,7 @@ def test_stock_paddleocr_reads_in_threads(engines: LoadEngine) -> None:
 
 
 @pytest.mark.parametrize("engine", OURS)
-@pytest.mark.parametrize(
-    ("width", "height"), [(1, 1), (1, 500), (500, 1), (2, 3), (800, 600), (1, 40_000), (33, 31)]
-)
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 500), (500, 1), (2, 3), (800, 600), (1, 40_000), (33, 31)])
 def test_empty_pages_of_any_size_have_no_lines(engines: LoadEngine, engine: str, width: int, height: int) -> None:
     assert engines(engine=engine).read(blank_page(width, height)).lines == ()
     assert engines(engine=engine).read(blank_page(width, height, shade=0)).lines == ()
@@ -162,7 +162,7 @@ def test_no_line_of_a_very_tall_page_is_lost_and_boxes_are_right_to_its_end(engi
 
 
 def test_a_line_longer_than_the_recogniser_takes_is_read_whole(engines: LoadEngine) -> None:
-    words = [f"{word}{i}" for i in range(90) for word in ("alpha", "river", "candle", "seven")]
+    words = [f"{word}{i}" for i in range(68) for word in ("alpha", "river", "candle", "seven")]
     page = draw_page(39_500, 90, [(" ".join(words), 30, 20)], size=36)
     ink = np.flatnonzero((page.pixels < 128).any(axis=(0, 2)))
     assert ink[-1] > 32_767

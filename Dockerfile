@@ -1,0 +1,49 @@
+# The image of every Airflow service: the official image with exactly the lock installed and the code copied in.
+#   docker build .                           what docker-compose.yaml runs
+#   docker build --build-arg DEVICE=gpu .    the GPU worker: the same with Paddle and ONNX Runtime for CUDA 12
+# AIRFLOW_IMAGE names the same base in a registry of your own.
+ARG AIRFLOW_IMAGE=apache/airflow:3.3.2-python3.12
+ARG DEVICE=cpu
+
+FROM ${AIRFLOW_IMAGE} AS locked
+USER root
+# OpenCV links libGL and GLib, Paddle links OpenMP. uv goes outside the environment, which the sync below empties.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 libgomp1 \
+ && rm -rf /var/lib/apt/lists/* \
+ && install -m 755 "$(command -v uv)" /usr/local/bin/uv \
+ && install -d -o airflow -g 0 -m 2775 /opt/airflow/logs /opt/airflow/output
+USER airflow
+# sync, not install: the official image carries dozens of providers whose dependencies are not the locked ones, and
+# Airflow would load them. Bytecode is compiled because the containers' user may not write it later.
+RUN --mount=type=cache,target=/tmp/uv-cache,uid=50000 \
+    --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt \
+    /usr/local/bin/uv pip sync --cache-dir /tmp/uv-cache --link-mode copy --compile-bytecode \
+      --require-hashes /tmp/requirements.txt \
+ && python -c "import airflow, cv2, onnxruntime, openvino, paddle, rapidocr"
+
+FROM locked AS cpu
+
+FROM locked AS gpu
+# Both CPU packages hold the very files that their CUDA builds hold, so they go first. The lock constrains the rest;
+# CUDA's libraries follow from the exact versions that paddlepaddle-gpu asks for.
+RUN --mount=type=cache,target=/tmp/uv-cache,uid=50000 \
+    --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt \
+    --mount=type=bind,source=requirements-gpu.txt,target=/tmp/requirements-gpu.txt \
+    /usr/local/bin/uv pip uninstall paddlepaddle onnxruntime \
+ && /usr/local/bin/uv pip install --cache-dir /tmp/uv-cache --link-mode copy --compile-bytecode \
+      --constraint /tmp/requirements.txt --requirement /tmp/requirements-gpu.txt
+USER root
+# Paddle finds the CUDA wheels' libraries by itself; ONNX Runtime asks the dynamic linker.
+RUN find /home/airflow/.local/lib -path '*/site-packages/nvidia/*/lib' -type d > /etc/ld.so.conf.d/nvidia-wheels.conf \
+ && ldconfig
+USER airflow
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+FROM ${DEVICE}
+COPY dags /opt/airflow/dags
+COPY plugins /opt/airflow/plugins
+COPY include /opt/airflow/include
+COPY scripts/init_airflow.sh /opt/airflow/scripts/
+ENV PYTHONPATH=/opt/airflow:/opt/airflow/include:/opt/airflow/plugins

@@ -1,0 +1,9 @@
+"""Asynchronous download of images: ``ImageRef`` -> ``FetchedImage | Failure``.
+
+Public surface: :class:`Fetcher`, and :class:`Manners` for how patiently it treats struggling hosts.
+"""
+
+from ocr_pipeline.fetch.fetcher import MAX_REDIRECTS, Fetcher
+from ocr_pipeline.fetch.politeness import Manners
+
+__all__ = ["MAX_REDIRECTS", "Fetcher", "Manners"]

@@ -1,0 +1,63 @@
+"""Reading an image file, from allowed folders only."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from ocr_pipeline.config import Allowances
+from ocr_pipeline.errors import ErrorCategory, ImageError
+
+
+def read_file(path: Path, max_bytes: int, allowances: Allowances) -> bytes:
+    """The bytes of the regular file at ``path``.
+
+    :raises ImageError: FORBIDDEN_PATH, NOT_FOUND, FILE_UNREADABLE, TOO_LARGE, or INVALID_LINK for a path that
+        no file can have.
+    """
+    try:
+        resolved = Path(os.path.realpath(path))
+    except ValueError as error:  # a null byte, or text that the file system's encoding has no bytes for
+        raise ImageError(ErrorCategory.INVALID_LINK, f"no file can have this path: {error}") from None
+    # Before anything else is asked of the file: what lies outside must not be told apart from what does not exist.
+    if not allowances.allows_path(resolved):
+        raise ImageError(
+            ErrorCategory.FORBIDDEN_PATH,
+            f"{resolved} is not in an allowed folder; whoever runs the pipeline can allow its folder by name: "
+            f"ALLOW={resolved.parent} with make run, the Airflow variable ocr_allow elsewhere",
+        )
+    try:
+        return _read_regular(resolved, max_bytes)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError(ErrorCategory.NOT_FOUND, f"there is no file {resolved}") from None
+    except OSError as error:
+        raise ImageError(ErrorCategory.FILE_UNREADABLE, f"{resolved}: {error.strerror or error}") from None
+
+
+def _read_regular(path: Path, max_bytes: int) -> bytes:
+    # Asked before opening, as opening a device can act on it or wait for it; and again of what was opened.
+    _check_regular(path.stat(), path)
+    # The path is resolved: if its last part has become a link since, someone is playing tricks.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        _check_regular(status, path)
+        os.set_blocking(descriptor, True)
+        if status.st_size > max_bytes:
+            raise ImageError(
+                ErrorCategory.TOO_LARGE, f"{path} has {status.st_size:,} bytes, more than max_bytes={max_bytes:,}"
+            )
+        body = file.read(status.st_size + 1)
+        if len(body) > status.st_size:  # growing, or a file whose size is not known beforehand
+            body += file.read(max_bytes + 1 - len(body))
+    if len(body) > max_bytes:
+        raise ImageError(ErrorCategory.TOO_LARGE, f"{path} has more bytes than max_bytes={max_bytes:,}")
+    return body
+
+
+def _check_regular(status: os.stat_result, path: Path) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError(ErrorCategory.FILE_UNREADABLE, f"{path} is a folder, not an image file")
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(ErrorCategory.FILE_UNREADABLE, f"{path} is not a regular file but a pipe, socket or device")

@@ -1,0 +1,244 @@
+"""One HTTP request: its deadlines, its size, and what its failures mean."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, TransferEncodingError
+from yarl import URL
+
+from ocr_pipeline.config import FetchSettings
+from ocr_pipeline.errors import ErrorCategory, ImageError
+from ocr_pipeline.fetch.addresses import AddressGuard, AddressRefusedError
+from ocr_pipeline.fetch.names import GuardedResolver, SystemResolver
+from ocr_pipeline.fetch.retries import parse_retry_after
+
+_DNS_CACHE_SECONDS = 300
+_DNS_CACHE_NAMES = 10_000
+_RESOLVER_THREADS = 64
+# Long enough to be used again by the next link to the host, short enough that a batch over thousands of hosts does
+# not run out of file descriptors.
+_KEEP_ALIVE_SECONDS = 5
+# Bytes taken from a socket before reading from it pauses; with less, large bodies take many small steps.
+_READ_BUFFER = 256 * 1024
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole body."""
+
+    status: int
+    body: bytes
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """The host says where to look instead; ``location`` is as the host wrote it."""
+
+    status: int
+    location: str
+
+
+class RequestFailedError(ImageError):
+    """A request gave no body.
+
+    ``status`` is None if no answer came; ``retry_after`` is in seconds; ``connected`` is False if the host could not
+    even be reached.
+    """
+
+    def __init__(
+        self,
+        category: ErrorCategory,
+        detail: str,
+        status: int | None = None,
+        *,
+        retry_after: float | None = None,
+        connected: bool = True,
+    ) -> None:
+        super().__init__(category, detail)
+        self.status = status
+        self.retry_after = retry_after
+        self.connected = connected
+
+
+class HttpClient:
+    """A session of keep-alive connections with one DNS cache, which connects only where ``guard`` lets it.
+
+    Use it as an asynchronous context manager. ``resolver`` and ``tls`` replace the system's resolver and
+    certificate authorities.
+    """
+
+    def __init__(
+        self,
+        settings: FetchSettings,
+        guard: AddressGuard,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._settings = settings
+        self._guard = guard
+        self._resolver = resolver
+        self._tls = tls
+
+    async def __aenter__(self) -> Self:
+        settings = self._settings
+        resolver = self._resolver or SystemResolver(min(settings.concurrency, _RESOLVER_THREADS))
+        self._guarded = GuardedResolver(resolver, self._guard)
+        connector = aiohttp.TCPConnector(
+            limit=0,  # the caller and the hosts' limits say how many; waiting here would count as connecting
+            ttl_dns_cache=_DNS_CACHE_SECONDS,
+            dns_cache_max_size=_DNS_CACHE_NAMES,
+            keepalive_timeout=_KEEP_ALIVE_SECONDS,
+            resolver=self._guarded,
+            socket_factory=self._guard.socket,
+            ssl=self._tls or True,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={
+                "User-Agent": settings.user_agent,
+                "Accept": "image/*,*/*;q=0.1",
+                "Accept-Encoding": "identity",
+            },
+            timeout=aiohttp.ClientTimeout(
+                total=None, connect=settings.connect_timeout, sock_read=settings.read_timeout
+            ),
+            read_bufsize=_READ_BUFFER,
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+        await self._guarded.close()
+
+    async def get(self, url: URL, seconds: float) -> Answer | Redirect:
+        """Request ``url``, which may hold credentials, and read the body, all within ``seconds``.
+
+        A connection that breaks before any answer is tried once more at once, by aiohttp: kept-alive connections
+        break like that when the host had just closed them.
+
+        :raises RequestFailedError: with the category of the failure; its detail holds no part of the URL but
+            the host and port.
+        """
+        host = url.host_port_subcomponent or ""
+        status: int | None = None
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._session.get(url, allow_redirects=False)
+                try:
+                    status = response.status
+                    if status in _REDIRECTS and (location := response.headers.get("Location")):
+                        return Redirect(status, location)
+                    self._check_head(response, host)
+                    return await self._read(response)
+                finally:
+                    response.release()
+        except RequestFailedError:
+            raise
+        except TimeoutError as error:
+            connected = not isinstance(error, aiohttp.ConnectionTimeoutError)
+            detail = self._which_deadline(error, host)
+            raise RequestFailedError(ErrorCategory.TIMEOUT, detail, status, connected=connected) from None
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+            raise _classify(error, host, status) from error
+
+    def _check_head(self, response: aiohttp.ClientResponse, host: str) -> None:
+        status = response.status
+        says = f"{host} answered HTTP {status}"
+        if 200 <= status < 300 and status != 206:
+            length = response.content_length
+            if length is not None and length > self._settings.max_bytes:
+                raise self._too_large(f"announces {length:,} bytes, more", status)
+            return
+        if status in (404, 410):
+            raise RequestFailedError(ErrorCategory.NOT_FOUND, says, status)
+        if status == 429 or status in (408, 425) or status >= 500:
+            category = ErrorCategory.THROTTLED if status == 429 else ErrorCategory.HTTP_SERVER_ERROR
+            retry_after = parse_retry_after(response.headers.get("Retry-After"))
+            raise RequestFailedError(category, says, status, retry_after=retry_after)
+        if status >= 400:
+            raise RequestFailedError(ErrorCategory.HTTP_REFUSED, says, status)
+        raise RequestFailedError(
+            ErrorCategory.BAD_RESPONSE, f"{says}, which does not answer a request for a whole image", status
+        )
+
+    async def _read(self, response: aiohttp.ClientResponse) -> Answer:
+        # Hashed as it comes, so that a large body does not hold up the loop in one go. The content is what a
+        # Content-Encoding unfolds to, a bounded step at a time, so the cap holds for compressed bodies as well.
+        digest = hashlib.sha256()
+        parts: list[bytes] = []
+        size = 0
+        read = response.content.readany
+        while part := await read():
+            size += len(part)
+            if size > self._settings.max_bytes:
+                raise self._too_large("sends more bytes", response.status)
+            digest.update(part)
+            parts.append(part)
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        return Answer(response.status, body, digest.hexdigest())
+
+    def _too_large(self, what: str, status: int) -> RequestFailedError:
+        detail = f"the host {what} than max_bytes={self._settings.max_bytes:,} allows"
+        return RequestFailedError(ErrorCategory.TOO_LARGE, detail, status)
+
+    def _which_deadline(self, error: TimeoutError, host: str) -> str:
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return f"no connection to {host} within connect_timeout={self._settings.connect_timeout:g} s"
+        if isinstance(error, aiohttp.SocketTimeoutError):
+            return f"{host} sent nothing for read_timeout={self._settings.read_timeout:g} s"
+        return f"{host} had not sent everything within total_timeout={self._settings.total_timeout:g} s"
+
+
+def _classify(error: Exception, host: str, status: int | None) -> RequestFailedError:
+    """What ``error`` of a request to ``host`` means. Errors that may quote the URL are not quoted."""
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, AddressRefusedError):
+        detail = str(error.os_error)
+        if detail.partition(" ")[0].strip("[]") not in host:
+            detail = f"{host}: {detail}"
+        return RequestFailedError(ErrorCategory.FORBIDDEN_ADDRESS, detail, status)
+    category, detail = _meaning(error)
+    connected = category not in (ErrorCategory.NAME_NOT_RESOLVED, ErrorCategory.CONNECT_FAILED)
+    return RequestFailedError(category, f"{host}: {detail}", status, connected=connected)
+
+
+def _meaning(error: Exception) -> tuple[ErrorCategory, str]:
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return ErrorCategory.NAME_NOT_RESOLVED, error.os_error.strerror or "the name has no address"
+        case aiohttp.ClientConnectorCertificateError():
+            return ErrorCategory.TLS_FAILED, str(error.certificate_error)
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return ErrorCategory.TLS_FAILED, str(error.strerror or error)
+        case aiohttp.ClientConnectorError():
+            return ErrorCategory.CONNECT_FAILED, str(error.os_error.strerror or error.os_error)
+        case ValueError():  # aiohttp.InvalidURL among them
+            return ErrorCategory.INVALID_LINK, "not a valid host name or address"
+        case aiohttp.ClientPayloadError():
+            cause = error.__cause__
+            reason = cause.message if isinstance(cause, HttpProcessingError) else ""
+            if isinstance(cause, (ContentLengthError, TransferEncodingError)):
+                return ErrorCategory.CONNECTION_LOST, f"the body ended too early ({_first_line(reason)})"
+            return ErrorCategory.BAD_RESPONSE, f"the body is not valid HTTP ({_first_line(reason)})"
+        case aiohttp.ClientResponseError() | HttpProcessingError():
+            return ErrorCategory.BAD_RESPONSE, f"the answer is not valid HTTP ({_first_line(error.message)})"
+    reason = getattr(error, "strerror", None) or str(error)
+    return ErrorCategory.CONNECTION_LOST, f"the connection broke before any answer ({_first_line(reason)})"
+
+
+def _first_line(message: str) -> str:
+    """What a parser says before it quotes the bytes that it stumbled over."""
+    return (message.strip().splitlines() or ["no reason given"])[0].rstrip(":.")

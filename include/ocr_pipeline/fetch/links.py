@@ -1,0 +1,111 @@
+"""What a link of the dataset points at: an HTTP resource or a file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from yarl import URL
+
+from ocr_pipeline.errors import ErrorCategory, ImageError
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(?=//)|(https?|file|data):", re.IGNORECASE)
+_SUPPORTED = "http:// and https:// URLs, file:// URLs and paths are read"
+
+
+@dataclass(frozen=True, slots=True)
+class WebLink:
+    """An absolute http(s) URL, as a client may request it."""
+
+    url: URL
+
+
+@dataclass(frozen=True, slots=True)
+class FileLink:
+    """An absolute path, links and ``..`` not yet resolved."""
+
+    path: Path
+
+
+def parse_link(link: str, base: Path | None) -> WebLink | FileLink:
+    """Tell what ``link`` is; a relative path is taken from ``base``.
+
+    :raises ImageError: MISSING_LINK if it is empty, INVALID_LINK if it is nothing that can be read.
+    """
+    link = link.strip()
+    if not link:
+        raise ImageError(ErrorCategory.MISSING_LINK, "the image cell of this row is empty")
+    match = _SCHEME.match(link)
+    scheme = (match[1] or match[2]).lower() if match else ""
+    if scheme in ("http", "https"):
+        return WebLink(parse_url(link))
+    if scheme == "file":
+        return FileLink(_file_url_path(link))
+    if scheme:
+        raise ImageError(ErrorCategory.INVALID_LINK, f"{scheme}: links are not supported; {_SUPPORTED}")
+    return FileLink(_path(link, base))
+
+
+def parse_url(text: str, base: URL | None = None) -> URL:
+    """The http(s) URL that ``text`` stands for, relative to ``base`` if given (as redirects may be).
+
+    :raises ImageError: INVALID_LINK if it is not one; the text itself is left out, as it may hold a password.
+    """
+    try:
+        url = URL(text)
+        url = base.join(url) if base else url
+        host, port = url.host, url.port
+    except (ValueError, TypeError) as error:  # what yarl raises, which is more than it documents
+        raise ImageError(ErrorCategory.INVALID_LINK, f"not a valid URL ({_reason(error, text)})") from None
+    if url.scheme not in ("http", "https"):
+        raise ImageError(ErrorCategory.INVALID_LINK, f"{url.scheme}: is neither http: nor https:")
+    if not (host or "").strip("."):
+        raise ImageError(ErrorCategory.INVALID_LINK, f"the URL names no host, as in {url.scheme}://host/image.jpg")
+    if not port:
+        raise ImageError(ErrorCategory.INVALID_LINK, "port 0 cannot be connected to")
+    return url
+
+
+def redirect_target(url: URL, location: str) -> URL:
+    """Where the answer to a request for ``url`` sends us; the credentials of ``url`` stay with its origin.
+
+    :raises ImageError: INVALID_LINK if ``location`` is nothing to request.
+    """
+    target = parse_url(location, base=url).with_user(None)
+    if url.user is not None and (target.scheme, target.host, target.port) == (url.scheme, url.host, url.port):
+        target = target.with_user(url.user).with_password(url.password)
+    return target
+
+
+def _reason(error: Exception, text: str) -> str:
+    """What ``error`` says, unless it quotes the URL, which may hold a password."""
+    reason = str(error)
+    return type(error).__name__ if "@" in text or len(reason) > 200 else reason
+
+
+def _file_url_path(link: str) -> Path:
+    try:
+        parts = urlsplit(link)
+    except ValueError:
+        raise ImageError(ErrorCategory.INVALID_LINK, "not a valid file URL") from None
+    if parts.netloc not in ("", "localhost"):
+        raise ImageError(ErrorCategory.INVALID_LINK, "a file URL names no host: write file:///folder/image.jpg")
+    if not parts.path.startswith("/"):
+        raise ImageError(ErrorCategory.INVALID_LINK, "a file URL is absolute: write file:///folder/image.jpg")
+    return Path(unquote(parts.path, errors="surrogateescape"))
+
+
+def _path(link: str, base: Path | None) -> Path:
+    if link.startswith("//"):
+        raise ImageError(ErrorCategory.INVALID_LINK, "the link has no scheme; write https:// in front of the host")
+    path = Path(link)
+    if path.is_absolute():
+        return path
+    if base is None:
+        raise ImageError(
+            ErrorCategory.INVALID_LINK,
+            f"a relative path, and this dataset has no folder it could start from; {_SUPPORTED}",
+        )
+    return base / path

@@ -1,0 +1,226 @@
+"""How one host is treated: so many requests at once and a second, fewer when it struggles, none when it is dead.
+
+Each host and port has a limit of concurrent requests that halves when the host throttles or falls silent and
+grows back by one a round of good answers (additive increase, multiplicative decrease, as in TCP), a time before
+which it is not asked again (Retry-After, the rate), and a circuit breaker. The breaker opens when the host keeps
+failing as a host, not over single images: then its links fail at once, except for one probe after a while that
+closes it again or keeps it open for longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+HostKey = tuple[str, int]
+"""A host in lower case and a port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How patient the fetcher is. Times are in seconds.
+
+    ``backoff`` is the longest pause before the second attempt; it doubles with each further one up to
+    ``max_backoff``. A host that asks to be left alone for longer than ``max_retry_after`` is not asked again
+    for that image. ``failures_to_open`` failures of a host in a row, over ``seconds_to_open`` or more, so that a
+    hiccup of the network does not, open its circuit for ``cooldown``, doubling up to ``max_cooldown`` while probes
+    fail.
+    """
+
+    backoff: float = 0.5
+    max_backoff: float = 30.0
+    max_retry_after: float = 60.0
+    failures_to_open: int = 8
+    seconds_to_open: float = 5.0
+    cooldown: float = 30.0
+    max_cooldown: float = 300.0
+
+
+class HostUnavailableError(Exception):
+    """The circuit of the host is open: it was left alone. The message says why."""
+
+
+class Host:
+    """The traffic with one host and port. Times are those of the event loop's clock.
+
+    ``limit`` is the most requests at once, ``rate`` the most requests a second.
+    """
+
+    __slots__ = (
+        "_cooldown",
+        "_failing_since",
+        "_failures",
+        "_heard_at",
+        "_in_flight",
+        "_interval",
+        "_last_failure",
+        "_limit",
+        "_manners",
+        "_max_limit",
+        "_not_before",
+        "_open_until",
+        "_opened_at",
+        "_slowed_at",
+        "_waiters",
+        "users",
+    )
+
+    def __init__(self, limit: int, rate: float | None, manners: Manners) -> None:
+        self.users = 0
+        self._manners = manners
+        self._max_limit = float(limit)
+        self._limit = float(limit)
+        self._interval = 1 / rate if rate else 0.0
+        self._in_flight = 0
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._not_before = 0.0
+        self._slowed_at = 0.0
+        self._heard_at = 0.0
+        self._failures = 0
+        self._failing_since = 0.0
+        self._last_failure = ""
+        self._cooldown = manners.cooldown
+        self._opened_at = 0.0
+        self._open_until: float | None = None
+
+    @property
+    def unremarkable(self) -> bool:
+        """Whether a new record would say the same: nobody uses it, and there is no trouble or rate to remember."""
+        return not (self.users or self._failures or self._interval) and self._limit == self._max_limit
+
+    async def enter(self) -> float:
+        """Wait until a request may be sent and count it as sent; the time of it. :meth:`leave` must follow.
+
+        :raises HostUnavailableError: while the circuit is open.
+        """
+        loop = asyncio.get_running_loop()
+        self._check_circuit(loop.time())
+        if self._in_flight >= int(self._limit):
+            await self._wait_for_turn(loop)
+        else:
+            self._in_flight += 1
+        try:
+            while (now := loop.time()) < self._not_before:
+                await asyncio.sleep(self._not_before - now)
+            self._check_circuit(now)
+        except BaseException:
+            self.leave()
+            raise
+        if self._interval:
+            self._not_before = now + self._interval
+        if self._open_until is not None:  # this request is the probe; until it tells, the circuit stays open
+            self._open_until = now + self._cooldown
+        return now
+
+    def leave(self) -> None:
+        """A request that :meth:`enter` let through is over, however it ended."""
+        self._in_flight -= 1
+        # The turn is handed over here and now: a waiter that merely learned of a free place would lose it to
+        # whoever asks first, again and again.
+        while self._waiters and self._in_flight < int(self._limit):
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                self._in_flight += 1
+                waiter.set_result(None)
+
+    def answered(self, now: float) -> None:
+        """The host answered as a host that works, whatever it said about the image."""
+        self._heard_at = now
+        if self._failures:
+            self._failures = 0
+            self._open_until = None
+            self._cooldown = self._manners.cooldown
+        if self._limit < self._max_limit:
+            self._limit = min(self._max_limit, self._limit + 1 / self._limit)
+
+    def throttled(self, since: float, now: float, reason: str, pause: float) -> None:
+        """The host asked for fewer requests and ``pause`` seconds of none; the request began at ``since``."""
+        self._not_before = max(self._not_before, now + pause)
+        if self._slow_down(since, now) and self._heard_at <= since:
+            self._count_failure(since, now, reason)
+
+    def failed(self, since: float, now: float, reason: str) -> None:
+        """No answer came (no name, no connection, silence) to a request that began at ``since``.
+
+        A host that has answered others in the meantime is well; this image may be at fault.
+        """
+        if self._heard_at <= since:
+            self._slow_down(since, now)
+            self._count_failure(since, now, reason)
+
+    def _slow_down(self, since: float, now: float) -> bool:
+        """Halve the limit, once a round: requests sent before it was last halved tell nothing new."""
+        if since < self._slowed_at:
+            return False
+        self._limit = max(1.0, self._limit / 2)
+        self._slowed_at = now
+        return True
+
+    def _count_failure(self, since: float, now: float, reason: str) -> None:
+        if not self._failures:
+            self._failing_since = now
+        self._failures += 1
+        self._last_failure = reason
+        if self._open_until is None:
+            lasting = now - self._failing_since >= self._manners.seconds_to_open
+            if self._failures < self._manners.failures_to_open or not lasting:
+                return
+        elif since <= self._opened_at:
+            return  # not the probe, but a request from before the circuit opened
+        else:
+            self._cooldown = min(self._cooldown * 2, self._manners.max_cooldown)
+        self._opened_at = now
+        self._open_until = now + self._cooldown
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(self._unavailable())
+        self._waiters.clear()
+
+    def _check_circuit(self, now: float) -> None:
+        if self._open_until is not None and now < self._open_until:
+            raise self._unavailable()
+
+    def _unavailable(self) -> HostUnavailableError:
+        return HostUnavailableError(
+            f"was left alone after failing {self._failures} times in a row, last with: {self._last_failure}"
+        )
+
+    async def _wait_for_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.leave()
+            raise
+
+
+class Hosts:
+    """The hosts of a fetcher. Only those with traffic or trouble are kept, so memory follows what is active."""
+
+    def __init__(self, limit: int, rate: float | None, manners: Manners) -> None:
+        self._limit = limit
+        self._rate = rate
+        self._manners = manners
+        self._hosts: dict[HostKey, Host] = {}
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    @contextmanager
+    def use(self, key: HostKey) -> Iterator[Host]:
+        """The host ``key``, kept at least as long as the block lasts."""
+        host = self._hosts.get(key)
+        if host is None:
+            host = self._hosts[key] = Host(self._limit, self._rate, self._manners)
+        host.users += 1
+        try:
+            yield host
+        finally:
+            host.users -= 1
+            if host.unremarkable:
+                del self._hosts[key]

@@ -1,0 +1,134 @@
+"""From whatever samples a decoder gives to BGR uint8: bit depth, channels, transparency, orientation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ocr_pipeline.records import Pixels
+
+Samples = npt.NDArray[Any]
+"""Decoded samples of any depth: (height, width) grey, or (height, width, 1 to 4) grey, BGR, or with alpha last."""
+
+WHITE, DARK = 255, 32
+"""Grey levels of the backgrounds for transparent images. Not black: detection was trained on photographs."""
+
+_LIGHT_INK = 160
+"""Mean grey level from which ink is light. Above the middle, so that what suits both stays on white."""
+
+
+def to_bgr(samples: Samples) -> Pixels:
+    """Samples as the pipeline wants them: BGR uint8, shape (height, width, 3), C-contiguous.
+
+    The last channel of 2 or 4 is alpha (not premultiplied) and is composited away.
+    """
+    if samples.ndim == 2:
+        samples = samples[:, :, np.newaxis]
+    channels = samples.shape[2]
+    if channels in (2, 4):
+        # Colour and alpha are scaled apart: 12-bit colour often comes with 16-bit alpha.
+        alpha = np.ascontiguousarray(_to_8_bit(samples[:, :, -1], full_range=True))
+        return _composite(_to_three_channels(_to_8_bit(samples[:, :, :-1])), alpha)
+    return _to_three_channels(_to_8_bit(samples))
+
+
+def _to_three_channels(samples: Pixels) -> Pixels:
+    if samples.shape[2] == 1:
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(samples), cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+    return np.ascontiguousarray(samples[:, :, :3])
+
+
+def _to_8_bit(samples: Samples, *, full_range: bool = False) -> Pixels:
+    """Scale samples of any depth to 0 to 255.
+
+    Integers are scaled by the bits that the largest sample needs, because scanners and cameras store 10, 12
+    or 14 bits in 16 and the full range would turn those black; ``full_range`` scales by the type's range.
+    Floats are 0 to 1 by convention (a little more is a highlight), else 0 to 255, else scaled by their
+    maximum. Negative is black.
+    """
+    if samples.dtype == np.uint8:
+        return samples
+    if samples.dtype == np.bool_:
+        return samples.astype(np.uint8) * np.uint8(255)
+    if samples.dtype.kind == "f":
+        samples = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        peak = float(samples.max(initial=0))
+        top = 1.0 if peak <= 2 else max(peak, 255.0)
+    else:
+        peak_bits = max(8, int(samples.max(initial=0)).bit_length())
+        top = float(np.iinfo(samples.dtype).max if full_range else (1 << peak_bits) - 1)
+    scaled = np.multiply(samples, np.float32(255.0 / top), dtype=np.float32)
+    return np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled).astype(np.uint8)
+
+
+def _composite(bgr: Pixels, alpha: Pixels) -> Pixels:
+    """Put BGR pixels with an alpha plane (height, width) on a background that keeps their ink visible."""
+    if alpha.min(initial=255) == 255:
+        return bgr
+    ink = cv2.multiply(bgr, cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGR), scale=1 / 255)
+    # What a background adds depends on the opacity alone.
+    share = np.rint(_background(bgr, alpha) * np.arange(255, -1, -1) / 255).astype(np.uint8)
+    background = cv2.cvtColor(cv2.LUT(alpha, share), cv2.COLOR_GRAY2BGR)
+    return np.asarray(cv2.add(ink, background), dtype=np.uint8)
+
+
+def _background(bgr: Pixels, alpha: Pixels) -> int:
+    """White, or dark where the ink is light.
+
+    Only ink beside transparency counts: a dark text on a light label that itself stands on transparency is
+    readable on any background, while a text on nothing needs contrast.
+    """
+    visible = (alpha > 127).astype(np.uint8) if alpha.max(initial=0) > 127 else (alpha > 0).astype(np.uint8)
+    # Eroded away is what has a transparent neighbour.
+    rim = cv2.subtract(visible, cv2.erode(visible, np.ones((3, 3), np.uint8)))
+    if not rim.any():
+        rim = visible
+    if not rim.any():
+        return WHITE
+    grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+    return DARK if cv2.mean(grey, rim)[0] > _LIGHT_INK else WHITE
+
+
+def turn_upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Apply an EXIF orientation (1 to 8, tag 0x0112 of EXIF 2.32; anything else means upright)."""
+    match orientation:
+        case 2:
+            turned = cv2.flip(pixels, 1)
+        case 3:
+            turned = cv2.rotate(pixels, cv2.ROTATE_180)
+        case 4:
+            turned = cv2.flip(pixels, 0)
+        case 5:
+            turned = cv2.transpose(pixels)
+        case 6:
+            turned = cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE)
+        case 7:
+            turned = cv2.flip(cv2.transpose(pixels), -1)
+        case 8:
+            turned = cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE)
+        case _:
+            return pixels
+    return np.asarray(turned, dtype=np.uint8)
+
+
+def exif_orientation(exif: bytes) -> int:
+    """The orientation in an EXIF block (a TIFF header and its first directory); 1 when it has none or is broken."""
+    exif = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
+    if order is None:
+        return 1
+
+    def number(offset: int, size: int) -> int:
+        return int.from_bytes(exif[offset : offset + size], "little" if order == "little" else "big")
+
+    directory = number(4, 4)
+    for entry in range(directory + 2, directory + 2 + 12 * number(directory, 2), 12):
+        if entry + 12 > len(exif):
+            break
+        if number(entry, 2) == 0x0112:
+            value = number(entry + 8, 2)
+            return value if 1 <= value <= 8 else 1
+    return 1

@@ -1,0 +1,155 @@
+"""Finding the lines of a page: the detection network, and differentiable binarisation (DB) after it.
+
+DB: Liao et al., "Real-time Scene Text Detection with Differentiable Binarization", AAAI 2020.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ocr_pipeline.ocr.geometry import Corners, Quads, clockwise
+from ocr_pipeline.ocr.runners import Network
+from ocr_pipeline.records import Pixels
+
+ProbabilityMap = npt.NDArray[np.float32]
+"""How likely each pixel of the reduced page is text: float32 (height, width), 0 to 1."""
+
+STRIDE = 32
+"""Both sides of what the detection network is given are multiples of this."""
+
+SIZE = 960
+"""Longest side, in pixels, of what the detection network sees of a page of ordinary shape."""
+
+_MAX_ASPECT = 4
+"""Pages longer than this many times their breadth are seen in several tiles instead of being reduced further."""
+
+_OVERLAP = 192
+"""Pixels that neighbouring tiles share; half of them, at each inner edge, only give the network context."""
+
+_THRESHOLD = 0.3
+"""Probability from which a pixel counts as text (PP-OCR's default)."""
+
+_BOX_THRESHOLD = 0.5
+"""Mean probability that a box needs (PP-OCR: 0.6)."""
+
+_UNCLIP = 1.6
+"""How far boxes grow back, in units of area / perimeter: the network is trained on shrunk ones (PP-OCR: 1.5)."""
+
+_MIN_SIDE = 3
+"""Boxes whose short side has fewer pixels of the reduced page are noise (PP-OCR)."""
+
+_DILATION = np.ones((2, 2), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """A stretch of the reduced page along its long side: what the network sees, and what of that is kept."""
+
+    start: int
+    stop: int
+    keep_from: int
+    keep_to: int
+
+
+def detect(pixels: Pixels, network: Network) -> Quads:
+    """The boxes of the lines of text in ``pixels``, in its coordinates, in no particular order."""
+    height, width = pixels.shape[:2]
+    probability = probability_map(pixels, network)
+    quads = boxes_from_map(probability)
+    scale = np.array([width / probability.shape[1], height / probability.shape[0]], np.float32)
+    limit = np.array([width, height], np.float32)
+    return np.clip(quads * scale, 0, limit)
+
+
+def probability_map(pixels: Pixels, network: Network) -> ProbabilityMap:
+    """Run the detection network over ``pixels``, reduced to :data:`SIZE`, in tiles if they are long and narrow."""
+    height, width = reduced_size(*pixels.shape[:2])
+    interpolation = cv2.INTER_AREA if height < pixels.shape[0] else cv2.INTER_LINEAR
+    reduced = np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
+    if max(height, width) <= SIZE:
+        return _run(reduced, network)
+    upright = height >= width
+    probability = np.empty((height, width), np.float32)
+    for tile in _tiles(max(height, width)):
+        part = reduced[tile.start : tile.stop] if upright else reduced[:, tile.start : tile.stop]
+        seen = _run(np.ascontiguousarray(part), network)
+        kept = slice(tile.keep_from - tile.start, tile.keep_to - tile.start)
+        if upright:
+            probability[tile.keep_from : tile.keep_to] = seen[kept]
+        else:
+            probability[:, tile.keep_from : tile.keep_to] = seen[:, kept]
+    return probability
+
+
+def _run(reduced: Pixels, network: Network) -> ProbabilityMap:
+    return np.asarray(network(reduced[None])[0][0, 0], np.float32)
+
+
+def reduced_size(height: int, width: int) -> tuple[int, int]:
+    """The height and width to which a page is reduced for detection: never enlarged but to whole strides."""
+    longest = min(max(height, width), _MAX_ASPECT * min(height, width))
+    scale = min(1.0, SIZE / longest)
+    return _whole_strides(height * scale), _whole_strides(width * scale)
+
+
+def _whole_strides(length: float) -> int:
+    return max(STRIDE, round(length / STRIDE) * STRIDE)
+
+
+def _tiles(length: int) -> Iterator[_Tile]:
+    """Cover ``length`` with tiles of :data:`SIZE`, each overlapping the one before; the last may overlap it more."""
+    kept = 0
+    for start in range(0, length, SIZE - _OVERLAP):
+        last = start + SIZE >= length
+        start = max(0, length - SIZE) if last else start
+        stop = start + SIZE
+        keep_to = length if last else stop - _OVERLAP // 2
+        yield _Tile(start, stop, kept, keep_to)
+        kept = keep_to
+        if last:
+            return
+
+
+def boxes_from_map(probability: ProbabilityMap) -> Quads:
+    """The boxes of the lines in a probability map, in pixels of the map.
+
+    All of them: a cap on candidates, as PP-OCR has, drops the top of a dense page, because contours come from
+    the bottom up. Coordinates are floats: the usual int16 wraps beyond 32,767 pixels.
+    """
+    mask = cv2.dilate((probability > _THRESHOLD).astype(np.uint8), _DILATION)
+    contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    quads = []
+    for index, contour in enumerate(contours):
+        if hierarchy[0][index][3] >= 0:  # the edge of a hole in a line, not of a line
+            continue
+        centre, (width, height), angle = cv2.minAreaRect(contour)
+        if min(width, height) < _MIN_SIDE:
+            continue
+        corners = np.asarray(cv2.boxPoints((centre, (width, height), angle)), np.float32)
+        if _mean_inside(probability, corners) < _BOX_THRESHOLD:
+            continue
+        # Growing a rectangle by d on all sides; PP-OCR offsets the polygon with rounded corners and takes the
+        # smallest rectangle around it, which is this one.
+        growth = 2 * _UNCLIP * width * height / (2 * (width + height))
+        if min(width, height) + growth < _MIN_SIDE + 2:
+            continue
+        quads.append(clockwise(cv2.boxPoints((centre, (width + growth, height + growth), angle))))
+    return np.array(quads, np.float32).reshape(-1, 4, 2)
+
+
+def _mean_inside(probability: ProbabilityMap, corners: Corners) -> float:
+    """Mean of the map inside a quadrilateral."""
+    height, width = probability.shape
+    left = min(max(math.floor(corners[:, 0].min()), 0), width - 1)
+    right = min(max(math.ceil(corners[:, 0].max()), 0), width - 1)
+    top = min(max(math.floor(corners[:, 1].min()), 0), height - 1)
+    bottom = min(max(math.ceil(corners[:, 1].max()), 0), height - 1)
+    mask = np.zeros((bottom - top + 1, right - left + 1), np.uint8)
+    cv2.fillPoly(mask, [(corners - (left, top)).astype(np.int32)], (1,))
+    return float(cv2.mean(probability[top : bottom + 1, left : right + 1], mask)[0])

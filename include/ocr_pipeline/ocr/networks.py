@@ -1,0 +1,193 @@
+"""The two PP-OCR networks, made ready for throughput by editing their ONNX graphs.
+
+Both get the same front: uint8 pixels of shape (batch, height, width, 3) go in as they lie in memory and the
+graph normalises them. The recogniser also gets a new end: instead of a probability for each of 18,710 classes
+at every step, which costs more to move and search than to compute, it returns the best class and its
+probability. Every runner executes the same edited graph, so they cannot disagree about these steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ocr_pipeline.errors import EngineError
+
+if TYPE_CHECKING:
+    import onnx
+
+BLANK = ""
+"""The character of class 0, the CTC blank."""
+
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+# PP-OCR applies ImageNet's statistics, listed for red, green, blue, to blue, green, red
+# (NormalizeImage in PaddleX, with img_mode BGR).
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionNetwork:
+    """Finds text. Input uint8 (n, h, w, 3) BGR, h and w multiples of 32; output float32 (n, 1, h, w) in 0 to 1."""
+
+    graph: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RecognitionNetwork:
+    """Reads lines.
+
+    Input uint8 (n, 48, w, 3) BGR, w a multiple of 8. Outputs: the probability of the best class, float32
+    (n, w / 8, 1), and the class, integer (n, w / 8, 1). ``characters[c]`` is the text of class c.
+    """
+
+    graph: bytes
+    characters: tuple[str, ...]
+
+
+def detection_network(path: Path) -> DetectionNetwork:
+    """Load the detector at ``path`` (PP-OCR, ONNX).
+
+    :raises EngineError: when the file is not such a model.
+    """
+    model = _load(path)
+    deviation = 255 * np.array(_IMAGENET_DEVIATION, np.float32)
+    _prepend_normalisation(model, (None, None, None, 3), 255 * np.array(_IMAGENET_MEAN, np.float32), deviation)
+    return DetectionNetwork(model.SerializeToString())
+
+
+def recognition_network(path: Path, keep: Callable[[str], bool] | None = None) -> RecognitionNetwork:
+    """Load the recogniser at ``path`` (PP-OCR, ONNX, its dictionary in the metadata key ``character``).
+
+    ``keep`` says which characters may be read; the classes of all others are cut out of the last layer.
+
+    :raises EngineError: when the file is not such a model.
+    """
+    model = _load(path)
+    characters = (BLANK, *_dictionary(model, path), " ")
+    softmax = model.graph.node[-1]
+    bias = _producer(model, softmax.input[0])
+    while bias.op_type == "Identity":
+        bias = _producer(model, bias.input[0])
+    product = _producer(model, bias.input[0])
+    if (softmax.op_type, bias.op_type, product.op_type) != ("Softmax", "Add", "MatMul"):
+        raise EngineError(f"{path} does not end in a linear layer and a softmax: it is not a PP-OCR recogniser")
+    classes = _tensor(model, bias.input[1]).shape[-1]
+    if classes != len(characters):
+        raise EngineError(
+            f"{path} has {classes} classes but a dictionary of {len(characters) - 2} characters "
+            "(blank and space are added): the model file and its dictionary do not belong together"
+        )
+    if keep is not None:
+        kept = [c for c, text in enumerate(characters) if text == BLANK or keep(text)]
+        for name in (product.input[1], bias.input[1]):
+            _replace_tensor(model, name, _tensor(model, name)[..., kept])
+        del model.graph.value_info[:]  # shapes noted for the layers in between, which no longer hold
+        characters = tuple(characters[c] for c in kept)
+    _append_best_class(model)
+    half = np.full(3, 127.5, np.float32)
+    _prepend_normalisation(model, (None, 48, None, 3), half, half)
+    return RecognitionNetwork(model.SerializeToString(), characters)
+
+
+def dictionary(path: Path) -> list[str]:
+    """The characters that the recogniser at ``path`` knows, in the order of its classes, without blank and space.
+
+    :raises EngineError: when the file is not a PP-OCR recogniser.
+    """
+    return _dictionary(_load(path), path)
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    import onnx
+
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf raises its own types, differing between its implementations
+        raise EngineError(f"{path} is not an ONNX model: {error}") from error
+    if len(model.graph.input) != 1 or len(model.graph.output) != 1:
+        raise EngineError(f"{path} is not a PP-OCR model: it should have one input and one output")
+    return model
+
+
+def _dictionary(model: onnx.ModelProto, path: Path) -> list[str]:
+    for item in model.metadata_props:
+        if item.key == "character":
+            # One character a line. Not splitlines(), which would also split at characters of the dictionary.
+            text: str = item.value
+            return text.split("\n")
+    raise EngineError(f"{path} carries no dictionary (metadata key 'character')")
+
+
+def _prepend_normalisation(
+    model: onnx.ModelProto,
+    shape: Sequence[int | None],
+    mean: npt.NDArray[np.float32],
+    deviation: npt.NDArray[np.float32],
+) -> None:
+    """Make ``model`` take uint8 NHWC and compute (pixel - mean) / deviation, channel by channel, itself."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    network_input = graph.input[0].name
+    graph.initializer.extend(
+        [
+            numpy_helper.from_array(mean.reshape(1, 3, 1, 1), "pixel_mean"),
+            numpy_helper.from_array(1 / deviation.reshape(1, 3, 1, 1), "pixel_scale"),
+        ]
+    )
+    front = [
+        helper.make_node("Transpose", ["pixels"], ["pixels_nchw"], perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", ["pixels_nchw"], ["pixels_float"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["pixels_float", "pixel_mean"], ["pixels_centred"]),
+        helper.make_node("Mul", ["pixels_centred", "pixel_scale"], [network_input]),
+    ]
+    nodes = [*front, *graph.node]
+    del graph.node[:], graph.input[:]
+    graph.node.extend(nodes)
+    graph.input.append(helper.make_tensor_value_info("pixels", TensorProto.UINT8, shape))
+
+
+def _append_best_class(model: onnx.ModelProto) -> None:
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    probabilities = graph.output[0].name
+    graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "one"))
+    graph.node.append(helper.make_node("TopK", [probabilities, "one"], ["probability", "class"], axis=-1))
+    del graph.output[:]
+    graph.output.extend(
+        [
+            helper.make_tensor_value_info("probability", TensorProto.FLOAT, (None, None, 1)),
+            helper.make_tensor_value_info("class", TensorProto.INT64, (None, None, 1)),
+        ]
+    )
+
+
+def _producer(model: onnx.ModelProto, output: str) -> onnx.NodeProto:
+    node: onnx.NodeProto = next(node for node in model.graph.node if output in node.output)
+    return node
+
+
+def _constant(model: onnx.ModelProto, name: str) -> onnx.TensorProto:
+    """The tensor ``name``, which is an initialiser or the output of a Constant node."""
+    stored: dict[str, onnx.TensorProto] = {tensor.name: tensor for tensor in model.graph.initializer}
+    if name not in stored:
+        stored[name] = _producer(model, name).attribute[0].t
+    return stored[name]
+
+
+def _tensor(model: onnx.ModelProto, name: str) -> npt.NDArray[np.float32]:
+    from onnx import numpy_helper
+
+    return np.asarray(numpy_helper.to_array(_constant(model, name)), np.float32)
+
+
+def _replace_tensor(model: onnx.ModelProto, name: str, values: npt.NDArray[np.float32]) -> None:
+    from onnx import numpy_helper
+
+    _constant(model, name).CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), name))

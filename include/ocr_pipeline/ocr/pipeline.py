@@ -1,0 +1,73 @@
+"""Our own pipeline: find the lines on a reduced page, read each from the original pixels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ocr_pipeline.errors import ErrorCategory, ImageError
+from ocr_pipeline.ocr.detection import detect
+from ocr_pipeline.ocr.geometry import as_quad, upright
+from ocr_pipeline.ocr.models import Model
+from ocr_pipeline.ocr.networks import DetectionNetwork, RecognitionNetwork
+from ocr_pipeline.ocr.reading_order import reading_order
+from ocr_pipeline.ocr.recognition import recognise
+from ocr_pipeline.ocr.runners import Runner
+from ocr_pipeline.records import Page, PageText, Pixels, TextLine
+
+STRETCHED = 640
+"""Side of the square that ``resize: stretch`` squashes every page to."""
+
+
+class PipelineEngine:
+    """Detection, cropping and recognition over a runner. See :class:`ocr_pipeline.ocr.Engine`."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        model: Model,
+        detection: DetectionNetwork,
+        recognition: RecognitionNetwork,
+        *,
+        threads: int,
+        min_confidence: float,
+        stretch: bool,
+    ) -> None:
+        self.model = f"{runner.name}/{model.name}"
+        self.threads = threads
+        self._detect = runner.load(detection.graph)
+        self._recognise = runner.load(recognition.graph)
+        self._characters = recognition.characters
+        self._min_confidence = min_confidence
+        self._stretch = stretch
+
+    def read(self, page: Page) -> PageText:
+        """Read one page. Thread-safe.
+
+        :raises ImageError: when the page makes a network fail.
+        """
+        pixels = stretched(page.pixels) if self._stretch else page.pixels
+        try:
+            quads = upright(detect(pixels, self._detect))
+            readings = recognise(pixels, quads, self._recognise, self._characters)
+        except (cv2.error, RuntimeError, MemoryError) as error:
+            raise ImageError(
+                ErrorCategory.ENGINE_ERROR, f"{self.model} failed on {page.width}x{page.height} pixels: {error}"
+            ) from error
+        if self._stretch:
+            quads = quads * np.array([page.width / STRETCHED, page.height / STRETCHED], np.float32)
+        return PageText(
+            tuple(
+                TextLine(readings[i].text, readings[i].confidence, as_quad(quads[i]))
+                for i in reading_order(quads)
+                if readings[i].text.strip() and readings[i].confidence >= self._min_confidence
+            )
+        )
+
+    def close(self) -> None:
+        """Nothing to release: the networks go with the engine."""
+
+
+def stretched(pixels: Pixels) -> Pixels:
+    """``pixels`` squashed to a square of :data:`STRETCHED` pixels, whatever their shape."""
+    return np.asarray(cv2.resize(pixels, (STRETCHED, STRETCHED)), np.uint8)

@@ -1,0 +1,143 @@
+"""Reading lines: cut each from the page, straight to the height that the network wants, and decode its classes.
+
+Decoding is connectionist temporal classification (CTC), best path: Graves et al., ICML 2006.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ocr_pipeline.ocr.geometry import Corners, Quads, sides, stretch_of
+from ocr_pipeline.ocr.runners import Network
+from ocr_pipeline.records import Pixels
+
+HEIGHT = 48
+"""Height in pixels of a line as the network sees it."""
+
+MAX_WIDTH = 3200
+"""Lines that would be wider at that height are read in pieces (PP-OCR squeezes them to this)."""
+
+_BUCKET = 32
+"""Widths are padded to multiples of this, so that the network sees few different shapes."""
+
+_BATCH = 2
+"""Lines read at a time: larger batches only pad more, as the network fills a core already (measured)."""
+
+_PADDING = 127
+"""The grey that normalises to 0, with which PP-OCR pads."""
+
+_FIRST_UNSPACED = "\u2e80"
+"""Scripts from here on in Unicode (Chinese, Japanese) are written without spaces between words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a line says and the mean probability of its characters."""
+
+    text: str
+    confidence: float
+
+
+def recognise(pixels: Pixels, quads: Quads, network: Network, characters: Sequence[str]) -> list[Reading]:
+    """Read the line inside each of ``quads``, which start where reading starts; the results are in their order."""
+    pieces: list[Corners] = []
+    owners: list[int] = []
+    for index, corners in enumerate(quads):
+        parts = _pieces(pixels, corners)
+        pieces += parts
+        owners += [index] * len(parts)
+    widths = [line_width(piece) for piece in pieces]
+    readings = [Reading("", 0.0)] * len(pieces)
+    for indices, bucket in _batches(widths):
+        lines = np.full((len(indices), HEIGHT, bucket, 3), _PADDING, np.uint8)
+        for line, index in zip(lines, indices, strict=True):
+            line[:, : widths[index]] = cut(pixels, pieces[index], widths[index])
+        probabilities, classes = network(lines)
+        for row, index in enumerate(indices):
+            readings[index] = decode(classes[row].ravel(), probabilities[row].ravel(), characters)
+    joined: list[list[Reading]] = [[] for _ in quads]
+    for owner, reading in zip(owners, readings, strict=True):
+        joined[owner].append(reading)
+    return [_join(parts) for parts in joined]
+
+
+def line_width(corners: Corners) -> int:
+    """How wide a line is in pixels when scaled to :data:`HEIGHT`."""
+    across, down = sides(corners)
+    return max(1, math.ceil(HEIGHT * across / max(down, 1.0)))
+
+
+def cut(pixels: Pixels, corners: Corners, width: int) -> Pixels:
+    """The line inside ``corners``, straightened: uint8 (48, width, 3).
+
+    One warp from the original pixels; going through a full-size crop would blur twice and cost more.
+    """
+    # OpenCV warps in 16-bit coordinates, which wrap beyond 32,767 pixels: give it the line's surroundings only.
+    low = np.maximum(np.floor(corners.min(axis=0)).astype(int) - 1, 0)
+    high = np.ceil(corners.max(axis=0)).astype(int) + 2
+    around = pixels[low[1] : high[1], low[0] : high[0]]
+    target = np.array([[0, 0], [width, 0], [width, HEIGHT], [0, HEIGHT]], np.float32)
+    transform = cv2.getPerspectiveTransform(corners - low.astype(np.float32), target)
+    line = cv2.warpPerspective(
+        around, transform, (width, HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(line, np.uint8)
+
+
+def _pieces(pixels: Pixels, corners: Corners) -> list[Corners]:
+    """Cut a line that is too long to be read at once, where it is emptiest near equal parts."""
+    width = line_width(corners)
+    if width <= MAX_WIDTH:
+        return [corners]
+    count = math.ceil(width / (MAX_WIDTH - 2 * HEIGHT))
+    reach = HEIGHT / width  # one line height: a word gap is rarely further away
+    edges = [0.0]
+    for part in range(1, count):
+        start, stop = part / count - reach, part / count + reach
+        strip = cut(pixels, stretch_of(corners, start, stop), 2 * HEIGHT)
+        contrast = np.asarray(cv2.cvtColor(strip, cv2.COLOR_BGR2GRAY), np.float32).std(axis=0)
+        # Averaged over some columns, so that the middle of a gap wins and not the first blank column.
+        smooth = np.convolve(contrast, np.ones(7), mode="same")[4:-4]
+        edges.append(start + (stop - start) * (int(smooth.argmin()) + 4.5) / (2 * HEIGHT))
+    edges.append(1.0)
+    return [stretch_of(corners, start, stop) for start, stop in itertools.pairwise(edges)]
+
+
+def _batches(widths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+    """Indices of lines to read together, of like width, and the width they are padded to."""
+    order = sorted(range(len(widths)), key=widths.__getitem__)
+    for start in range(0, len(order), _BATCH):
+        indices = order[start : start + _BATCH]
+        yield indices, math.ceil(widths[indices[-1]] / _BUCKET) * _BUCKET
+
+
+def decode(
+    classes: npt.NDArray[np.integer], probabilities: npt.NDArray[np.float32], characters: Sequence[str]
+) -> Reading:
+    """CTC best path: repeated classes are one character, class 0 (blank) is none. Both arrays are (steps,)."""
+    chosen = classes != 0
+    chosen[1:] &= classes[1:] != classes[:-1]
+    if not chosen.any():
+        return Reading("", 0.0)
+    text = "".join(characters[c] for c in classes[chosen])
+    return Reading(text, float(probabilities[chosen].mean()))
+
+
+def _join(parts: Sequence[Reading]) -> Reading:
+    """One reading of the pieces of a line."""
+    parts = [part for part in parts if part.text.strip()]
+    if len(parts) < 2:
+        return parts[0] if parts else Reading("", 0.0)
+    text = ""
+    for part in parts:
+        unspaced = text[-1:] >= _FIRST_UNSPACED and part.text[0] >= _FIRST_UNSPACED
+        text = part.text if not text else text + ("" if unspaced else " ") + part.text
+    length = sum(len(part.text) for part in parts)
+    return Reading(text, sum(part.confidence * len(part.text) for part in parts) / length)

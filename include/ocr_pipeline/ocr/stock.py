@@ -1,0 +1,183 @@
+"""The stock ``paddleocr.PaddleOCR`` pipeline as an engine, for comparison and for those who prefer it.
+
+It runs the same model files on its own ONNX Runtime backend. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ocr_pipeline.config import ReadSettings
+from ocr_pipeline.errors import EngineError, ErrorCategory, ImageError
+from ocr_pipeline.ocr.detection import SIZE
+from ocr_pipeline.ocr.geometry import as_quad
+from ocr_pipeline.ocr.models import Model, find_model
+from ocr_pipeline.ocr.networks import dictionary
+from ocr_pipeline.ocr.pipeline import STRETCHED, stretched
+from ocr_pipeline.records import Page, PageText, TextLine
+
+_MAX_SIDE = 32_767
+"""PaddleOCR keeps boxes as int16: on longer pages they wrap round and point elsewhere, without an error."""
+
+
+class StockEngine:
+    """``paddleocr.PaddleOCR``, one object a thread since it is not thread-safe. See :class:`ocr_pipeline.ocr.Engine`.
+
+    Detection is limited to 960 pixels, as in our own pipeline; orientation and unwarping models, which are not
+    part of the installation, are off.
+
+    :raises EngineError: when PaddleOCR cannot be used as asked.
+    """
+
+    def __init__(self, settings: ReadSettings, threads: int) -> None:
+        if settings.languages:
+            raise EngineError("engine paddleocr always reads every character: leave languages empty")
+        # Read on import: without it, PaddleX looks for its model hubs on the network.
+        os.environ.setdefault("PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK", "True")
+        try:
+            import paddleocr
+        except ImportError as error:
+            raise EngineError(
+                f"engine paddleocr needs the package paddleocr: pip install paddleocr ({error})"
+            ) from error
+        _leave_signals_alone()
+        model = find_model(settings.model)
+        self.model = f"paddleocr/{model.name}"
+        self.threads = threads
+        self._min_confidence = settings.min_confidence
+        self._stretch = settings.resize == "stretch"
+        self._paddleocr = paddleocr
+        self._folders = tempfile.TemporaryDirectory(prefix="ocr-pipeline-paddleocr-")
+        self._names = stage_official(model, Path(self._folders.name))
+        self._local = threading.local()
+        self._local.pipeline = self._load()  # so that what is wrong shows now, not on the first page
+
+    def _load(self) -> Any:
+        detection, recognition = self._names
+        folder = Path(self._folders.name)
+        try:
+            return self._paddleocr.PaddleOCR(
+                text_detection_model_name=detection,
+                text_detection_model_dir=str(folder / detection),
+                text_recognition_model_name=recognition,
+                text_recognition_model_dir=str(folder / recognition),
+                use_doc_orientation_classify=False,
+                use_doc_unwarping=False,
+                use_textline_orientation=False,
+                text_det_limit_side_len=SIZE,
+                text_det_limit_type="max",
+                device="cpu",
+                engine="onnxruntime",
+                engine_config={"intra_op_num_threads": 1, "inter_op_num_threads": 1},
+            )
+        except Exception as error:  # PaddleX raises bare Exception, RuntimeError and its own types alike
+            raise EngineError(f"PaddleOCR could not be loaded: {error}") from error
+
+    def read(self, page: Page) -> PageText:
+        """Read one page. Thread-safe.
+
+        :raises ImageError: when the page makes PaddleOCR fail, or is longer than it can handle.
+        """
+        if max(page.width, page.height) > _MAX_SIDE:
+            raise ImageError(
+                ErrorCategory.ENGINE_ERROR,
+                f"page of {page.width}x{page.height} pixels: PaddleOCR handles {_MAX_SIDE} a side; "
+                "engine auto reads longer pages",
+            )
+        if not hasattr(self._local, "pipeline"):
+            self._local.pipeline = self._load()
+        pixels = stretched(page.pixels) if self._stretch else page.pixels
+        try:
+            (result,) = self._local.pipeline.predict(pixels)
+        except Exception as error:  # as above
+            raise ImageError(
+                ErrorCategory.ENGINE_ERROR, f"{self.model} failed on {page.width}x{page.height} pixels: {error}"
+            ) from error
+        scale = np.array([page.width, page.height]) / STRETCHED if self._stretch else np.ones(2)
+        lines = zip(result["rec_texts"], result["rec_scores"], result["rec_polys"], strict=True)
+        return PageText(
+            tuple(
+                TextLine(text, float(score), as_quad(quad * scale))
+                for text, score, quad in lines
+                if text.strip() and score >= self._min_confidence
+            )
+        )
+
+    def close(self) -> None:
+        """Remove the staged model folders."""
+        self._folders.cleanup()
+
+
+def stage_official(model: Model, folder: Path) -> tuple[str, str]:
+    """Lay out ``model`` in ``folder`` as PaddleOCR expects official models; returns the names of the two folders.
+
+    An official model is a folder with ``inference.onnx`` and ``inference.yml``, which says how to prepare the
+    input and what the output means.
+    """
+    detection, recognition = f"{model.name}_det", f"{model.name}_rec"
+    _stage(
+        folder / detection,
+        model.detection,
+        {
+            "Global": {"model_name": detection},
+            "PreProcess": {
+                "transform_ops": [
+                    {"DecodeImage": {"channel_first": False, "img_mode": "BGR"}},
+                    {"DetResizeForTest": {"resize_long": SIZE}},
+                    {
+                        "NormalizeImage": {
+                            "mean": [0.485, 0.456, 0.406],
+                            "std": [0.229, 0.224, 0.225],
+                            "scale": "1./255.",
+                            "order": "hwc",
+                        }
+                    },
+                    {"ToCHWImage": None},
+                ]
+            },
+            "PostProcess": {
+                "name": "DBPostProcess",
+                "thresh": 0.3,
+                "box_thresh": 0.6,
+                "max_candidates": 1000,
+                "unclip_ratio": 1.5,
+            },
+        },
+    )
+    _stage(
+        folder / recognition,
+        model.recognition,
+        {
+            "Global": {"model_name": recognition},
+            "PreProcess": {
+                "transform_ops": [
+                    {"DecodeImage": {"channel_first": False, "img_mode": "BGR"}},
+                    {"RecResizeImg": {"image_shape": [3, 48, 320]}},
+                ]
+            },
+            "PostProcess": {"name": "CTCLabelDecode", "character_dict": dictionary(model.recognition)},
+        },
+    )
+    return detection, recognition
+
+
+def _stage(folder: Path, network: Path, config: dict[str, Any]) -> None:
+    folder.mkdir(parents=True)
+    (folder / "inference.onnx").symlink_to(network)
+    # JSON is YAML, too, and quotes every character of the dictionary safely.
+    (folder / "inference.yml").write_text(json.dumps(config, ensure_ascii=False), encoding="utf-8")
+
+
+def _leave_signals_alone() -> None:
+    """Undo what importing paddle does to SIGTERM, which ends tasks; harmless where paddle was not imported."""
+    paddle = sys.modules.get("paddle")
+    if paddle is not None:
+        paddle.disable_signal_handler()

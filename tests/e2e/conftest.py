@@ -1,0 +1,110 @@
+"""A real Airflow for the end-to-end tests, started and stopped by the commands that people use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from ocr_local.airflow import DAG_ID, connect, find_running
+from ocr_local.api import AirflowApi
+from ocr_local.home import CHECKOUT, Home
+from ocr_pipeline.storage import RunFolder
+
+
+def local(home: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start ``python -m ocr_local …`` on ``home``."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "ocr_local", *arguments],
+        env=local_environment(home),
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def local_environment(home: Path) -> dict[str, str]:
+    """The environment of a local command on ``home``."""
+    paths = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "include"), str(CHECKOUT / "plugins")])
+    output = str(home.parent / "output")
+    return os.environ | {"OCR_LOCAL_HOME": str(home), "OCR_OUTPUT": output, "PYTHONPATH": paths, "COLUMNS": "160"}
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Every living process that was started for ``home``."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get("OCR_LOCAL_HOME") == str(home):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 120) -> Any:
+    """Wait until ``condition`` gives something true, and return it."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if result := condition():
+            return result
+        time.sleep(0.2)
+    raise AssertionError(f"not within {seconds} s: {condition}")
+
+
+@dataclass(frozen=True)
+class LocalAirflow:
+    """The running Airflow of the tests."""
+
+    home: Path
+    api: AirflowApi
+    output: Path
+
+    def trigger(self, run_id: str, dataset: Path, **settings: Any) -> RunFolder:
+        """Start a run; returns its folder."""
+        self.api.trigger(DAG_ID, run_id, {"dataset": str(dataset), **settings})
+        return RunFolder(self.output / run_id)
+
+    def wait(self, run_id: str) -> str:
+        """Wait for a run to end; returns its state."""
+        ended = ("success", "failed")
+        wait_for(lambda: self.api.run_state(DAG_ID, run_id) in ended, 240)
+        return self.api.run_state(DAG_ID, run_id)
+
+    def task(self, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """One task instance of a run."""
+        (found,) = [t for t in self.tasks(run_id) if (t["task_id"], t["map_index"]) == (task_id, map_index)]
+        return found
+
+    def tasks(self, run_id: str) -> list[dict[str, Any]]:
+        """The task instances of a run."""
+        return self.api.tasks(DAG_ID, run_id)
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    home = tmp_path_factory.mktemp("local") / "airflow"
+    home.mkdir()
+    # No retries: tests of a failed batch would wait for them.
+    (home / "airflow.cfg").write_text("[core]\ndefault_task_retries = 0\n")
+    up = local(home, "up")
+    printed, _ = up.communicate(timeout=300)
+    assert up.returncode == 0, printed
+    running = find_running(Home(home))
+    assert running is not None
+    assert running.url in printed
+    assert Home(home).secrets().password in printed
+    yield LocalAirflow(home, connect(Home(home), running), home.parent / "output")
+    down = local(home, "down")
+    down.communicate(timeout=120)
+    assert down.returncode == 0
+    wait_for(lambda: not processes_of(home), 30)

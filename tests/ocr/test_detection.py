@@ -1,0 +1,143 @@
+"""Detection on probability maps made by hand, and the sizes and tiles of pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from ocr_pipeline.ocr.detection import SIZE, boxes_from_map, detect, probability_map, reduced_size
+from ocr_pipeline.records import Pixels
+
+
+def rectangle(
+    probability: npt.NDArray[np.float32], centre: tuple[float, float], size: tuple[float, float], angle: float, p: float
+) -> None:
+    corners = cv2.boxPoints((centre, size, angle))
+    cv2.fillPoly(probability, [np.round(corners).astype(np.int32)], (p,))
+
+
+def test_a_box_grows_by_area_over_perimeter() -> None:
+    probability = np.zeros((128, 256), np.float32)
+    probability[40:60, 50:151] = 0.9  # 101 x 20 pixels
+
+    ((top_left, top_right, bottom_right, bottom_left),) = boxes_from_map(probability)
+
+    # The contour runs through pixel centres and the 2x2 dilation moves its far edges by one pixel up and left:
+    # 101 x 20 between centres. Each side moves out by 1.6 * 101 * 20 / (2 * 121).
+    growth = 1.6 * 101 * 20 / (2 * 121)
+    assert top_left == pytest.approx([50 - growth, 40 - growth], abs=1.1)
+    assert top_right == pytest.approx([150 + growth, 40 - growth], abs=1.1)
+    assert bottom_right == pytest.approx([150 + growth, 59 + growth], abs=1.1)
+    assert bottom_left == pytest.approx([50 - growth, 59 + growth], abs=1.1)
+
+
+@pytest.mark.parametrize("angle", [-30.0, -5.0, 12.0, 40.0])
+def test_a_turned_box_keeps_its_turn(angle: float) -> None:
+    probability = np.zeros((400, 400), np.float32)
+    rectangle(probability, (200, 200), (180, 24), angle, 0.9)
+
+    (corners,) = boxes_from_map(probability)
+
+    run = corners[1] - corners[0]
+    assert np.degrees(np.arctan2(run[1], run[0])) == pytest.approx(angle, abs=1.5)
+    assert corners.mean(axis=0) == pytest.approx([200, 200], abs=1.5)
+
+
+def test_doubtful_and_tiny_regions_are_left_out() -> None:
+    probability = np.zeros((200, 200), np.float32)
+    probability[20:40, 20:120] = 0.45  # above the pixel threshold, below what a box needs
+    probability[100:102, 20:22] = 0.9  # a speck
+    probability[150:170, 20:120] = 0.55
+
+    boxes = boxes_from_map(probability)
+
+    assert len(boxes) == 1
+    assert boxes[0][:, 1].min() > 130
+
+
+def test_text_inside_the_hole_of_other_text_is_found_and_the_hole_is_not() -> None:
+    probability = np.zeros((300, 300), np.float32)
+    rectangle(probability, (150, 150), (240, 240), 0, 0.9)
+    rectangle(probability, (150, 150), (200, 200), 0, 0.0)
+    rectangle(probability, (150, 150), (100, 20), 0, 0.9)
+
+    boxes = boxes_from_map(probability)
+
+    widths = sorted(float(np.ptp(box[:, 0])) for box in boxes)
+    # The ring itself is mostly empty: only the line inside remains.
+    assert len(widths) == 1
+    assert 100 < widths[0] < 140
+
+
+def test_there_is_no_cap_on_boxes() -> None:
+    probability = np.zeros((2400, 480), np.float32)
+    for y in range(8, 2392, 12):
+        for x in range(8, 470, 60):
+            probability[y : y + 6, x : x + 40] = 0.9
+
+    boxes = boxes_from_map(probability)
+
+    assert len(boxes) == 199 * 8
+    assert boxes[:, :, 1].min() < 12
+
+
+def test_an_empty_map_has_no_boxes() -> None:
+    assert boxes_from_map(np.zeros((64, 64), np.float32)).shape == (0, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [
+        (960, 448, (960, 448)),
+        (1, 1, (32, 32)),
+        (100, 75, (96, 64)),
+        (3000, 1500, (960, 480)),
+        (1500, 3000, (480, 960)),
+        (40_000, 300, (32_000, 256)),
+        (300, 40_000, (256, 32_000)),
+    ],
+)
+def test_reduced_size(height: int, width: int, expected: tuple[int, int]) -> None:
+    assert reduced_size(height, width) == expected
+
+
+@pytest.mark.parametrize("length", [960, 992, 1600, 2976, 10_016])
+@pytest.mark.parametrize("lying", [False, True])
+def test_tiles_cover_the_page_and_have_context_at_their_seams(length: int, lying: bool) -> None:
+    pixels = np.empty((length, 64, 3), np.uint8)
+    pixels[:] = (np.arange(length) % 251)[:, None, None]
+    page = np.ascontiguousarray(pixels.transpose(1, 0, 2)) if lying else pixels
+    axis, edge = (3 if lying else 2), 90
+    seen: list[int] = []
+
+    def network(tile: Pixels) -> tuple[npt.NDArray[Any], ...]:
+        """Repeats what it sees, and is blind near its edges, as a network is that knows nothing beyond them."""
+        probability = np.moveaxis((tile[..., 0] / np.float32(255))[:, None], axis, 0).copy()
+        seen.append(len(probability))
+        probability[:edge] = probability[-edge:] = 0
+        return (np.moveaxis(probability, 0, axis),)
+
+    probability = probability_map(page, network)
+    along = probability.T if lying else probability
+
+    assert along.shape == (length, 64)
+    assert max(seen) <= SIZE
+    assert np.array_equal(along[edge:-edge], pixels[edge:-edge, :, 0] / np.float32(255))
+
+
+def test_boxes_come_back_in_pixels_of_the_page() -> None:
+    page = np.zeros((40_000, 300, 3), np.uint8)
+    page[39_000:39_040, 50:250] = 200
+
+    def network(tile: Pixels) -> tuple[npt.NDArray[Any], ...]:
+        return ((tile[..., 0] / np.float32(255))[:, None],)
+
+    (box,) = detect(page, network)
+
+    assert box.mean(axis=0) == pytest.approx([150, 39_020], abs=3)
+    assert box[:, 0].min() >= 0
+    assert box[:, 1].max() < 39_090

@@ -1,0 +1,155 @@
+"""Finding model files and editing their graphs."""
+
+from __future__ import annotations
+
+import importlib.util
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import yaml
+from onnx import helper, numpy_helper
+
+from ocr_pipeline.errors import EngineError
+from ocr_pipeline.languages import CODES, is_written_in
+from ocr_pipeline.ocr.models import find_model
+from ocr_pipeline.ocr.networks import detection_network, dictionary, recognition_network
+from ocr_pipeline.ocr.stock import stage_official
+
+MODEL = find_model("small")
+
+
+def session(graph: bytes | str) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+
+def test_the_dictionary_has_a_character_a_class() -> None:
+    characters = recognition_network(MODEL.recognition).characters
+
+    assert len(characters) == 18_710
+    assert (characters[0], characters[1], characters[-1]) == ("", "!", " ")
+    assert "\u3000" in characters
+    assert all(len(character) == 1 for character in characters[1:])
+
+
+def test_the_edited_recogniser_says_what_the_original_does() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 48, 160, 3), np.uint8)
+    original = session(str(MODEL.recognition))
+    normalised = (pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255 - 0.5) / 0.5
+    (every,) = original.run(None, {"x": normalised})
+
+    probability, best = session(recognition_network(MODEL.recognition).graph).run(None, {"pixels": pixels})
+
+    assert np.array_equal(best[..., 0], every.argmax(axis=-1))
+    assert np.allclose(probability[..., 0], every.max(axis=-1), atol=1e-5)
+
+
+def test_the_cut_recogniser_chooses_among_what_is_kept() -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (1, 48, 320, 3), np.uint8)
+    normalised = (pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255 - 0.5) / 0.5
+    (every,) = session(str(MODEL.recognition)).run(None, {"x": normalised})
+    whole = recognition_network(MODEL.recognition).characters
+    kept = [c for c, text in enumerate(whole) if text == "" or text in "aeiou "]
+
+    network = recognition_network(MODEL.recognition, lambda text: text in "aeiou ")
+    probability, best = session(network.graph).run(None, {"pixels": pixels})
+
+    assert network.characters == ("", "a", "e", "i", "o", "u", " ")
+    assert np.array_equal(best[..., 0], every[..., kept].argmax(axis=-1))
+    # A softmax over fewer classes is the old one, scaled to add up to 1 again.
+    assert np.allclose(probability[..., 0], every[..., kept].max(axis=-1) / every[..., kept].sum(axis=-1), atol=1e-4)
+
+
+def test_the_edited_detector_says_what_the_original_does() -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    mean, deviation = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
+    normalised = ((pixels.astype(np.float32) / 255 - mean) / deviation).transpose(0, 3, 1, 2)
+    (expected,) = session(str(MODEL.detection)).run(None, {"x": normalised})
+
+    (probability,) = session(detection_network(MODEL.detection).graph).run(None, {"pixels": pixels})
+
+    assert probability.shape == (1, 1, 64, 96)
+    assert np.allclose(probability, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("code", "has", "lacks"),
+    [
+        ("en", "azAZ09.,-$€£%&@ (é)", "中あαЖ①"),
+        ("de", "äöüßÄ€", "中あα"),
+        ("vi", "ồạđ", "中あα"),
+        ("zh", "中文。，azAZ09￥（", "あé"),
+        ("ja", "日本語ひらカター。ﾊﾝ09az", "éα"),
+    ],
+)
+def test_languages(code: str, has: str, lacks: str) -> None:
+    assert [character for character in has if not is_written_in(character, [code])] == []
+    assert [character for character in lacks if is_written_in(character, [code])] == []
+
+
+def test_every_language_keeps_a_useful_part_of_the_dictionary() -> None:
+    whole = dictionary(MODEL.recognition)
+    for code in CODES:
+        kept = sum(is_written_in(character, [code]) for character in whole)
+        assert (500 if code not in ("ja", "zh") else 15_000) < kept < len(whole), code
+
+
+def test_official_folders_hold_the_dictionary_unharmed(tmp_path: Path) -> None:
+    detection, recognition = stage_official(MODEL, tmp_path)
+
+    assert (detection, recognition) == ("PP-OCRv6_small_det", "PP-OCRv6_small_rec")
+    for name in (detection, recognition):
+        config = yaml.safe_load((tmp_path / name / "inference.yml").read_text(encoding="utf-8"))
+        assert config["Global"]["model_name"] == name
+        assert (tmp_path / name / "inference.onnx").stat().st_size > 1_000_000
+    assert config["PostProcess"]["character_dict"] == dictionary(MODEL.recognition)
+
+
+def test_without_rapidocr_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+
+    with pytest.raises(EngineError, match="pip install rapidocr"):
+        find_model("small")
+
+
+def test_a_missing_model_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = ModuleSpec("rapidocr", None, origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+
+    with pytest.raises(EngineError, match=r"PP-OCRv6_small is not staged: .*/models/PP-OCRv6_det_small\.onnx"):
+        find_model("small")
+
+
+def test_files_that_are_no_such_models_are_refused(tmp_path: Path) -> None:
+    garbage = tmp_path / "garbage.onnx"
+    garbage.write_bytes(b"not a model at all")
+    with pytest.raises(EngineError, match=r"garbage\.onnx is not"):
+        detection_network(garbage)
+    with pytest.raises(EngineError, match="carries no dictionary"):
+        recognition_network(MODEL.detection)
+
+
+def test_a_dictionary_of_another_model_is_refused(tmp_path: Path) -> None:
+    model = onnx.load(MODEL.recognition)
+    for item in model.metadata_props:
+        if item.key == "character":
+            item.value = "a\nb\nc"
+    onnx.save(model, tmp_path / "mixed.onnx")
+
+    with pytest.raises(EngineError, match="18710 classes but a dictionary of 3 characters"):
+        recognition_network(tmp_path / "mixed.onnx")
+
+
+def test_a_recogniser_of_another_kind_is_refused(tmp_path: Path) -> None:
+    node = helper.make_node("Relu", ["x"], ["y"])
+    value = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4]) for name in "xy"]
+    graph = helper.make_graph([node], "other", value[:1], value[1:], [numpy_helper.from_array(np.zeros(1), "unused")])
+    model = helper.make_model(graph)
+    helper.set_model_props(model, {"character": "a\nb"})
+    onnx.save(model, tmp_path / "other.onnx")
+
+    with pytest.raises(EngineError, match="not a PP-OCR recogniser"):
+        recognition_network(tmp_path / "other.onnx")

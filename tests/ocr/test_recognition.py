@@ -1,0 +1,148 @@
+"""CTC decoding, cutting and batching of lines, without a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from ocr_pipeline.ocr.geometry import clockwise, stretch_of, upright
+from ocr_pipeline.ocr.recognition import HEIGHT, MAX_WIDTH, cut, decode, line_width, recognise
+from ocr_pipeline.records import Pixels
+
+CHARACTERS = ("", "a", "b", "c", " ")
+
+
+@pytest.mark.parametrize(
+    ("classes", "text", "confidence"),
+    [
+        ([0, 1, 1, 0, 1, 2, 0, 0, 3], "aabc", (0.2 + 0.5 + 0.6 + 0.9) / 4),
+        ([1, 1, 1, 1, 1, 1, 1, 1, 1], "a", 0.1),
+        ([0, 0, 0, 0, 0, 0, 0, 0, 0], "", 0.0),
+        ([3, 0, 3, 4, 4, 2, 1, 2, 0], "cc bab", (0.1 + 0.3 + 0.4 + 0.6 + 0.7 + 0.8) / 6),
+    ],
+)
+def test_decoding_takes_the_first_of_each_run(classes: list[int], text: str, confidence: float) -> None:
+    probabilities = np.arange(1, 10, dtype=np.float32) / 10
+
+    reading = decode(np.array(classes), probabilities, CHARACTERS)
+
+    assert reading.text == text
+    assert reading.confidence == pytest.approx(confidence)
+
+
+def box(left: float, top: float, right: float, bottom: float) -> npt.NDArray[np.float32]:
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
+
+
+def gradient(height: int, width: int) -> Pixels:
+    """Blue grows with x, green with y, in steps of 1, wrapping at 256."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[..., 0] = np.arange(width) % 256
+    pixels[..., 1] = (np.arange(height) % 256)[:, None]
+    return pixels
+
+
+def test_a_line_is_cut_at_the_right_place_and_scaled() -> None:
+    page = gradient(200, 200)
+
+    line = cut(page, box(20, 100, 120, 124), 200)
+
+    assert line.shape == (HEIGHT, 200, 3)
+    assert line[0, :, 0] == pytest.approx(20 + np.arange(200) / 2, abs=1)
+    assert line[:, 0, 1] == pytest.approx(100 + np.arange(HEIGHT) / 2, abs=1)
+
+
+def test_lines_beyond_the_range_of_16_bits_are_cut_at_the_right_place() -> None:
+    page = gradient(39_000, 100)
+
+    line = cut(page, box(10, 38_000, 90, 38_048), 80)
+
+    assert line[:, 0, 1] == pytest.approx((38_000 + np.arange(HEIGHT)) % 256, abs=1)
+
+
+def test_a_vertical_line_reads_downwards() -> None:
+    page = gradient(200, 200)
+
+    (corners,) = upright(box(100, 20, 120, 180)[None])
+    line = cut(page, corners, line_width(corners))
+
+    assert line.shape == (HEIGHT, 384, 3)
+    assert np.all(np.diff(line[10, :, 1].astype(int)) >= 0)
+    assert line[0, 5, 0] > line[-1, 5, 0]
+
+
+def test_corners_are_put_in_order() -> None:
+    expected = box(3, 4, 50, 20)
+    for turn in range(4):
+        assert np.array_equal(clockwise(np.roll(expected, turn, axis=0)), expected)
+        assert np.array_equal(clockwise(np.roll(expected[::-1], turn, axis=0)), expected)
+
+
+def test_a_stretch_of_a_line() -> None:
+    assert np.array_equal(stretch_of(box(0, 10, 100, 20), 0.25, 0.75), box(25, 10, 75, 20))
+
+
+class CountingNetwork:
+    """Reads a line as 'a' where it is dark and notes the shapes it was given."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __call__(self, lines: Pixels) -> tuple[npt.NDArray[Any], ...]:
+        self.shapes.append(lines.shape)
+        steps = lines.reshape(len(lines), HEIGHT, -1, 8, 3).mean(axis=(1, 3, 4))
+        classes = (steps < 100).astype(np.int64)[..., None]
+        return np.where(classes > 0, np.float32(0.9), np.float32(0.4)), classes
+
+
+def test_readings_come_in_the_order_of_the_lines_whatever_their_width() -> None:
+    page = np.full((400, 600, 3), 255, np.uint8)
+    lefts = (400, 10, 250, 30, 100)
+    quads = np.array([box(10, 70 * i, left + 60, 70 * i + 24) for i, left in enumerate(lefts)])
+    for i, left in enumerate(lefts):
+        for mark in range(i + 1):
+            page[70 * i : 70 * i + 24, 12 + mark * 12 : 18 + mark * 12] = 0
+        assert 12 + (i + 1) * 12 < left + 60
+    network = CountingNetwork()
+
+    readings = recognise(page, quads, network, CHARACTERS)
+
+    assert [reading.text for reading in readings] == ["a", "aa", "aaa", "aaaa", "aaaaa"]
+    assert all(shape[1] == HEIGHT and shape[2] % 32 == 0 for shape in network.shapes)
+    assert sum(shape[0] for shape in network.shapes) == len(quads)
+
+
+def test_no_lines() -> None:
+    assert (
+        recognise(np.zeros((9, 9, 3), np.uint8), np.zeros((0, 4, 2), np.float32), CountingNetwork(), CHARACTERS) == []
+    )
+
+
+def test_a_long_line_is_cut_in_gaps_and_joined_with_spaces() -> None:
+    page = np.full((40, 9000, 3), 255, np.uint8)
+    lefts = range(20, 8900, 120)
+    for left in lefts:
+        page[2:38, left : left + 90] = 0
+    network = CountingNetwork()
+    corners = box(0, 0, 9000, 40)
+    assert line_width(corners) > 3 * MAX_WIDTH
+
+    (reading,) = recognise(page, corners[None], network, CHARACTERS)
+
+    assert max(shape[2] for shape in network.shapes) <= MAX_WIDTH
+    # A word that was cut in two would be counted twice.
+    assert reading.text.replace(" ", "") == "a" * len(lefts)
+    assert reading.text.count(" ") == len(network.shapes) * 2 - 1
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_a_sliver_of_a_page_can_be_cut(width: int) -> None:
+    page = np.zeros((500, width, 3), np.uint8)
+    (corners,) = upright(box(0, 0, width, 500)[None])
+
+    readings = recognise(page, corners[None], CountingNetwork(), CHARACTERS)
+
+    assert len(readings) == 1

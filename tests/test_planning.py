@@ -31,6 +31,11 @@ def test_batches_grow_to_stay_below_the_limit_of_their_number(write_csv, make_pl
     assert [batch.rows for batch in plan.batches] == [3, 3, 3, 1]
 
 
+def test_rows_are_spread_evenly_over_the_batches(write_csv, make_plan) -> None:
+    _, plan = make_plan(write_csv(enumerate("abcdefghij")), batch_size=9)
+    assert [batch.rows for batch in plan.batches] == [5, 5]
+
+
 def test_a_dataset_without_rows_is_one_empty_batch(write_csv, make_plan) -> None:
     run, plan = make_plan(write_csv([]))
     assert [(b.first_row, b.rows, b.images) for b in plan.batches] == [(0, 0, 0)]

@@ -21,7 +21,6 @@ TRUE_TEXT = "true_text"
 """A dataset's column with the text that is really there; when it has one, accuracy is shown."""
 
 _SAMPLES = 4
-_SAMPLE_CHARACTERS = 90
 
 
 def print_summary(run: RunFolder, watched: WatchedRun, console: Console) -> None:
@@ -64,7 +63,7 @@ class _Samples:
         """A few texts that were read."""
         table = Table(title="Some of the text", title_justify="left", title_style="bold", show_header=False, box=None)
         for text, confidence in self._rows.values():
-            table.add_row(f"{float(confidence):.2f}", Text(_printable(text)))
+            table.add_row(f"{float(confidence):.2f}", Text(_printable(text), no_wrap=True, overflow="ellipsis"))
         return table
 
 
@@ -94,8 +93,7 @@ def _print_figures(summary: Mapping[str, Any], watched: WatchedRun, samples: _Sa
 def _printable(text: str) -> str:
     """Text from images is anybody's: nothing in it may steer the terminal."""
     line = " | ".join(text.splitlines())
-    line = "".join("?" if unicodedata.category(c).startswith("C") else c for c in line)
-    return line if len(line) <= _SAMPLE_CHARACTERS else f"{line[:_SAMPLE_CHARACTERS]}…"
+    return "".join("?" if unicodedata.category(c).startswith("C") else c for c in line)
 
 
 def _short(path: Path) -> str:

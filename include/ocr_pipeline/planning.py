@@ -100,7 +100,9 @@ def plan_run(settings: RunSettings, run: RunFolder, allowances: Allowances, *, m
             return existing
         read_rows = first_occurrences(digests)
         del digests
-        batch_size = max(settings.batch_size, math.ceil(rows / max_batches))
+        # As many batches as asked for or allowed, and the rows spread evenly over them.
+        count = min(max(1, math.ceil(rows / settings.batch_size)), max_batches)
+        batch_size = max(1, math.ceil(rows / count))
         batches = tuple(_cut(spool, read_rows, batch_size, run))
     plan = Plan(
         settings=settings,

@@ -7,19 +7,10 @@ from typing import Any
 from airflow.sdk import Param
 
 from ocr_airflow.deployment import default_output
-from ocr_pipeline.config import RunSettings
+from ocr_pipeline.config import FetchSettings, ReadSettings, RunSettings
 
-_SECTIONS = {
-    "dataset": "What to read",
-    "image_column": "What to read",
-    "output": "What to read",
-    "limit": "What to read",
-    "engine": "Reading text",
-    "model": "Reading text",
-    "languages": "Reading text",
-    "resize": "Reading text",
-}
-_OTHER_SECTION = "Fetching and batches"
+_FIRST = ("dataset", "image_column", "output", "limit", "languages")
+"""What most runs set, shown at once and in this order; the rest is folded away by stage."""
 
 
 def run_params(*, dataset_known: bool) -> dict[str, Param]:
@@ -28,7 +19,7 @@ def run_params(*, dataset_known: bool) -> dict[str, Param]:
     :param dataset_known: whether the DAG has a dataset of its own, so that a run need not name one.
     """
     properties: dict[str, dict[str, Any]] = RunSettings.model_json_schema()["properties"]
-    order = [*_SECTIONS, *(name for name in properties if name not in _SECTIONS)]
+    order = [*_FIRST, *(name for name in properties if name not in _FIRST)]
     params = {name: _param(name, dict(properties[name])) for name in order}
     params["output"] = _param("output", properties["output"] | {"default": default_output()})
     if dataset_known:
@@ -46,10 +37,15 @@ def _param(name: str, schema: dict[str, Any]) -> Param:
     if "const" in schema:
         schema["enum"] = [schema.pop("const")]
     schema["title"] = name.replace("_", " ").capitalize()
+    if section := _section(name):
+        schema["section"] = section
     arguments = {"default": schema.pop("default")} if "default" in schema else {}
-    return Param(
-        **arguments,
-        description=schema.pop("description"),
-        section=_SECTIONS.get(name, _OTHER_SECTION),
-        **schema,
-    )
+    return Param(**arguments, description=schema.pop("description"), **schema)
+
+
+def _section(name: str) -> str | None:
+    if name in _FIRST:
+        return None
+    if name in FetchSettings.model_fields:
+        return "Fetching images"
+    return "Reading text" if name in ReadSettings.model_fields else "Batches"

@@ -6,7 +6,7 @@ ARG AIRFLOW_IMAGE=apache/airflow:3.3.2-python3.12
 ARG DEVICE=cpu
 
 FROM ${AIRFLOW_IMAGE} AS locked
-USER root
+USER 0
 # OpenCV links libGL and GLib, Paddle links OpenMP. uv goes outside the environment, which the sync below empties.
 # hadolint ignore=DL3008
 RUN apt-get update \
@@ -14,7 +14,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && install -m 755 "$(command -v uv)" /usr/local/bin/uv \
  && install -d -o airflow -g 0 -m 2775 /opt/airflow/logs /opt/airflow/output
-USER airflow
+USER 50000:0
 # sync, not install: the official image carries dozens of providers whose dependencies are not the locked ones, and
 # Airflow would load them. Bytecode is compiled because the containers' user may not write it later.
 RUN --mount=type=cache,target=/tmp/uv-cache,uid=50000 \
@@ -34,11 +34,11 @@ RUN --mount=type=cache,target=/tmp/uv-cache,uid=50000 \
     /usr/local/bin/uv pip uninstall paddlepaddle onnxruntime \
  && /usr/local/bin/uv pip install --cache-dir /tmp/uv-cache --link-mode copy --compile-bytecode \
       --constraint /tmp/requirements.txt --requirement /tmp/requirements-gpu.txt
-USER root
+USER 0
 # Paddle finds the CUDA wheels' libraries by itself; ONNX Runtime asks the dynamic linker.
 RUN find /home/airflow/.local/lib -path '*/site-packages/nvidia/*/lib' -type d > /etc/ld.so.conf.d/nvidia-wheels.conf \
  && ldconfig
-USER airflow
+USER 50000:0
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
 FROM ${DEVICE}

@@ -191,10 +191,12 @@ async def not_http(exchange: Exchange) -> None:
 
 
 async def garbage_chunks(exchange: Exchange) -> None:
-    """A chunked body with a chunk size that is no number."""
+    """A chunked body with a chunk size that is no number, ``pause`` seconds after a good chunk; then silence."""
     await exchange.head(Transfer_Encoding="chunked")
-    await exchange.send(b"4\r\nabcd\r\nsurely not hexadecimal\r\n")
-    raise HangUpError
+    await exchange.send(b"4\r\nabcd\r\n")
+    await asyncio.sleep(exchange.number("pause", 0.05))
+    await exchange.send(b"surely not hexadecimal\r\n")
+    await silent(exchange)
 
 
 async def cut_chunks(exchange: Exchange) -> None:
@@ -254,6 +256,7 @@ class MisbehavingServer:
         self.most_at_once = 0
         self._at_once = 0
         self._counts: Counter[str] = Counter()
+        self._connections: set[asyncio.Task[None]] = set()
         self._tls = tls
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -301,12 +304,24 @@ class MisbehavingServer:
         self._ready.set()
         await self._stop.wait()
         server.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, HangUpError):
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
             while True:
                 await self._exchange(reader, writer)
-        writer.close()
+        except (ConnectionError, asyncio.IncompleteReadError, HangUpError):
+            pass
+        finally:
+            self._connections.discard(task)
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = await reader.readexactly(1)

@@ -138,10 +138,10 @@ def test_an_outage_fails_the_task_and_keeps_what_was_read(draw_image, write_csv,
 
 
 def test_nothing_getting_through_ends_a_batch_early(write_csv, make_plan, allowances, monkeypatch) -> None:
-    monkeypatch.setattr(batch_module, "OUTAGE_STREAK", 15)
+    monkeypatch.setattr(batch_module, "OUTAGE_START", 15)
     _, plan = make_plan(write_csv((n, f"http://127.0.0.1:9/{n}.png") for n in range(300)), max_transient_failures=1.0)
     networks = Allowances.parse("127.0.0.1:9")
-    with pytest.raises(OutageError, match="the last 15 images all failed"):
+    with pytest.raises(OutageError, match="all of the first 15 images failed"):
         Batch(plan.batches[0], networks, WidthEngine).run()
 
 

@@ -45,8 +45,8 @@ QUEUE_BYTES = 256 << 20
 OUTAGE_FAILURES = 10
 """Fewer transient failures than this are never taken for an outage, whatever their share."""
 
-OUTAGE_STREAK = 200
-"""So many transient failures in a row end a batch early: nothing is getting through."""
+OUTAGE_START = 200
+"""So many transient failures and not one other outcome end a batch early: nothing is getting through."""
 
 
 class Batch:
@@ -162,23 +162,27 @@ class _ByteQueue:
 
 
 class _Progress:
-    """Counts of one batch: for those who watch it, and to tell an outage."""
+    """Counts of one batch: for those who watch it, and to tell an outage.
+
+    ``total``, ``done`` and ``failed`` count what earlier attempts finished as well, ``finished`` and
+    ``transient`` this attempt alone.
+    """
 
     def __init__(self, total: int, done: int, failed: int) -> None:
         self.total = total
         self.done = done
         self.failed = failed
+        self.finished = 0
         self.transient = 0
-        self.streak = 0
 
     def count(self, rows: list[ResultRow]) -> None:
         """Take in the rows of one more image."""
         error = next((row.error for row in rows if row.error), None)
         transient = error is not None and ErrorCategory(error).retryable
         self.done += 1
+        self.finished += 1
         self.failed += error is not None
         self.transient += transient
-        self.streak = self.streak + 1 if transient else 0
 
 
 class _Reading:
@@ -239,9 +243,9 @@ class _Reading:
     def _finish(self, rows: list[ResultRow]) -> None:
         self._unwritten.extend(rows)
         self._progress.count(rows)
-        if self._progress.streak >= OUTAGE_STREAK:
+        if self._progress.transient == self._progress.finished >= OUTAGE_START:
             raise OutageError(
-                f"the last {self._progress.streak} images all failed for transient reasons, the last with "
+                f"all of the first {self._progress.finished} images failed for transient reasons, the last with "
                 f"{rows[0].error} ({rows[0].error_detail}): the network or the hosts seem to be down; retry later"
             )
 

@@ -6,7 +6,7 @@ another script. Languages are told apart by script only: ``en`` and ``de`` both 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 _LATIN_CODES = [
     "af",
@@ -99,11 +99,14 @@ def unknown_codes(languages: Iterable[str]) -> list[str]:
     return [language for language in languages if language not in _EXTRA]
 
 
-def is_written_in(character: str, languages: Iterable[str]) -> bool:
-    """Whether any of ``languages`` (valid codes) uses ``character`` (a single one).
+def alphabet(languages: Iterable[str]) -> Callable[[str], bool]:
+    """A test whether a character (a single one) is used in any of ``languages``, which are valid codes.
 
     Digits, ASCII letters, punctuation and currency signs belong to every language.
     """
-    point = ord(character)
-    ranges = _COMMON + tuple(item for language in languages for item in _EXTRA[language])
-    return any(first <= point <= last for first, last in ranges)
+    ranges = sorted({*_COMMON, *(item for language in languages for item in _EXTRA[language])})
+
+    def contains(character: str) -> bool:
+        return any(first <= ord(character) <= last for first, last in ranges)
+
+    return contains

@@ -34,6 +34,9 @@ def _param(name: str, schema: dict[str, Any]) -> Param:
         schema["type"] = [option["type"] for option in options]
         for option in options:
             schema |= {key: value for key, value in option.items() if key != "type"}
+    elif schema["type"] == "array":
+        # The form gives null for a list that is left empty.
+        schema["type"] = ["array", "null"]
     if "const" in schema:
         schema["enum"] = [schema.pop("const")]
     schema["title"] = name.replace("_", " ").capitalize()

@@ -73,7 +73,7 @@ def test_it_does_not_run_as_root(instructions: list[tuple[str, str]]) -> None:
             stage_users.append("")
         elif name == "USER":
             stage_users[-1] = rest
-    assert set(stage_users) == {"airflow", ""}  # "" is the user of the stage or image that it starts from
+    assert set(stage_users) == {"50000:0", ""}  # "" is the user of the stage or image that it starts from
 
 
 def test_packages_leave_no_lists_behind(instructions: list[tuple[str, str]]) -> None:

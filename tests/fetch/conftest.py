@@ -17,7 +17,7 @@ from ocr_pipeline.records import Failure, FetchedImage, ImageRef
 from tests.misbehaving_server import MisbehavingServer
 
 QUICK = Manners(backoff=0.01, max_backoff=0.05)
-IMPATIENT = {"connect_timeout": 2, "read_timeout": 0.3, "total_timeout": 0.8}
+IMPATIENT = {"connect_timeout": 5, "read_timeout": 0.6, "total_timeout": 1.5}
 
 
 class Fetch(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import socket
 import ssl
 
 import pytest
@@ -87,3 +88,11 @@ def test_host_that_speaks_no_tls(fetch: Fetch, server: MisbehavingServer) -> Non
     failure = failure_of(fetch(link)[0])
     assert (failure.category, failure.attempts) == (ErrorCategory.TLS_FAILED, 1)
     assert not server.requests
+
+
+def test_connecting_has_a_deadline(fetch: Fetch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # it never accepts, so TLS is never agreed on
+        address = f"127.0.0.1:{deaf.getsockname()[1]}"
+        failure = failure_of(fetch(f"https://{address}/", allow=[address], connect_timeout=0.3, attempts=2)[0])
+    assert (failure.category, failure.attempts) == (ErrorCategory.TIMEOUT, 2)
+    assert "connect_timeout=0.3" in failure.detail

@@ -83,10 +83,10 @@ def test_status(fetch: Fetch, server: MisbehavingServer, code: int, category: Er
 @pytest.mark.parametrize(
     ("behaviour", "category", "attempts", "status", "says"),
     [
-        ("silent", ErrorCategory.TIMEOUT, 2, {None}, "read_timeout=0.3"),
-        ("stall", ErrorCategory.TIMEOUT, 2, {200}, "read_timeout=0.3"),
-        ("slow-headers", ErrorCategory.TIMEOUT, 2, {None}, "total_timeout=0.8"),
-        ("drip", ErrorCategory.TIMEOUT, 2, {200}, "total_timeout=0.8"),
+        ("silent", ErrorCategory.TIMEOUT, 2, {None}, "read_timeout=0.6"),
+        ("stall", ErrorCategory.TIMEOUT, 2, {200}, "read_timeout=0.6"),
+        ("slow-headers", ErrorCategory.TIMEOUT, 2, {None}, "total_timeout=1.5"),
+        ("drip", ErrorCategory.TIMEOUT, 2, {200}, "total_timeout=1.5"),
         ("short", ErrorCategory.CONNECTION_LOST, 2, {200}, "500 of 1000"),
         ("cut-chunks", ErrorCategory.CONNECTION_LOST, 2, {200}, "too early"),
         ("reset", ErrorCategory.CONNECTION_LOST, 2, {200}, "too early"),

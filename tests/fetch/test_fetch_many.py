@@ -128,10 +128,10 @@ def many_links(
         size = 100 + 37 * number
         digest = hashlib.sha256(body_of(size, str(number))).hexdigest()
         entries.append((server.url(GOOD[number % len(GOOD)], bytes=size, id=number), digest))
-    for number in range(340):
+    for number in range(356):
         name, category = list(QUICK_FAILURES.items())[number % len(QUICK_FAILURES)]
         entries.append((f"{server.origin}/{name}?id={number}", {category, unavailable}))
-    for number in range(40):
+    for number in range(24):
         name, category = list(SLOW_FAILURES.items())[number % len(SLOW_FAILURES)]
         entries.append((f"{server.origin}/{name}?id={number}", {category, unavailable}))
     for number in range(40):
@@ -147,7 +147,7 @@ def many_links(
 
 async def fetch_all(links: list[str], allow: list[str]) -> list[FetchedImage | Failure]:
     settings = FetchSettings(
-        concurrency=64, per_host=64, connect_timeout=5, read_timeout=1, total_timeout=2, max_bytes=1_000_000
+        concurrency=64, per_host=64, attempts=2, read_timeout=3, total_timeout=5, connect_timeout=5, max_bytes=1_000_000
     )
     refs = iter([ImageRef(row, link) for row, link in enumerate(links)])
     results: list[FetchedImage | Failure] = []

@@ -123,7 +123,7 @@ def test_bad_images_do_not_condemn_their_host(fetch: Fetch, server: MisbehavingS
     bad = ["status", "stall", "short", "reset", "bad-gzip", "redirect-loop", "garbage-chunks"]
     links = [server.url(behaviour, id=number) for number in range(2) for behaviour in bad]
     links += [server.url("silent"), server.url("reset-at-once")]  # one image that never answers proves nothing
-    *failures, image = fetch(*links, server.url("image"), manners=TOUCHY, read_timeout=0.2)
+    *failures, image = fetch(*links, server.url("image"), manners=TOUCHY, read_timeout=0.5, attempts=2)
     assert ErrorCategory.HOST_UNAVAILABLE not in {failure_of(failure).category for failure in failures}
     assert image_of(image)
 

@@ -11,6 +11,7 @@ from typing import Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, TransferEncodingError
 from yarl import URL
 
@@ -134,26 +135,32 @@ class HttpClient:
             the host and port.
         """
         host = url.host_port_subcomponent or ""
+        end = asyncio.get_running_loop().time() + seconds
         status: int | None = None
+        broken: HttpProcessingError | None = None
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(end) as deadline:
                 response = await self._session.get(url, allow_redirects=False)
+                connection = response.connection.protocol if response.connection else None
                 try:
                     status = response.status
                     if status in _REDIRECTS and (location := response.headers.get("Location")):
                         return Redirect(status, location)
                     self._check_head(response, host)
-                    return await self._read(response)
+                    return await self._read(response, deadline, end)
                 finally:
+                    broken = _parse_error(connection)
                     response.release()
         except RequestFailedError:
             raise
         except TimeoutError as error:
+            if broken:
+                raise _classify(broken, host, status) from error
             connected = not isinstance(error, aiohttp.ConnectionTimeoutError)
-            detail = self._which_deadline(error, host)
+            detail = self._which_deadline(error, host, end)
             raise RequestFailedError(ErrorCategory.TIMEOUT, detail, status, connected=connected) from None
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
-            raise _classify(error, host, status) from error
+            raise _classify(broken or error, host, status) from error
 
     def _check_head(self, response: aiohttp.ClientResponse, host: str) -> None:
         status = response.status
@@ -175,14 +182,20 @@ class HttpClient:
             ErrorCategory.BAD_RESPONSE, f"{says}, which does not answer a request for a whole image", status
         )
 
-    async def _read(self, response: aiohttp.ClientResponse) -> Answer:
+    async def _read(self, response: aiohttp.ClientResponse, deadline: asyncio.Timeout, end: float) -> Answer:
         # Hashed as it comes, so that a large body does not hold up the loop in one go. The content is what a
         # Content-Encoding unfolds to, a bounded step at a time, so the cap holds for compressed bodies as well.
+        clock = asyncio.get_running_loop().time
         digest = hashlib.sha256()
         parts: list[bytes] = []
         size = 0
-        read = response.content.readany
-        while part := await read():
+        while True:
+            # The session's read timeout does not hold once aiohttp's parser has stumbled over the body (see
+            # _parse_error): the reader is told of neither, and would wait for the end of all time.
+            deadline.reschedule(min(end, clock() + self._settings.read_timeout))
+            part = await response.content.readany()
+            if not part:
+                break
             size += len(part)
             if size > self._settings.max_bytes:
                 raise self._too_large("sends more bytes", response.status)
@@ -195,12 +208,18 @@ class HttpClient:
         detail = f"the host {what} than max_bytes={self._settings.max_bytes:,} allows"
         return RequestFailedError(ErrorCategory.TOO_LARGE, detail, status)
 
-    def _which_deadline(self, error: TimeoutError, host: str) -> str:
+    def _which_deadline(self, error: TimeoutError, host: str, end: float) -> str:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return f"no connection to {host} within connect_timeout={self._settings.connect_timeout:g} s"
-        if isinstance(error, aiohttp.SocketTimeoutError):
+        if isinstance(error, aiohttp.SocketTimeoutError) or asyncio.get_running_loop().time() < end:
             return f"{host} sent nothing for read_timeout={self._settings.read_timeout:g} s"
         return f"{host} had not sent everything within total_timeout={self._settings.total_timeout:g} s"
+
+
+def _parse_error(connection: ResponseHandler | None) -> HttpProcessingError | None:
+    """Why the body on ``connection`` is not HTTP, which aiohttp tells the connection but not the body's reader."""
+    error = connection.exception() if connection is not None else None
+    return error if isinstance(error, HttpProcessingError) else None
 
 
 def _classify(error: Exception, host: str, status: int | None) -> RequestFailedError:

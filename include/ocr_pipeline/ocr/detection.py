@@ -105,15 +105,11 @@ def _whole_strides(length: float) -> int:
 def _tiles(length: int) -> Iterator[_Tile]:
     """Cover ``length`` with tiles of :data:`SIZE`, each overlapping the one before; the last may overlap it more."""
     kept = 0
-    for start in range(0, length, SIZE - _OVERLAP):
-        last = start + SIZE >= length
-        start = max(0, length - SIZE) if last else start
-        stop = start + SIZE
-        keep_to = length if last else stop - _OVERLAP // 2
-        yield _Tile(start, stop, kept, keep_to)
+    for start in range(0, length - _OVERLAP, SIZE - _OVERLAP):
+        stop = min(start + SIZE, length)
+        keep_to = length if stop == length else stop - _OVERLAP // 2
+        yield _Tile(stop - SIZE, stop, kept, keep_to)
         kept = keep_to
-        if last:
-            return
 
 
 def boxes_from_map(probability: ProbabilityMap) -> Quads:
@@ -137,8 +133,6 @@ def boxes_from_map(probability: ProbabilityMap) -> Quads:
         # Growing a rectangle by d on all sides; PP-OCR offsets the polygon with rounded corners and takes the
         # smallest rectangle around it, which is this one.
         growth = 2 * _UNCLIP * width * height / (2 * (width + height))
-        if min(width, height) + growth < _MIN_SIDE + 2:
-            continue
         quads.append(clockwise(cv2.boxPoints((centre, (width + growth, height + growth), angle))))
     return np.array(quads, np.float32).reshape(-1, 4, 2)
 

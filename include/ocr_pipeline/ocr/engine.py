@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import EngineError
-from ocr_pipeline.languages import is_written_in
+from ocr_pipeline.languages import alphabet
 from ocr_pipeline.records import Page, PageText
 
 
@@ -69,12 +69,11 @@ def _load_pipeline(name: str, settings: ReadSettings, threads: int) -> Engine:
     cv2.setNumThreads(1)
     model = find_model(settings.model)
     runner = OpenVinoRunner(threads) if name == "openvino" else OnnxRuntimeRunner()
-    languages = settings.languages
     return PipelineEngine(
         runner,
         model,
         detection_network(model.detection),
-        recognition_network(model.recognition, (lambda c: is_written_in(c, languages)) if languages else None),
+        recognition_network(model.recognition, alphabet(settings.languages) if settings.languages else None),
         threads=threads,
         min_confidence=settings.min_confidence,
         stretch=settings.resize == "stretch",

@@ -69,14 +69,8 @@ def recognition_network(path: Path, keep: Callable[[str], bool] | None = None) -
     """
     model = _load(path)
     characters = (BLANK, *_dictionary(model, path), " ")
-    softmax = model.graph.node[-1]
-    bias = _producer(model, softmax.input[0])
-    while bias.op_type == "Identity":
-        bias = _producer(model, bias.input[0])
-    product = _producer(model, bias.input[0])
-    if (softmax.op_type, bias.op_type, product.op_type) != ("Softmax", "Add", "MatMul"):
-        raise EngineError(f"{path} does not end in a linear layer and a softmax: it is not a PP-OCR recogniser")
-    classes = _tensor(model, bias.input[1]).shape[-1]
+    weights, bias = _last_layer(model, path)
+    classes = _tensor(model, bias).shape[-1]
     if classes != len(characters):
         raise EngineError(
             f"{path} has {classes} classes but a dictionary of {len(characters) - 2} characters "
@@ -84,7 +78,7 @@ def recognition_network(path: Path, keep: Callable[[str], bool] | None = None) -
         )
     if keep is not None:
         kept = [c for c, text in enumerate(characters) if text == BLANK or keep(text)]
-        for name in (product.input[1], bias.input[1]):
+        for name in (weights, bias):
             _replace_tensor(model, name, _tensor(model, name)[..., kept])
         del model.graph.value_info[:]  # shapes noted for the layers in between, which no longer hold
         characters = tuple(characters[c] for c in kept)
@@ -115,12 +109,11 @@ def _load(path: Path) -> onnx.ModelProto:
 
 
 def _dictionary(model: onnx.ModelProto, path: Path) -> list[str]:
-    for item in model.metadata_props:
-        if item.key == "character":
-            # One character a line. Not splitlines(), which would also split at characters of the dictionary.
-            text: str = item.value
-            return text.split("\n")
-    raise EngineError(f"{path} carries no dictionary (metadata key 'character')")
+    metadata: dict[str, str] = {item.key: item.value for item in model.metadata_props}
+    if "character" not in metadata:
+        raise EngineError(f"{path} carries no dictionary (metadata key 'character')")
+    # One character a line. Not splitlines(), which would also split at characters of the dictionary.
+    return metadata["character"].split("\n")
 
 
 def _prepend_normalisation(
@@ -168,16 +161,25 @@ def _append_best_class(model: onnx.ModelProto) -> None:
     )
 
 
-def _producer(model: onnx.ModelProto, output: str) -> onnx.NodeProto:
-    node: onnx.NodeProto = next(node for node in model.graph.node if output in node.output)
-    return node
+def _last_layer(model: onnx.ModelProto, path: Path) -> tuple[str, str]:
+    """The names of the weights (features, classes) and the bias (classes,) of the layer before the final softmax."""
+    producers = {output: node for node in model.graph.node for output in node.output}
+    found = []
+    output = model.graph.output[0].name
+    for kind in ("Softmax", "Add", "MatMul"):
+        node = producers.get(output)
+        while node is not None and node.op_type == "Identity":
+            node = producers.get(node.input[0])
+        if node is None or node.op_type != kind:
+            raise EngineError(f"{path} does not end in a linear layer and a softmax: it is not a PP-OCR recogniser")
+        found.append(node)
+        output = node.input[0]
+    _, bias, product = found
+    return product.input[1], bias.input[1]
 
 
 def _constant(model: onnx.ModelProto, name: str) -> onnx.TensorProto:
-    """The tensor ``name``, which is an initialiser or the output of a Constant node."""
     stored: dict[str, onnx.TensorProto] = {tensor.name: tensor for tensor in model.graph.initializer}
-    if name not in stored:
-        stored[name] = _producer(model, name).attribute[0].t
     return stored[name]
 
 

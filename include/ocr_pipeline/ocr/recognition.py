@@ -33,6 +33,9 @@ _BATCH = 2
 _PADDING = 127
 """The grey that normalises to 0, with which PP-OCR pads."""
 
+_REACH = 4 * HEIGHT
+"""How far, in pixels at that height, a cut in a long line may be moved to fall between words."""
+
 _FIRST_UNSPACED = "\u2e80"
 """Scripts from here on in Unicode (Chinese, Japanese) are written without spaces between words."""
 
@@ -96,16 +99,16 @@ def _pieces(pixels: Pixels, corners: Corners) -> list[Corners]:
     width = line_width(corners)
     if width <= MAX_WIDTH:
         return [corners]
-    count = math.ceil(width / (MAX_WIDTH - 2 * HEIGHT))
-    reach = HEIGHT / width  # one line height: a word gap is rarely further away
+    count = math.ceil(width / (MAX_WIDTH - 2 * _REACH))
+    reach = _REACH / width
     edges = [0.0]
     for part in range(1, count):
         start, stop = part / count - reach, part / count + reach
-        strip = cut(pixels, stretch_of(corners, start, stop), 2 * HEIGHT)
+        strip = cut(pixels, stretch_of(corners, start, stop), 2 * _REACH)
         contrast = np.asarray(cv2.cvtColor(strip, cv2.COLOR_BGR2GRAY), np.float32).std(axis=0)
         # Averaged over some columns, so that the middle of a gap wins and not the first blank column.
         smooth = np.convolve(contrast, np.ones(7), mode="same")[4:-4]
-        edges.append(start + (stop - start) * (int(smooth.argmin()) + 4.5) / (2 * HEIGHT))
+        edges.append(start + (stop - start) * (int(smooth.argmin()) + 4.5) / (2 * _REACH))
     edges.append(1.0)
     return [stretch_of(corners, start, stop) for start, stop in itertools.pairwise(edges)]
 

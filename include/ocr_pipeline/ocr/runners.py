@@ -15,13 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ocr_pipeline.errors import EngineError
-from ocr_pipeline.ocr.cache import cache_folder
 from ocr_pipeline.records import Pixels
 
 Network = Callable[[Pixels], tuple[npt.NDArray[Any], ...]]
 """A loaded network: uint8 pixels of shape (n, height, width, 3) in, its outputs out. Thread-safe.
 
-The outputs may be memory that the calling thread's next call overwrites.
+The outputs may be memory that the calling thread's next call overwrites. Raises RuntimeError when it fails.
 """
 
 
@@ -55,7 +54,6 @@ class OpenVinoRunner:
             properties.num_streams: threads,
             # With pinning, a stream of one network may be tied to the core that another network's is using.
             properties.hint.enable_cpu_pinning: False,
-            properties.cache_dir: str(cache_folder("openvino")),
         }
 
     def load(self, graph: bytes) -> Network:
@@ -95,6 +93,9 @@ class OnnxRuntimeRunner:
         session = self._onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
         def run(pixels: Pixels) -> tuple[npt.NDArray[Any], ...]:
-            return tuple(np.asarray(output) for output in session.run(None, {"pixels": pixels}))
+            try:
+                return tuple(np.asarray(output) for output in session.run(None, {"pixels": pixels}))
+            except Exception as error:  # ONNX Runtime's errors have no common base of their own
+                raise RuntimeError(str(error)) from error
 
         return run

@@ -1,13 +1,13 @@
 """The stock ``paddleocr.PaddleOCR`` pipeline as an engine, for comparison and for those who prefer it.
 
-It runs the same model files on its own ONNX Runtime backend. Nothing is downloaded.
+It runs the same model files on its own ONNX Runtime backend, which does not import Paddle (whose import takes
+over SIGTERM). Nothing is downloaded.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -48,7 +48,6 @@ class StockEngine:
             raise EngineError(
                 f"engine paddleocr needs the package paddleocr: pip install paddleocr ({error})"
             ) from error
-        _leave_signals_alone()
         model = find_model(settings.model)
         self.model = f"paddleocr/{model.name}"
         self.threads = threads
@@ -174,10 +173,3 @@ def _stage(folder: Path, network: Path, config: dict[str, Any]) -> None:
     (folder / "inference.onnx").symlink_to(network)
     # JSON is YAML, too, and quotes every character of the dictionary safely.
     (folder / "inference.yml").write_text(json.dumps(config, ensure_ascii=False), encoding="utf-8")
-
-
-def _leave_signals_alone() -> None:
-    """Undo what importing paddle does to SIGTERM, which ends tasks; harmless where paddle was not imported."""
-    paddle = sys.modules.get("paddle")
-    if paddle is not None:
-        paddle.disable_signal_handler()

@@ -1,0 +1,219 @@
+"""Reading text beside the peers: ``make bench-ocr IMAGES=folder LABELS=folder [BENCH_JSON=file]``.
+
+Every system has the same files in memory and reads them in a process of its own, several rounds in turns, so
+that what else the machine does falls on all of them. Each takes the better of two ways to use the cores (one
+reader with all threads, or one reader a core), tried on a few images first. A system counts by its fastest
+round. Labels are CSV files named like the images: eight corner numbers, then the text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.goals import Goal, check
+from benchmarks.ocr.systems import OURS, PEERS
+from ocr_pipeline.ocr.models import find_model
+from ocr_pipeline.ocr.stock import stage_official
+
+WORKER = Path(__file__).with_name("worker.py")
+TRIAL_IMAGES = 8
+GOALS = {
+    ("ours_en", "paddleocr"): 7.5,
+    ("ours_en", "rapidocr_openvino"): 4.4,
+    ("ours_all", "paddleocr"): 6.0,
+    ("ours_all", "rapidocr_openvino"): 3.5,
+}
+"""Images a second of the first over those of the second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a system did in its fastest round; F1 is the same in all of them."""
+
+    images_per_second: float
+    core_seconds_per_image: float
+    word_f1: float
+    character_f1: float
+    peak_mb: float
+    readers: int
+    threads: int
+
+
+class Worker:
+    """A system's process."""
+
+    def __init__(self, system: str, python: Path, readers: int, threads: int, models: Path, images: list[Path]) -> None:
+        self.readers, self.threads = readers, threads
+        command = [python, WORKER, system, readers, threads, models, *images]
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        self._process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if system in PEERS else None,
+            text=True,
+            env=environment,
+        )
+        if system in PEERS:
+            _drain(self._process)
+        self._answer()
+
+    def read(self, count: int = 0) -> dict[str, object]:
+        """Read the first ``count`` images, or all of them."""
+        assert self._process.stdin is not None
+        print(count, file=self._process.stdin, flush=True)
+        return self._answer()
+
+    def end(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+
+    def _answer(self) -> dict[str, object]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self._process.args[2]} ended with {self._process.wait()}")
+        answer: dict[str, object] = json.loads(line)
+        return answer
+
+
+def main() -> int:
+    """Run the benchmark; returns the exit code."""
+    arguments = _parse()
+    images = sorted(path for path in arguments.images.iterdir() if path.is_file())
+    truth = [_label(arguments.labels / f"{path.stem}.csv") for path in images]
+    names = [name for name in (*PEERS, *OURS) if not arguments.only or name in arguments.only]
+    if "tesseract" in names and not shutil.which("tesseract"):
+        raise SystemExit("tesseract is not installed: apt-get install tesseract-ocr")
+    with ExitStack() as stack:
+        models = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stage_official(find_model("small"), models)
+        workers = {}
+        for name in names:
+            python = Path(sys.executable) if name in OURS else arguments.peers
+            workers[name] = _best_worker(name, python, models, images)
+            stack.callback(workers[name].end)
+        results = _measure(workers, truth, arguments.rounds)
+    _print(results)
+    if arguments.json:
+        systems = {name: asdict(result) for name, result in results.items()}
+        arguments.json.write_text(json.dumps({"images": len(images), "systems": systems}, indent=1))
+    return check(_goals(results))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--labels", type=Path, required=True)
+    parser.add_argument("--peers", type=Path, required=True, help="the Python of the peers' environment")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", nargs="*", help="only these systems")
+    return parser.parse_args()
+
+
+def _best_worker(name: str, python: Path, models: Path, images: list[Path]) -> Worker:
+    cores = len(os.sched_getaffinity(0))
+    best: tuple[float, int, int] | None = None
+    # Ours has one way: as many readers as cores, each of one thread.
+    ways = [(cores, 1)] if name in OURS or cores == 1 else [(1, cores), (cores, 1)]
+    for readers, threads in ways:
+        worker = Worker(name, python, readers, threads, models, images)
+        seconds = float(str(worker.read(TRIAL_IMAGES)["seconds"]))
+        if len(ways) == 1:
+            return worker
+        worker.end()
+        best = min(best, (seconds, readers, threads)) if best else (seconds, readers, threads)
+    assert best is not None
+    return Worker(name, python, *best[1:], models, images)
+
+
+def _measure(workers: dict[str, Worker], truth: list[str], rounds: int) -> dict[str, Result]:
+    results: dict[str, Result] = {}
+    for number in range(rounds):
+        for name, worker in workers.items():
+            answer = worker.read()
+            texts: list[str] = answer["texts"]  # type: ignore[assignment]
+            seconds, cpu, peak = (float(str(answer[key])) for key in ("seconds", "cpu_seconds", "peak_mb"))
+            result = Result(
+                images_per_second=len(truth) / seconds,
+                core_seconds_per_image=cpu / len(truth),
+                word_f1=_f1(texts, truth, lambda text: re.findall(r"[A-Z0-9]+", text.upper())),
+                character_f1=_f1(texts, truth, lambda text: re.findall(r"\S", text)),
+                peak_mb=peak,
+                readers=worker.readers,
+                threads=worker.threads,
+            )
+            print(f"round {number + 1}  {name:22} {result.images_per_second:6.2f} images/s", flush=True)
+            if name not in results or result.images_per_second > results[name].images_per_second:
+                results[name] = result
+    return results
+
+
+def _f1(texts: list[str], truth: list[str], split: object) -> float:
+    """F1 of tokens compared as multisets a page, summed over pages."""
+    assert callable(split)
+    matches = total = 0
+    for text, true in zip(texts, truth, strict=True):
+        found, expected = Counter(split(text)), Counter(split(true))
+        matches += (found & expected).total()
+        total += found.total() + expected.total()
+    return 2 * matches / total if total else 1.0
+
+
+def _label(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(line.split(",", 8)[8] for line in lines if line.count(",") >= 8)
+
+
+def _goals(results: dict[str, Result]) -> list[Goal]:
+    goals = [
+        Goal(f"{ours} / {peer}, images/s", results[ours].images_per_second / results[peer].images_per_second, ratio)
+        for (ours, peer), ratio in GOALS.items()
+        if ours in results and peer in results
+    ]
+    peers = [result.word_f1 for name, result in results.items() if name in PEERS]
+    if peers:
+        goals += [Goal(f"{name}, word F1", results[name].word_f1, max(peers)) for name in OURS if name in results]
+    return goals
+
+
+def _print(results: dict[str, Result]) -> None:
+    print(f"\n{'system':22} {'images/s':>9} {'core-s/image':>13} {'word F1':>8} {'char F1':>8} {'peak MB':>8}  threads")
+    for name, result in results.items():
+        print(
+            f"{name:22} {result.images_per_second:9.2f} {result.core_seconds_per_image:13.3f} {result.word_f1:8.4f} "
+            f"{result.character_f1:8.4f} {result.peak_mb:8.0f}  {result.readers} x {result.threads}"
+        )
+    print()
+
+
+def _drain(process: subprocess.Popen[str]) -> None:
+    """Keep what a peer prints about itself out of the way, but show it when it dies."""
+    import threading
+
+    def drain() -> None:
+        assert process.stderr is not None
+        last = ""
+        for line in process.stderr:
+            last = line.strip() or last
+        if process.wait() > 0:
+            print(last, file=sys.stderr)
+
+    threading.Thread(target=drain, daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

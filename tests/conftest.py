@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -17,6 +19,9 @@ from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.planning import Plan, plan_run
 from ocr_pipeline.records import Page, PageText, TextLine
 from ocr_pipeline.storage import RunFolder
+
+# Importing Airflow writes into its home: never into the one of whoever runs the tests.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
 
 
 class WidthEngine:

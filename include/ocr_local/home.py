@@ -108,7 +108,6 @@ class Home:
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.path / 'airflow.db'}",
             # Otherwise a finished task keeps its slot for up to 5 s.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": False,
             "OCR_OUTPUT": self.output,
             "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'include'}:{CHECKOUT / 'plugins'}",
         }

@@ -36,11 +36,9 @@ def _task_errors() -> Iterator[None]:
 class PlanRunOperator(BaseOperator):
     """Read the dataset, cut it into batches, and return them to be mapped over.
 
-    The settings are ``settings`` (templated: they are the DAG author's) overlaid with the params that the
-    run gives a value (not templated: they are whoever's who triggers it).
+    The settings are ``settings`` overlaid with the params that the run gives a value. The former are the DAG
+    author's, and templates in them are rendered; the latter are whoever's who triggers it, and are not.
     """
-
-    template_fields: Sequence[str] = ("settings",)
 
     def __init__(self, *, settings: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -56,7 +54,9 @@ class PlanRunOperator(BaseOperator):
 
         with _task_errors():
             given = {name: value for name, value in context["params"].items() if value not in (None, "")}
-            settings = RunSettings.parse({**self.settings, **given})
+            # Rendered here, and only what is used: a date has no value in a run without a logical date.
+            own = {name: value for name, value in self.settings.items() if name not in given}
+            settings = RunSettings.parse({**self.render_template(own, context), **given})
             allowed = allowances()
             run = RunFolder.of(settings.output, context["run_id"], allowed)
             plan = plan_run(settings, run, allowed, max_batches=conf.getint("core", "max_map_length"))

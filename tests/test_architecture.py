@@ -19,7 +19,8 @@ STAGES = {
     "images": (),
     "ocr": (),
     "staging": (),
-    "batch": ("planning", "fetch", "images", "ocr", "staging"),
+    "journal": (),
+    "batch": ("planning", "fetch", "images", "ocr", "staging", "journal"),
     "merge": ("dataset", "planning", "staging"),
 }
 """The stages in the order data passes them, and which others each may know."""

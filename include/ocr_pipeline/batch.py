@@ -7,17 +7,21 @@ between them, so that memory depends on that limit and not on the batch, and the
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from ocr_pipeline.config import Allowances, ReadSettings
 from ocr_pipeline.errors import BatchCancelledError, ErrorCategory, ImageError, OutageError
 from ocr_pipeline.fetch import Fetcher
 from ocr_pipeline.images import decode_pages
+from ocr_pipeline.journal import Journal
 from ocr_pipeline.ocr import Engine, load_engine
 from ocr_pipeline.planning import Plan, batch_images
 from ocr_pipeline.records import (
@@ -47,6 +51,18 @@ OUTAGE_FAILURES = 10
 
 OUTAGE_START = 200
 """So many transient failures and not one other outcome end a batch early: nothing is getting through."""
+
+
+PAGE_SECONDS = 300.0
+"""A page that takes longer to decode and read hangs: seconds are usual, a minute is possible."""
+
+HUNG_EXIT_CODE = 70
+"""How the process ends when a page hangs: EX_SOFTWARE of sysexits.h."""
+
+_CRASHED = (
+    "the process that read this image crashed or hung, more than once; clear the task to try it again, "
+    "or read it with another engine"
+)
 
 
 class Batch:
@@ -89,9 +105,10 @@ class Batch:
         try:
             failed_before = sum(any(page.status.failed for page in pages) for pages in kept.values())
             progress = _Progress(len(images), len(kept), failed_before)
-            reading = _Reading(plan, engine, self._allowances, self._store, progress)
             if todo:
-                self._run_loop(reading, todo)
+                with Journal(self._run.journal(self._batch.index)) as journal:
+                    reading = _Reading(plan, engine, self._allowances, self._store, progress, journal)
+                    self._run_loop(reading, todo)
             readings = self._store.finished() | kept
         finally:
             engine.close()
@@ -189,7 +206,13 @@ class _Reading:
     """The stages of one batch, wired together."""
 
     def __init__(
-        self, plan: Plan, engine: Engine, allowances: Allowances, store: BatchStore, progress: _Progress
+        self,
+        plan: Plan,
+        engine: Engine,
+        allowances: Allowances,
+        store: BatchStore,
+        progress: _Progress,
+        journal: Journal,
     ) -> None:
         self._plan = plan
         self._settings = plan.settings
@@ -197,6 +220,8 @@ class _Reading:
         self._fetcher = Fetcher(plan.settings, allowances, base=Path(plan.base))
         self._store = store
         self._progress = progress
+        self._journal = journal
+        self._page_started: dict[int, float] = {}
         self._queue = _ByteQueue(QUEUE_BYTES)
         self._unwritten: list[ResultRow] = []
 
@@ -206,6 +231,7 @@ class _Reading:
         try:
             async with self._fetcher, asyncio.TaskGroup() as stages:
                 checkpoints = stages.create_task(self._keep_checkpoints())
+                todo = await self._read_suspects(todo, pool)
                 readers = [stages.create_task(self._read_fetched(pool)) for _ in range(self._engine.threads)]
                 await self._fetch_all(todo)
                 await asyncio.gather(*readers)
@@ -216,6 +242,7 @@ class _Reading:
             try:
                 self._checkpoint()
             finally:
+                faulthandler.cancel_dump_traceback_later()
                 # A page being read cannot be interrupted, and the engine must not be closed under it.
                 pool.shutdown(cancel_futures=True)
         self._check_outage()
@@ -238,7 +265,35 @@ class _Reading:
     async def _read_fetched(self, pool: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
         while (image := await self._queue.get()) is not None:
-            self._finish(await loop.run_in_executor(pool, read_image, image, self._engine, self._settings))
+            self._finish(await loop.run_in_executor(pool, self._read, image))
+
+    async def _read_suspects(self, todo: list[ImageRef], pool: ThreadPoolExecutor) -> list[ImageRef]:
+        """Deal with the images that may have ended an earlier attempt's process; return the others."""
+        before = self._journal.before
+        loop = asyncio.get_running_loop()
+        for ref in todo:
+            if ref.row in before.culprits:
+                self._finish([unfetched_row(Failure(ref, ErrorCategory.ENGINE_CRASHED, _CRASHED))])
+            elif ref.row in before.suspects:
+                log.warning("row %d was being read when an earlier attempt died: reading it alone", ref.row + 1)
+                outcome = await self._fetcher.fetch(ref)
+                if isinstance(outcome, Failure):
+                    self._finish([unfetched_row(outcome)])
+                else:
+                    self._finish(await loop.run_in_executor(pool, self._read, outcome, True))
+        return [ref for ref in todo if ref.row not in before.culprits | before.suspects]
+
+    def _read(self, image: FetchedImage, alone: bool = False) -> list[ResultRow]:
+        """Read an image in a reader thread, noting it in the journal and when each page began."""
+        row = image.ref.row
+        try:
+            with self._journal.reading(row, alone=alone):
+                return read_image(image, self._engine, self._settings, partial(self._note_page, row))
+        finally:
+            self._page_started.pop(row, None)
+
+    def _note_page(self, row: int) -> None:
+        self._page_started[row] = time.monotonic()
 
     def _finish(self, rows: list[ResultRow]) -> None:
         self._unwritten.extend(rows)
@@ -251,14 +306,31 @@ class _Reading:
 
     async def _keep_checkpoints(self) -> None:
         while True:
+            # Ends the process from outside Python, should a library hang and hold the interpreter's lock.
+            faulthandler.dump_traceback_later(PAGE_SECONDS + CHECKPOINT_SECONDS, exit=True, file=2)
             await asyncio.sleep(CHECKPOINT_SECONDS)
             self._checkpoint()
+            self._check_hang()
 
     def _checkpoint(self) -> None:
         if self._unwritten:
             self._store.checkpoint(self._unwritten)
             self._unwritten = []
         self._store.report(self._progress.done, self._progress.failed)
+
+    def _check_hang(self) -> None:
+        """End the process when a page takes for ever: nothing else ends a thread inside a library."""
+        now = time.monotonic()
+        hung = [row for row, began in self._page_started.copy().items() if now - began > PAGE_SECONDS]
+        if hung:
+            log.critical(
+                "row %d: a page was being read for more than %g s; ending the task, a retry leaves it out",
+                hung[0] + 1,
+                PAGE_SECONDS,
+            )
+            self._journal.blame(hung)
+            logging.shutdown()
+            os._exit(HUNG_EXIT_CODE)
 
     def _check_outage(self) -> None:
         share = self._progress.transient / max(self._progress.total, 1)
@@ -276,16 +348,19 @@ def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first_error(error) if isinstance(error, BaseExceptionGroup) else error
 
 
-def read_image(image: FetchedImage, engine: Engine, settings: ReadSettings) -> list[ResultRow]:
+def read_image(
+    image: FetchedImage, engine: Engine, settings: ReadSettings, on_page: Callable[[], None]
+) -> list[ResultRow]:
     """Decode and read every page of ``image``; the page that fails becomes a placeholder and is the last.
 
-    Runs in a reader thread.
+    Runs in a reader thread. ``on_page`` is called when a page is begun.
     """
     rows: list[ResultRow] = []
     pages = decode_pages(image.body, max_pixels=settings.max_pixels)
     while True:
         page: Page | None = None
         started = time.monotonic()
+        on_page()
         try:
             page = next(pages, None)
             if page is None:

@@ -85,6 +85,12 @@ class ErrorCategory(StrEnum):
     CORRUPT = "corrupt", Status.DECODE_FAILED, False, "the image's data cannot be decoded"
     TOO_MANY_PIXELS = "too_many_pixels", Status.DECODE_FAILED, False, "more pixels than max_pixels"
     TOO_MANY_PAGES = "too_many_pages", Status.DECODE_FAILED, False, "the document goes on after 2,000 pages"
+    ENGINE_CRASHED = (
+        "engine_crashed",
+        Status.READ_FAILED,
+        False,
+        "reading the image crashed the process or hung, also when it was read alone",
+    )
     ENGINE_ERROR = "engine_error", Status.READ_FAILED, True, "the OCR engine raised an error on this page"
 
 

@@ -107,6 +107,10 @@ class RunFolder:
         """How far a running batch is."""
         return self.checkpoints(index) / "progress.json"
 
+    def journal(self, index: int) -> Path:
+        """Which images a running batch is reading right now."""
+        return self.checkpoints(index) / "reading.log"
+
     def staged(self, index: int) -> Path:
         """The results of one batch."""
         return self.path / "batches" / f"batch-{index:05}.csv"

@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 
@@ -13,7 +14,7 @@ export UV_LINK_MODE := copy
 LOCAL := $(BIN)/python -m ocr_local
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test format docs install install-dev lock env clean
+.PHONY: help run up down test format docs install install-dev lock env clean models bench-ocr
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -47,6 +48,9 @@ install: $(VENV)/.installed ## Make the environment in .venv from the lock
 
 install-dev: $(VENV)/.installed-dev
 
+models: install ## Download a model into $OCR_MODELS or PaddleX's cache: MODEL=tiny
+	@$(BIN)/python -m ocr_pipeline.ocr.hub $(MODEL)
+
 env: ## Make .env, the secrets and settings of docker-compose.yaml
 	@$(PYTHON) scripts/make_env.py
 
@@ -55,6 +59,17 @@ lock: $(UV) ## Update requirements.txt and requirements-dev.txt from pyproject.t
 	  --custom-compile-command "make lock" pyproject.toml -o requirements.txt
 	$(UV) pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 -c requirements.txt \
 	  --custom-compile-command "make lock" --group dev -o requirements-dev.txt
+	$(UV) pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 --overrides benchmarks/overrides.txt \
+	  --custom-compile-command "make lock" benchmarks/requirements-peers.in -o benchmarks/requirements-peers.txt
+
+bench-ocr: $(VENV)/.installed $(PEERS)/.installed ## Compare reading with its peers: IMAGES= LABELS= [BENCH_JSON=]
+	@test -n "$(IMAGES)" -a -n "$(LABELS)" || { echo "make bench-ocr IMAGES=folder LABELS=folder"; exit 1; }
+	@command -v tesseract > /dev/null || apt-get install -y -q tesseract-ocr
+	$(BIN)/python -m benchmarks.ocr --peers $(PEERS)/bin/python --images '$(IMAGES)' --labels '$(LABELS)' \
+	  $(if $(BENCH_JSON),--json '$(BENCH_JSON)')
+
+bench-scale: $(VENV)/.installed ## Plan and merge ten million rows, or ROWS=
+	$(BIN)/python -m benchmarks.scale $(if $(ROWS),--rows $(ROWS))
 
 clean: down ## Remove the environment, Airflow's home and the demo; results in output/ stay
 	rm -rf $(VENV) .airflow .demo
@@ -70,6 +85,11 @@ $(UV):
 $(VENV)/.installed: requirements.txt | $(UV)
 	@echo "Installing the environment (about 1.8 GB, once) ..."
 	@$(UV) pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements.txt
+	@touch $@
+
+$(PEERS)/.installed: benchmarks/requirements-peers.txt | $(UV)
+	@$(UV) venv -q --clear --python $(BIN)/python $(PEERS)
+	@$(UV) pip install -q --python $(PEERS)/bin/python --no-deps --require-hashes -r $<
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

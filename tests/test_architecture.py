@@ -9,7 +9,7 @@ import pytest
 INCLUDE = Path(__file__).parents[1] / "include"
 CORE = INCLUDE / "ocr_pipeline"
 
-FOUNDATION = ("errors", "languages", "config", "records", "storage")
+FOUNDATION = ("errors", "languages", "model_names", "config", "records", "storage")
 """What every stage may know, each only what stands before it."""
 
 STAGES = {

@@ -5,7 +5,6 @@ import pytest
 from ocr_pipeline.errors import StorageError
 from ocr_pipeline.journal import DeathNote, Journal
 
-
 _dead: list[object] = []
 
 

@@ -80,5 +80,13 @@ def test_carried_columns_keep_types_and_order(tmp_path: Path, make_plan) -> None
 @given(st.lists(st.integers(0, 5), max_size=60), st.booleans())
 def test_first_occurrences_agree_with_a_plain_search(values: list[int], collide: bool) -> None:
     # The first digest may be the same for every link: the second then tells them apart.
-    digests = np.array([(0 if collide else v, v) for v in values], dtype=np.uint64).reshape(-1, 2)
-    assert first_occurrences(digests).tolist() == [values.index(v) for v in values]
+    first = np.array([0 if collide else v for v in values], dtype=np.uint64)
+    second = np.array(values, dtype=np.uint64)
+    assert first_occurrences(first, second).tolist() == [values.index(v) for v in values]
+
+
+def test_first_occurrences_are_found_across_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ocr_pipeline.planning._STEP", 3)
+    values = [5, 1, 5, 2, 2, 5, 1, 9, 2, 5]
+    digests = np.array(values, dtype=np.uint64)
+    assert first_occurrences(digests, digests).tolist() == [values.index(v) for v in values]

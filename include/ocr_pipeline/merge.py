@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -23,9 +22,9 @@ import pyarrow.parquet
 
 from ocr_pipeline.dataset import READ_ROW, ROW
 from ocr_pipeline.errors import StagedBatchError, Status
-from ocr_pipeline.planning import Plan
-from ocr_pipeline.records import RESULT_COLUMNS, BatchRef, ResultRow
-from ocr_pipeline.staging import by_image, load_staged
+from ocr_pipeline.planning import Plan, Rows
+from ocr_pipeline.records import RESULT_COLUMNS, BatchRef
+from ocr_pipeline.staging import staged_csv
 from ocr_pipeline.storage import RunFolder, whole_file, write_whole
 
 _ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
@@ -106,7 +105,8 @@ class _Merger:
         self._run = run
         self._plan = plan
         self._wanted_later = self._find_wanted_later()
-        self._kept = _READING_SCHEMA.empty_table()
+        self._kept = [_READING_SCHEMA.empty_table()]
+        self._kept_keys: list[Rows] = []
         self._missing: list[MissingBatch] = []
 
     def schema(self) -> pa.Schema:
@@ -142,7 +142,7 @@ class _Merger:
             merged_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
-    def _find_wanted_later(self) -> npt.NDArray[np.int64]:
+    def _find_wanted_later(self) -> Rows:
         """Rows whose reading is needed by a batch after their own; int64, sorted."""
         wanted = [np.empty(0, dtype=np.int64)]
         for batch in self._plan.batches:
@@ -154,35 +154,59 @@ class _Merger:
     def _join(self, batch: BatchRef) -> pa.Table:
         planned = pa.parquet.read_table(self._run.plan_batch(batch.index))
         rows, read_rows = (planned[name].to_numpy() for name in (ROW, READ_ROW))
-        readings = self._readings(batch, set(rows[rows == read_rows].tolist()))
+        own_readings = self._own_readings(batch, rows[rows == read_rows])
+        earlier_readings = self._earlier_readings(np.unique(read_rows[read_rows < batch.first_row]))
+        self._keep(own_readings, batch)
+        readings = pa.concat_tables([earlier_readings, own_readings])
         keys = readings[READ_ROW].to_numpy()
-        self._keep(readings, keys)
-        starts = np.searchsorted(keys, read_rows, side="left")
-        pages = np.searchsorted(keys, read_rows, side="right") - starts
+        right, pages = _pages_of(read_rows, keys)
         if not pages.all():
             # Their link is read in an earlier batch, and that one is missing.
             lost = pages == 0
             reason = f"{batch.label}: {lost.sum():,} rows, row {rows[lost][0] + 1:,} the first, repeat links of it"
             self._missing.append(MissingBatch(batch.index, int(rows[lost][0]), int(lost.sum()), reason))
         left = np.repeat(np.arange(len(rows)), pages)
-        page_of_row = np.arange(len(left)) - np.repeat(np.cumsum(pages) - pages, pages)
-        right = np.repeat(starts, pages) + page_of_row
         own = planned.drop_columns([ROW, READ_ROW]).take(left)
         read = readings.drop_columns([READ_ROW]).take(right)
         return pa.Table.from_arrays([*own.columns, *read.columns], schema=self.schema())
 
-    def _readings(self, batch: BatchRef, images: set[int]) -> pa.Table:
-        """The readings that the batch's rows may refer to, sorted by row and page."""
-        staged = load_staged(self._run, batch)
-        readings = by_image(staged)
-        if readings.keys() != images or sum(map(len, readings.values())) != len(staged):
-            differing = min(readings.keys() ^ images, default=batch.first_row)
-            raise StagedBatchError(f"{batch.label} disagrees with the plan, first at row {differing + 1:,}")
-        table = _to_table([page for image in sorted(readings) for page in readings[image]])
-        return pa.concat_tables([self._kept, table])
+    def _own_readings(self, batch: BatchRef, images: Rows) -> pa.Table:
+        """What the batch has read, sorted by row and page.
 
-    def _keep(self, readings: pa.Table, keys: npt.NDArray[np.int64]) -> None:
-        self._kept = readings.filter(pa.array(np.isin(keys, self._wanted_later))).combine_chunks()
+        :param images: the rows that the batch was to read, in order.
+        """
+        table = _parse(staged_csv(self._run, batch), self._run.staged(batch.index))
+        read, first_pages, pages = np.unique(table[READ_ROW].to_numpy(), return_index=True, return_counts=True)
+        if not np.array_equal(read, images):
+            differing = min(np.setxor1d(read, images).tolist())
+            raise StagedBatchError(f"{batch.label} disagrees with the plan, first at row {differing + 1:,}")
+        # Staged in order, the pages of each image count up from 0.
+        expected = np.arange(table.num_rows) - np.repeat(first_pages, pages)
+        if not np.array_equal(table["ocr_page"].to_numpy(), expected):
+            raise StagedBatchError(f"{batch.label} lacks a page, or its rows are out of order")
+        return table
+
+    def _earlier_readings(self, images: Rows) -> pa.Table:
+        """What earlier batches have read for ``images``, sorted by row and page."""
+        keys = np.concatenate([np.empty(0, dtype=np.int64), *self._kept_keys])
+        indices, _ = _pages_of(images, keys)
+        return pa.concat_tables(self._kept).take(indices)
+
+    def _keep(self, readings: pa.Table, batch: BatchRef) -> None:
+        """Put aside what later batches need of ``readings``."""
+        first, end = np.searchsorted(self._wanted_later, [batch.first_row, batch.first_row + batch.rows])
+        indices, _ = _pages_of(self._wanted_later[first:end], readings[READ_ROW].to_numpy())
+        if len(indices):
+            self._kept.append(readings.take(indices))
+            self._kept_keys.append(self._kept[-1][READ_ROW].to_numpy())
+
+
+def _pages_of(images: Rows, keys: Rows) -> tuple[Rows, Rows]:
+    """Where in the sorted ``keys`` the pages of each of ``images`` are, and how many each has."""
+    starts = np.searchsorted(keys, images, side="left")
+    pages = np.searchsorted(keys, images, side="right") - starts
+    within = np.arange(pages.sum()) - np.repeat(np.cumsum(pages) - pages, pages)
+    return np.repeat(starts, pages) + within, pages
 
 
 class _Writer:
@@ -210,8 +234,8 @@ class _Writer:
     def write(self, table: pa.Table) -> None:
         """Append the rows of one batch."""
         self.rows += table.num_rows
-        self.statuses.update(table["ocr_status"].to_pylist())
-        self.errors.update(error for error in table["ocr_error"].to_pylist() if error)
+        self.statuses.update(_counts(table["ocr_status"]))
+        self.errors.update(_counts(table["ocr_error"].drop_null()))
         if not table.num_rows:
             return
         self._parquet.write_table(table)
@@ -221,10 +245,34 @@ class _Writer:
         self._failures.write_table(failed.select(self._failure_names))
 
 
-def _to_table(rows: list[ResultRow]) -> pa.Table:
-    names = ["row", *(column.field for column in RESULT_COLUMNS)]
-    columns = [[getattr(row, name) for row in rows] for name in names]
-    return pa.table([pa.array(c, f.type) for c, f in zip(columns, _READING_SCHEMA, strict=True)], _READING_SCHEMA)
+def _parse(content: bytes, source: Path) -> pa.Table:
+    """A staged CSV as a table of the reading schema."""
+    try:
+        table = pa.csv.read_csv(
+            pa.py_buffer(content),
+            read_options=pa.csv.ReadOptions(
+                column_names=_READING_SCHEMA.names, skip_rows=1, block_size=max(len(content), 1)
+            ),
+            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=_READING_SCHEMA,
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
+            ),
+        )
+    except pa.ArrowException as error:
+        raise StagedBatchError(f"{source}: {error}") from error
+    columns = [
+        column if field.nullable or not pa.types.is_string(field.type) else column.fill_null("")
+        for column, field in zip(table.columns, _READING_SCHEMA, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=_READING_SCHEMA)
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    """How often each value occurs."""
+    return {item["values"]: item["counts"] for item in pc.value_counts(column).to_pylist()}
 
 
 def _flat_field(field: pa.Field) -> pa.Field:

@@ -31,7 +31,12 @@ from ocr_pipeline.storage import RunFolder, whole_file, write_whole
 _VERSION = 1
 _HASH_KEYS = ("image link key 1", "image link key 2")  # pandas' SipHash takes keys of 16 characters
 
+_ROWS = "rows.arrow"
+_DIGESTS = ("first.u64", "second.u64")
+_STEP = 1 << 20
+
 Rows = npt.NDArray[np.int64]
+Digests = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +95,19 @@ def plan_run(settings: RunSettings, run: RunFolder, allowances: Allowances, *, m
     """
     dataset = open_dataset(settings.dataset, settings.image_column, allowances)
     with tempfile.TemporaryDirectory(prefix="ocr-plan-") as scratch:
-        spool = Path(scratch) / "rows.arrow"
-        digests = _spool(dataset, settings.limit, spool)
-        rows = len(digests)
-        links_sha256 = hashlib.sha256(digests.tobytes()).hexdigest()
+        links_sha256 = _spool(dataset, settings.limit, Path(scratch))
         if run.plan.exists():
             existing = Plan.load(run)
             _check_same(existing, settings, links_sha256, run)
             return existing
-        read_rows = first_occurrences(digests)
-        del digests
+        first, second = (np.fromfile(Path(scratch) / name, dtype=np.uint64) for name in _DIGESTS)
+        read_rows = first_occurrences(first, second)
+        rows = len(read_rows)
+        del first, second
         # As many batches as asked for or allowed, and the rows spread evenly over them.
         count = min(max(1, math.ceil(rows / settings.batch_size)), max_batches)
         batch_size = max(1, math.ceil(rows / count))
-        batches = tuple(_cut(spool, read_rows, batch_size, run))
+        batches = tuple(_cut(Path(scratch) / _ROWS, read_rows, batch_size, run))
     plan = Plan(
         settings=settings,
         image_column=dataset.image_column,
@@ -134,36 +138,54 @@ def batch_images(run: RunFolder, batch: BatchRef, plan: Plan) -> list[ImageRef]:
     return [ImageRef(row, link or "") for row, link in zip(rows[rows == read_rows].tolist(), links, strict=True)]
 
 
-def first_occurrences(digests: npt.NDArray[np.uint64]) -> Rows:
+def first_occurrences(first: Digests, second: Digests) -> Rows:
     """For every row, the first row with the same link.
 
-    :param digests: uint64 of shape (rows, 2), two independent digests of each link. Links count as the same
-        when both agree: among 100 million links that happens by chance with a probability below 10^-22.
+    Links count as the same when both of their digests agree: among 100 million links that happens by chance
+    with a probability below 10^-22. The second digests are looked at only where the first agree.
+
+    :param first: uint64 of shape (rows,), a digest of each link.
+    :param second: likewise, independent of the first.
     :return: int64 of shape (rows,).
     """
-    order = np.lexsort((digests[:, 1], digests[:, 0]))  # stable: equal links stay in row order
-    ranked = digests[order]
-    starts = np.ones(len(order), dtype=bool)
-    starts[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
-    firsts = order[starts]
-    result = np.empty(len(order), dtype=np.int64)
-    result[order] = firsts[np.cumsum(starts) - 1]
+    order = np.argsort(first, kind="stable")  # equal digests stay in row order
+    # In steps, because a sorted copy of everything would be the largest thing in memory.
+    repeats = np.zeros(len(order), dtype=bool)
+    for start in range(0, len(order), _STEP):
+        ranked = first[order[max(start - 1, 0) : start + _STEP]]
+        repeats[max(start, 1) : start + _STEP] = ranked[1:] == ranked[:-1]
+    alike = repeats.copy()
+    alike[:-1] |= repeats[1:]
+    candidates = order[alike]
+    del order, repeats, alike
+    result = np.arange(len(first))
+    ranking = np.lexsort((candidates, second[candidates], first[candidates]))
+    candidates = candidates[ranking]
+    one, two = first[candidates], second[candidates]
+    starts = np.ones(len(candidates), dtype=bool)
+    starts[1:] = (one[1:] != one[:-1]) | (two[1:] != two[:-1])
+    result[candidates] = candidates[starts][np.cumsum(starts) - 1]
     return result
 
 
-def _spool(dataset: Dataset, limit: int | None, spool: Path) -> npt.NDArray[np.uint64]:
-    """Copy the rows to ``spool``; return the digests of their links, uint64 of shape (rows, 2)."""
-    digests = []
+def _spool(dataset: Dataset, limit: int | None, scratch: Path) -> str:
+    """Copy the rows and two digests of each link to files in ``scratch``; return the digest of all links."""
+    total = hashlib.sha256()
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with pa.ipc.new_stream(spool, dataset.schema, options=options) as writer:
+    with (
+        pa.ipc.new_stream(scratch / _ROWS, dataset.schema, options=options) as writer,
+        open(scratch / _DIGESTS[0], "wb") as first,
+        open(scratch / _DIGESTS[1], "wb") as second,
+    ):
         for batch in dataset.record_batches(limit):
             writer.write_batch(batch.replace_schema_metadata())
             links = pd.Series(batch.column(dataset.image_column).to_pylist(), dtype=object).fillna("")
             values = links.to_numpy(dtype=object)
-            digests.append(
-                np.stack([pd.util.hash_array(values, hash_key=k, categorize=False) for k in _HASH_KEYS], axis=1)
-            )
-    return np.concatenate(digests) if digests else np.empty((0, 2), dtype=np.uint64)
+            for file, key in ((first, _HASH_KEYS[0]), (second, _HASH_KEYS[1])):
+                content = pd.util.hash_array(values, hash_key=key, categorize=False).tobytes()
+                file.write(content)
+                total.update(content)
+    return total.hexdigest()
 
 
 def _cut(spool: Path, read_rows: Rows, batch_size: int, run: RunFolder) -> Iterator[BatchRef]:

@@ -108,6 +108,14 @@ def load_staged(run: RunFolder, batch: BatchRef) -> list[ResultRow]:
 
     :raises StagedBatchError: when the batch is not staged, or its file and its marker disagree.
     """
+    return decode_rows(staged_csv(run, batch), run.staged(batch.index))
+
+
+def staged_csv(run: RunFolder, batch: BatchRef) -> bytes:
+    """The CSV of a batch that is done, which :func:`encode_rows` made.
+
+    :raises StagedBatchError: when the batch is not staged, or its file and its marker disagree.
+    """
     path, marker = run.staged(batch.index), run.marker(batch.index)
     try:
         statistics = json.loads(marker.read_bytes())
@@ -121,7 +129,7 @@ def load_staged(run: RunFolder, batch: BatchRef) -> list[ResultRow]:
         raise StagedBatchError(f"{marker} is damaged: {error}") from error
     if sha256(content).hexdigest() != expected:
         raise StagedBatchError(f"{path} is not the file that its marker describes")
-    return decode_rows(content, path)
+    return content
 
 
 @dataclass(frozen=True, slots=True)

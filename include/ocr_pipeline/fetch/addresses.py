@@ -83,7 +83,8 @@ class AddressRefusedError(OSError):
 def why_not_public(address: str) -> str | None:
     """What makes the numeric ``address`` unfit for a request from inside, as in "a loopback address"; None if public.
 
-    IPv6 forms that carry an IPv4 address (mapped, 6to4, NAT64, ISATAP) are as public as what they carry.
+    IPv6 forms that carry an IPv4 address (mapped, NAT64, ISATAP) are as public as what they carry; 6to4, which
+    no host should use any more (RFC 7526), never is.
 
     :raises ValueError: if ``address`` is not a numeric address.
     """
@@ -102,6 +103,8 @@ def _why_not_public(ip: IPAddress) -> str | None:
     for form, carried in _carried(ip):
         if reason := _why_not_public(carried):
             return f"the {form} form of {carried}, {reason}"
+    if ip.sixtofour:
+        return "a 6to4 address"
     if ip in _GLOBAL_UNICAST or ip in _NAT64 or ip.ipv4_mapped:
         return None
     return "a reserved address"

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ocr_local.airflow import LocalAirflowError, attached, find_running, start_detached, stop
 from ocr_local.home import CHECKOUT, USER, Home
-from ocr_local.run import RunFailedError, RunRequest, run_dataset, run_demo
+from ocr_local.run import RunFailedError, RunRequest, check_request, run_dataset, run_demo
 from ocr_pipeline.errors import OcrPipelineError
 
 HOME = Path(os.environ.get("OCR_LOCAL_HOME", CHECKOUT / ".airflow"))
@@ -35,7 +35,7 @@ def main() -> int:
         else:
             _run(home, arguments, console)
     except (LocalAirflowError, OcrPipelineError, RunFailedError) as error:
-        console.print(str(error), style="red", markup=False)
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         console.print("\nStopped. What was finished is kept; a new run starts afresh.")
@@ -77,6 +77,7 @@ def _run(home: Home, arguments: argparse.Namespace, console: Console) -> None:
         limit=arguments.limit,
         allow=arguments.allow,
     )
+    check_request(home, arguments.dataset, request)
     with ExitStack() as running_airflow:
         with console.status("Starting Airflow ...") as status:
             starting = attached(home, lambda s: status.update(f"Starting Airflow ... {s:.0f} s"))

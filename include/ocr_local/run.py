@@ -18,7 +18,8 @@ from ocr_local.api import AirflowApi
 from ocr_local.home import Home
 from ocr_local.progress import watch
 from ocr_local.summary import print_summary
-from ocr_pipeline.config import ALLOW_VARIABLE, Allowances
+from ocr_pipeline.config import ALLOW_VARIABLE, Allowances, RunSettings
+from ocr_pipeline.dataset import open_dataset
 from ocr_pipeline.storage import RunFolder
 
 DEMO_SETTINGS = {"batch_size": 25, "read_timeout": 3, "total_timeout": 10, "attempts": 2}
@@ -45,11 +46,33 @@ class RunRequest:
         """As settings of a run."""
         values = {
             "image_column": self.image_column,
-            "output": str((self.output or home.output).expanduser().resolve()),
+            "output": str(_absolute(self.output or home.output)),
             "batch_size": self.batch_size,
             "limit": self.limit,
         }
         return {name: value for name, value in values.items() if value is not None}
+
+    def allowed(self) -> list[str]:
+        """The entries of ``allow``; folders may be relative to where the command runs."""
+        entries = (entry.strip() for entry in self.allow.split(","))
+        return [str(_absolute(Path(entry))) if Path(entry).is_dir() else entry for entry in entries if entry]
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().resolve()
+
+
+def check_request(home: Home, dataset: Path | None, request: RunRequest) -> None:
+    """Find what is wrong with a request before Airflow is started for it.
+
+    :raises SettingsError: when a setting or an allowed entry is wrong.
+    :raises DatasetError: when the dataset cannot be read, or has no column of links.
+    """
+    path = _absolute(dataset) if dataset else Path("/demo.csv")
+    RunSettings.parse({"dataset": str(path), **request.settings(home)})
+    Allowances.parse(request.allowed())
+    if dataset:
+        open_dataset(str(path), request.image_column, Allowances((path.parent,)))
 
 
 def run_dataset(home: Home, running: Running, dataset: Path, request: RunRequest, console: Console) -> None:
@@ -57,11 +80,10 @@ def run_dataset(home: Home, running: Running, dataset: Path, request: RunRequest
 
     :raises RunFailedError: when the run does not succeed.
     """
-    path = dataset.expanduser().resolve()
-    Allowances.parse(request.allow)
+    path = _absolute(dataset)
     api = connect(home, running)
     settings = {"dataset": str(path), **request.settings(home)}
-    _allow(api, [str(path.parent), settings["output"], *request.allow.split(",")])
+    _allow(api, [str(path.parent), settings["output"], *request.allowed()])
     _run(api, "run", settings, console)
 
 
@@ -86,8 +108,8 @@ def _run(api: AirflowApi, prefix: str, settings: dict[str, Any], console: Consol
     run_id = f"{prefix}-{time.strftime('%Y%m%d-%H%M%S')}"
     api.trigger(DAG_ID, run_id, settings)
     run = RunFolder.of(settings["output"], run_id, Allowances((Path(settings["output"]),)))
-    console.print(f"Run {run_id}: {settings['dataset']}", markup=False)
-    console.print(f"  in the UI: {api.url}/dags/{DAG_ID}/runs/{run_id}")
+    console.print(f"Run {run_id}: {settings['dataset']}", markup=False, soft_wrap=True)
+    console.print(f"  in the UI: {api.url}/dags/{DAG_ID}/runs/{run_id}", soft_wrap=True)
     try:
         watched = watch(api, run, run_id, console)
     except KeyboardInterrupt:
@@ -110,7 +132,7 @@ def _end_abandoned(api: AirflowApi) -> None:
 def _allow(api: AirflowApi, entries: list[str]) -> None:
     """Add entries to what runs of this Airflow may touch."""
     known = [entry for entry in api.variable(ALLOW_VARIABLE).split(",") if entry]
-    new = [entry.strip() for entry in entries if entry.strip() and entry.strip() not in known]
+    new = [entry for entry in entries if entry not in known]
     if new:
         api.set_variable(ALLOW_VARIABLE, ",".join([*known, *new]))
 

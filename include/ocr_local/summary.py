@@ -31,12 +31,14 @@ def print_summary(run: RunFolder, watched: WatchedRun, console: Console) -> None
         samples = _Samples()
         for row in csv.DictReader(file):
             samples.add(row)
+    console.print("Result rows", style="bold")
     console.print(_counts(summary))
     _print_figures(summary, watched, samples, console)
+    console.print("Some of the text", style="bold")
     console.print(samples.table())
     console.print("Results", style="bold")
     for path in (run.results_csv, run.results_parquet, run.failures_csv, run.summary):
-        console.print(Text(f"  {_short(path)}"))
+        console.print(Text(f"  {_short(path)}"), soft_wrap=True)
 
 
 class _Samples:
@@ -61,14 +63,14 @@ class _Samples:
 
     def table(self) -> Table:
         """A few texts that were read."""
-        table = Table(title="Some of the text", title_justify="left", title_style="bold", show_header=False, box=None)
+        table = Table(show_header=False, box=None)
         for text, confidence in self._rows.values():
             table.add_row(f"{float(confidence):.2f}", Text(_printable(text), no_wrap=True, overflow="ellipsis"))
         return table
 
 
 def _counts(summary: Mapping[str, Any]) -> Table:
-    table = Table(title="Result rows", title_justify="left", title_style="bold", show_header=False, box=None)
+    table = Table(show_header=False, box=None)
     for status, count in summary["statuses"].items():
         table.add_row(status, f"{count:,}")
     for error, count in summary["errors"].items():
@@ -80,7 +82,8 @@ def _print_figures(summary: Mapping[str, Any], watched: WatchedRun, samples: _Sa
     rate = summary["images"] / watched.reading_seconds if watched.reading_seconds else 0.0
     console.print(
         f"\n{summary['images']:,} images in {watched.seconds:.0f} s from trigger to results "
-        f"({rate:.1f} images/s while reading), {', '.join(summary['models'])}"
+        f"({rate:.1f} images/s while reading), {', '.join(summary['models'])}",
+        soft_wrap=True,
     )
     if samples.pairs:
         accuracy = word_f1(samples.pairs)

@@ -175,3 +175,19 @@ def _is_task(process: psutil.Process) -> bool:
         return "read_batch" in " ".join(process.cmdline())
     except psutil.Error:
         return False
+
+
+def test_what_is_wrong_with_a_request_is_said_before_airflow_starts(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("photo\n")
+    home = tmp_path / "airflow"
+    for arguments, said in (
+        (["--dataset", str(tmp_path / "none.csv")], "there is no such file"),
+        (["--dataset", str(tmp_path / "d.csv")], "The columns are photo"),
+        (["--batch-size", "0"], "batch_size: 0 is not allowed"),
+        (["--allow", "nowhere/at/all"], "neither an absolute folder nor a network"),
+    ):
+        command = local(home, "run", *arguments)
+        printed, _ = command.communicate(timeout=60)
+        assert command.returncode == 1
+        assert said in printed.replace("\n", " ")
+    assert not (home / "services").exists()

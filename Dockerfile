@@ -13,7 +13,7 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 libgomp1 \
  && rm -rf /var/lib/apt/lists/* \
  && install -m 755 "$(command -v uv)" /usr/local/bin/uv \
- && install -d -o airflow -g 0 -m 2775 /opt/airflow/logs /opt/airflow/output
+ && install -d -o airflow -g 0 -m 2775 /opt/airflow/logs /opt/airflow/models /opt/airflow/output
 USER 50000:0
 # sync, not install: the official image carries dozens of providers whose dependencies are not the locked ones, and
 # Airflow would load them. Bytecode is compiled because the containers' user may not write it later.

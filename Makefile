@@ -14,7 +14,7 @@ export UV_LINK_MODE := copy
 LOCAL := $(BIN)/python -m ocr_local
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test format docs install install-dev lock env clean models bench-ocr
+.PHONY: help run up down test format docs install install-dev lock env clean models bench-ocr bench-fetch bench-memory
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -61,6 +61,8 @@ lock: $(UV) ## Update requirements.txt and requirements-dev.txt from pyproject.t
 	  --custom-compile-command "make lock" --group dev -o requirements-dev.txt
 	$(UV) pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 --overrides benchmarks/overrides.txt \
 	  --custom-compile-command "make lock" benchmarks/requirements-peers.in -o benchmarks/requirements-peers.txt
+	$(UV) pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 \
+	  --custom-compile-command "make lock" benchmarks/requirements-fetch.in -o benchmarks/requirements-fetch.txt
 
 bench-ocr: $(VENV)/.installed $(PEERS)/.installed ## Compare reading with its peers: IMAGES= LABELS= [BENCH_JSON=]
 	@test -n "$(IMAGES)" -a -n "$(LABELS)" || { echo "make bench-ocr IMAGES=folder LABELS=folder"; exit 1; }
@@ -70,6 +72,13 @@ bench-ocr: $(VENV)/.installed $(PEERS)/.installed ## Compare reading with its pe
 
 bench-scale: $(VENV)/.installed ## Plan and merge ten million rows, or ROWS=
 	$(BIN)/python -m benchmarks.scale $(if $(ROWS),--rows $(ROWS))
+
+bench-memory: $(VENV)/.installed ## Show resident memory over 5,000 images of mixed shapes, or IMAGES=
+	$(BIN)/python -m benchmarks.memory $(if $(IMAGES),--images $(IMAGES))
+
+bench-fetch: $(VENV)/.installed $(PEERS)-fetch/.installed ## Compare fetching with img2dataset: [SMALL= LARGE= ROUNDS= BENCH_JSON=]
+	$(BIN)/python -m benchmarks.fetch --peer $(PEERS)-fetch/bin/python $(if $(SMALL),--small $(SMALL)) \
+	  $(if $(LARGE),--large $(LARGE)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(BENCH_JSON),--json '$(BENCH_JSON)')
 
 clean: down ## Remove the environment, Airflow's home and the demo; results in output/ stay
 	rm -rf $(VENV) .airflow .demo
@@ -90,6 +99,11 @@ $(VENV)/.installed: requirements.txt | $(UV)
 $(PEERS)/.installed: benchmarks/requirements-peers.txt | $(UV)
 	@$(UV) venv -q --clear --python $(BIN)/python $(PEERS)
 	@$(UV) pip install -q --python $(PEERS)/bin/python --no-deps --require-hashes -r $<
+	@touch $@
+
+$(PEERS)-fetch/.installed: benchmarks/requirements-fetch.txt | $(UV)
+	@$(UV) venv -q --clear --python $(BIN)/python $(PEERS)-fetch
+	@$(UV) pip install -q --python $(PEERS)-fetch/bin/python --no-deps --require-hashes -r $<
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

@@ -22,6 +22,7 @@ from ocr_pipeline.storage import RunFolder
 
 # Importing Airflow writes into its home: never into the one of whoever runs the tests.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
+os.environ["OCR_CACHE"] = tempfile.mkdtemp(prefix="ocr-cache-")
 
 
 class WidthEngine:

@@ -101,9 +101,15 @@ def gzipped_zeros(size: int) -> bytes:
 
 
 async def image(exchange: Exchange) -> None:
-    """``bytes`` bytes, after ``delay`` seconds."""
+    """``bytes`` bytes, after ``delay`` seconds, with the X-Robots-Tag ``tag`` if given."""
     await asyncio.sleep(exchange.number("delay", 0))
-    await exchange.answer(body_of(int(exchange.number("bytes", 1000)), exchange.query.get("id", "")))
+    headers = {"X_Robots_Tag": exchange.query["tag"]} if "tag" in exchange.query else {}
+    await exchange.answer(body_of(int(exchange.number("bytes", 1000)), exchange.query.get("id", "")), **headers)
+
+
+async def text(exchange: Exchange) -> None:
+    """What ``say`` says."""
+    await exchange.answer(exchange.query.get("say", "").encode())
 
 
 async def status(exchange: Exchange) -> None:
@@ -241,17 +247,21 @@ async def page(exchange: Exchange) -> None:
 BEHAVIOURS: dict[str, Behaviour] = {
     behaviour.__name__.replace("_", "-"): behaviour
     for behaviour in (
-        image, status, redirect, redirect_loop, silent, slow_headers, drip, stall, short, long, reset, reset_at_once,
-        not_http, garbage_chunks, cut_chunks, chunked, gzipped, bomb, bad_gzip, page,
+        image, text, status, redirect, redirect_loop, silent, slow_headers, drip, stall, short, long, reset,
+        reset_at_once, not_http, garbage_chunks, cut_chunks, chunked, gzipped, bomb, bad_gzip, page,
     )
 }  # fmt: skip
 
 
 class MisbehavingServer:
-    """The server, in a thread of its own, on a free port of 127.0.0.1; ``tls`` makes it an HTTPS server."""
+    """The server, in a thread of its own, on a free port of 127.0.0.1; ``tls`` makes it an HTTPS server.
+
+    ``robots_txt`` is the path and query of which the answer is given for /robots.txt as well.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.requests: list[Request] = []
+        self.robots_txt = "/status?code=404"
         self.port = port
         self.most_at_once = 0
         self._at_once = 0
@@ -334,7 +344,7 @@ class MisbehavingServer:
         request = Request(target, headers, writer.get_extra_info("peername")[1])
         self.requests.append(request)
         self._counts[target] += 1
-        parts = urlsplit(target)
+        parts = urlsplit(self.robots_txt if target == "/robots.txt" else target)
         behaviour = BEHAVIOURS.get(parts.path.strip("/").split("/")[0])
         exchange = Exchange(request, dict(parse_qsl(parts.query)), self._counts[target], reader, writer)
         self._at_once += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 import pytest
 
 from ocr_pipeline import batch as batch_module
-from ocr_pipeline.batch import Batch
-from ocr_pipeline.config import Allowances
-from ocr_pipeline.errors import BatchCancelledError, EngineError, OutageError, PlanError
+from ocr_pipeline.batch import Batch, stall_seconds
+from ocr_pipeline.config import Allowances, FetchSettings
+from ocr_pipeline.errors import BatchCancelledError, EngineError, OutageError, PlanError, StalledError
 from ocr_pipeline.records import BatchRef, Page, PageText
 from ocr_pipeline.staging import load_staged
 from tests.conftest import WidthEngine
@@ -64,6 +65,30 @@ def test_every_failure_is_a_row(tmp_path: Path, draw_image, write_csv, make_plan
     ]
     assert all(row.error_detail for row in rows[:-1])
     assert "unlucky width" in (rows[6].error_detail or "")
+
+
+def test_the_same_bytes_under_several_links_are_read_once(
+    tmp_path: Path, draw_image, write_csv, make_plan, allowances: Allowances
+) -> None:
+    image = tmp_path / draw_image(30)
+    spoiled = tmp_path / "spoiled-0.png"
+    spoiled.write_bytes(image.read_bytes()[:-20])
+    links = [draw_image(40)]
+    for source in (image, spoiled):
+        for n in range(1, 6):
+            copy = tmp_path / f"{source.stem}-{n}.png"
+            copy.write_bytes(source.read_bytes())
+            links.append(copy.name)
+    run, plan = make_plan(write_csv(enumerate(links)))
+    engine = WidthEngine()
+    Batch(plan.batches[0], allowances, lambda _: engine).run()
+    rows = load_staged(run, plan.batches[0])
+    assert engine.pages == 2
+    assert [row.row for row in rows] == list(range(11))
+    assert [row.text for row in rows] == ["width 40"] + ["width 30"] * 5 + [""] * 5
+    assert [row.error for row in rows] == [None] * 6 + ["truncated"] * 5
+    assert [row.read_seconds > 0 for row in rows[1:6]].count(True) == 1
+    assert len({row.fetch_seconds for row in rows}) > 1
 
 
 def test_pages_of_a_document_are_rows_of_their_own(
@@ -187,6 +212,33 @@ def test_memory_holds_a_bounded_number_of_fetched_bytes(
     gate.set()
     worker.join(30)
     assert len(load_staged(run, plan.batches[0])) == 30
+
+
+def test_a_fetch_that_never_ends_ends_the_batch(draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:
+    monkeypatch.setattr(batch_module, "STALL_FACTOR", 0.005)
+    monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.05)
+    run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in (30, 31))), concurrency=1)
+    real = batch_module.Fetcher.fetch
+
+    async def stuck(self, ref):
+        if ref.row == 1:
+            await asyncio.Event().wait()
+        return await real(self, ref)
+
+    monkeypatch.setattr(batch_module.Fetcher, "fetch", stuck)
+    with pytest.raises(
+        StalledError, match=r"1 images being fetched \(first rows: 2\), 0 waiting .* 0 being read"
+    ) as caught:
+        Batch(plan.batches[0], allowances, WidthEngine).run()
+    assert caught.value.retryable
+    assert not run.marker(0).exists()
+    monkeypatch.setattr(batch_module.Fetcher, "fetch", real)
+    assert Batch(plan.batches[0], allowances, WidthEngine).run().resumed == 1
+
+
+def test_patience_grows_with_the_deadlines() -> None:
+    assert stall_seconds(FetchSettings()) >= 3 * FetchSettings().total_timeout
+    assert stall_seconds(FetchSettings(host_rate=0.001)) > 2 * 1000
 
 
 def test_errors_of_the_run_end_it(tmp_path: Path, draw_image, write_csv, make_plan, allowances: Allowances) -> None:

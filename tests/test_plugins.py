@@ -84,3 +84,14 @@ def test_templates_in_params_are_not_rendered(plan, tmp_path: Path) -> None:
 def test_what_no_retry_can_mend_is_not_retried(plan) -> None:
     with pytest.raises(AirflowFailException, match="batch_size: -1 is not allowed"):
         plan(None, {"dataset": "/x.csv", "batch_size": -1})
+
+
+def test_a_model_that_cannot_be_staged_ends_the_run_before_it_is_planned(
+    plan, tmp_path: Path, write_csv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models").write_text("no folder")
+    monkeypatch.setenv("OCR_MODELS", str(tmp_path / "models"))
+
+    with pytest.raises(AirflowFailException, match=r"models folder .* cannot be written"):
+        plan(None, {"dataset": str(write_csv([(1, "a")])), "model": "tiny"})
+    assert not (tmp_path / "out").exists()

@@ -109,6 +109,7 @@ class Home:
             # Otherwise a finished task keeps its slot for up to 5 s.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
             "OCR_OUTPUT": self.output,
+            "OCR_CACHE": self.path / "ocr-cache",
             "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'include'}:{CHECKOUT / 'plugins'}",
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}

@@ -14,12 +14,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ocr_pipeline.config import Allowances, ReadSettings
-from ocr_pipeline.errors import BatchCancelledError, ErrorCategory, ImageError, OutageError
-from ocr_pipeline.fetch import Fetcher
+from ocr_pipeline.config import Allowances, FetchSettings, ReadSettings
+from ocr_pipeline.errors import BatchCancelledError, ErrorCategory, ImageError, OutageError, StalledError
+from ocr_pipeline.fetch import Fetcher, Manners
 from ocr_pipeline.images import decode_pages
 from ocr_pipeline.journal import Journal
 from ocr_pipeline.ocr import Engine, load_engine
@@ -52,6 +53,8 @@ OUTAGE_FAILURES = 10
 OUTAGE_START = 200
 """So many transient failures and not one other outcome end a batch early: nothing is getting through."""
 
+STALL_FACTOR = 4
+"""A batch is stuck when nothing happens for so many times the longest that fetching one image may take."""
 
 PAGE_SECONDS = 300.0
 """A page that takes longer to decode and read hangs: seconds are usual, a minute is possible."""
@@ -92,6 +95,7 @@ class Batch:
         :raises PlanError: when the run is not planned.
         :raises EngineError: when the engine cannot be used.
         :raises OutageError: when so many images failed transiently that it looks like an outage.
+        :raises StalledError: when nothing happens any more.
         :raises BatchCancelledError: when :meth:`stop` was called.
         :raises StorageError: when the run's folder cannot be written.
         """
@@ -171,6 +175,9 @@ class _ByteQueue:
             self._changed.notify_all()
             return image
 
+    def __len__(self) -> int:
+        return len(self._images)
+
     async def close(self) -> None:
         """Say that nothing more will be added."""
         async with self._changed:
@@ -224,6 +231,9 @@ class _Reading:
         self._page_started: dict[int, float] = {}
         self._queue = _ByteQueue(QUEUE_BYTES)
         self._unwritten: list[ResultRow] = []
+        self._readings: dict[str, asyncio.Future[list[ResultRow]]] = {}
+        self._fetching: set[int] = set()
+        self._moved_at = time.monotonic()
 
     async def read(self, todo: list[ImageRef]) -> None:
         """Read ``todo`` to the end, checkpointing all the while and, whatever happens, at the end."""
@@ -256,7 +266,10 @@ class _Reading:
 
     async def _fetch(self, images: Iterator[ImageRef]) -> None:
         for ref in images:
+            self._fetching.add(ref.row)
             outcome = await self._fetcher.fetch(ref)
+            self._fetching.remove(ref.row)
+            self._moved_at = time.monotonic()
             if isinstance(outcome, Failure):
                 self._finish([unfetched_row(outcome)])
             else:
@@ -265,7 +278,13 @@ class _Reading:
     async def _read_fetched(self, pool: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
         while (image := await self._queue.get()) is not None:
-            self._finish(await loop.run_in_executor(pool, self._read, image))
+            twin = self._readings.get(image.sha256)
+            if twin is not None:
+                # Shielded, as whoever else waits for it must not be cancelled with this task.
+                self._finish(_same_reading(await asyncio.shield(twin), image))
+                continue
+            reading = self._readings[image.sha256] = loop.run_in_executor(pool, self._read, image)
+            self._finish(await reading)
 
     async def _read_suspects(self, todo: list[ImageRef], pool: ThreadPoolExecutor) -> list[ImageRef]:
         """Deal with the images that may have ended an earlier attempt's process; return the others."""
@@ -293,9 +312,10 @@ class _Reading:
             self._page_started.pop(row, None)
 
     def _note_page(self, row: int) -> None:
-        self._page_started[row] = time.monotonic()
+        self._page_started[row] = self._moved_at = time.monotonic()
 
     def _finish(self, rows: list[ResultRow]) -> None:
+        self._moved_at = time.monotonic()
         self._unwritten.extend(rows)
         self._progress.count(rows)
         if self._progress.transient == self._progress.finished >= OUTAGE_START:
@@ -311,6 +331,7 @@ class _Reading:
             await asyncio.sleep(CHECKPOINT_SECONDS)
             self._checkpoint()
             self._check_hang()
+            self._check_stall()
 
     def _checkpoint(self) -> None:
         if self._unwritten:
@@ -332,6 +353,17 @@ class _Reading:
             logging.shutdown()
             os._exit(HUNG_EXIT_CODE)
 
+    def _check_stall(self) -> None:
+        """End the batch when no image is fetched and no page begun for longer than any deadline explains."""
+        idle = time.monotonic() - self._moved_at
+        if idle > stall_seconds(self._settings):
+            rows = ", ".join(str(row + 1) for row in sorted(self._fetching)[:10])
+            raise StalledError(
+                f"nothing happened for {idle:,.0f} s: {len(self._fetching)} images being fetched (first rows: "
+                f"{rows or 'none'}), {len(self._queue)} waiting to be read, {len(self._page_started)} being read; "
+                "a retry goes on from here"
+            )
+
     def _check_outage(self) -> None:
         share = self._progress.transient / max(self._progress.total, 1)
         if self._progress.transient >= OUTAGE_FAILURES and share > self._settings.max_transient_failures:
@@ -340,6 +372,28 @@ class _Reading:
                 f"than max_transient_failures ({self._settings.max_transient_failures:g}) allows: the network or "
                 "the hosts seem to be down; retry later, or raise the setting to stage the batch all the same"
             )
+
+
+def stall_seconds(settings: FetchSettings) -> float:
+    """How long a batch may stand still before it counts as stuck: a multiple of the deadlines together."""
+    manners = Manners()
+    pause = manners.max_retry_after + manners.max_backoff + (1 / settings.host_rate if settings.host_rate else 0)
+    return STALL_FACTOR * settings.attempts * (settings.total_timeout + pause)
+
+
+def _same_reading(rows: list[ResultRow], image: FetchedImage) -> list[ResultRow]:
+    """``rows``, read from the same bytes as ``image`` has, as its own: what it cost to fetch differs."""
+    return [
+        replace(
+            row,
+            row=image.ref.row,
+            http_status=image.http_status,
+            attempts=image.attempts,
+            fetch_seconds=image.seconds,
+            read_seconds=0.0,
+        )
+        for row in rows
+    ]
 
 
 def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

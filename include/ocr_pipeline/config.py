@@ -18,9 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ocr_pipeline.errors import SettingsError
 from ocr_pipeline.languages import CODES, unknown_codes
+from ocr_pipeline.model_names import DEFAULT_MODEL, MODELS
 
 ALLOW_VARIABLE = "ocr_allow"
 """Airflow variable with the folders and networks that runs may touch, separated by commas."""
+
+PROXY_ENTRY = "proxy"
+"""The entry among them that lets fetching use the proxies of the environment."""
 
 USER_AGENT = "airflow-bulk-ocr/0.1 (bulk image OCR; set user_agent to name a contact)"
 
@@ -42,6 +46,11 @@ class FetchSettings(_Settings):
     total_timeout: float = Field(60, gt=0, le=3600, description="Seconds an attempt to fetch an image may take.")
     attempts: int = Field(3, ge=1, le=10, description="How often an image is requested when failures are transient.")
     max_bytes: int = Field(50_000_000, ge=1, description="Largest image file in bytes.")
+    robots: Literal["tags", "all", "ignore"] = Field(
+        "tags",
+        description="tags leaves images alone whose X-Robots-Tag says noai, noimageai, noindex or noimageindex; "
+        "all obeys robots.txt as well, asked for once a host; ignore does neither.",
+    )
     user_agent: str = Field(
         USER_AGENT,
         min_length=1,
@@ -57,7 +66,12 @@ class ReadSettings(_Settings):
         "auto",
         description="auto takes the fastest that is installed; paddleocr is the stock PaddleOCR pipeline.",
     )
-    model: Literal["small"] = Field("small", description="PP-OCRv6 model: small comes with the installation.")
+    model: str = Field(
+        DEFAULT_MODEL,
+        description="PP-OCRv6 tiny, small or medium, or another official PP-OCR model such as korean_PP-OCRv5_mobile. "
+        "small comes with the installation; others are downloaded once, when a run is planned or by make models.",
+        json_schema_extra={"enum": list(MODELS)},
+    )
     languages: tuple[str, ...] = Field(
         (),
         description="Language codes such as en, de, zh or ja; only their characters are read. Empty: every character.",
@@ -66,9 +80,34 @@ class ReadSettings(_Settings):
         "keep",
         description="keep preserves the aspect ratio; stretch squashes every image to 640x640 first (less accurate).",
     )
+    orientation: Literal["auto", "none"] = Field(
+        "auto",
+        description="auto finds pages and lines turned by 90, 180 or 270 degrees, "
+        "in 3 to 4 % more time on upright pages; "
+        "none reads upright and downwards only, as engine paddleocr always does.",
+    )
     min_confidence: float = Field(0.5, ge=0, le=1, description="Lines the recogniser is less sure of are dropped.")
     max_pixels: int = Field(100_000_000, ge=1, description="Largest page in pixels (width times height).")
+    detection_size: int = Field(
+        960,
+        ge=320,
+        le=4000,
+        multiple_of=32,
+        description="Longest side in pixels to which a page is reduced to find its lines; they are read at full size.",
+    )
+    device: str = Field(
+        "cpu",
+        pattern=r"^(cpu|gpu(:\d{1,3})?)$",
+        description="cpu, gpu, or one GPU of several such as gpu:1. A GPU that is not there is an error.",
+    )
     threads: int = Field(0, ge=0, le=1024, description="OCR threads of a batch; 0 takes every core.")
+
+    @field_validator("model")
+    @classmethod
+    def _model_exists(cls, model: str) -> str:
+        if model not in MODELS:
+            raise ValueError(f"there is no such model; there are {', '.join(MODELS)}")
+        return model
 
     @field_validator("languages")
     @classmethod
@@ -77,6 +116,25 @@ class ReadSettings(_Settings):
         if unknown:
             raise ValueError(f"there is no {', '.join(unknown)}; there are {', '.join(CODES)}")
         return languages
+
+    @model_validator(mode="after")
+    def _engine_and_languages_suit_the_model(self) -> Self:
+        model = MODELS[self.model]
+        for code in self.languages:
+            if not model.reads(code):
+                others = ", ".join(other.name for other in MODELS.values() if other.reads(code))
+                raise ValueError(f"languages: model {self.model} cannot read {code}; these can: {others}")
+        if model.paddleocr_only and self.engine in ("openvino", "onnxruntime"):
+            raise ValueError(
+                f"model {self.model} {model.paddleocr_only}, so engine {self.engine} cannot run it: "
+                "choose engine paddleocr or auto"
+            )
+        if self.languages and (model.paddleocr_only or self.engine == "paddleocr"):
+            raise ValueError(
+                "languages: engine paddleocr, which runs this model, always reads every character: "
+                "leave languages empty"
+            )
+        return self
 
 
 class RunSettings(FetchSettings, ReadSettings):
@@ -127,7 +185,8 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
         elif item["type"] == "missing":
             problems.append(f"{name}: is needed ({model.model_fields[name].description})")
         else:
-            problems.append(f"{name}: {item['input']!r} is not allowed: {item['msg']}")
+            reason = item["msg"].removeprefix("Value error, ")
+            problems.append(f"{name}: {item['input']!r} is not allowed: {reason}")
     return "settings refused: " + "; ".join(problems)
 
 
@@ -141,7 +200,8 @@ class AllowedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class Allowances:
-    """What the deployment lets runs touch beyond the public internet: folders and networks.
+    """What the deployment lets runs touch beyond the public internet: folders, networks, and with ``proxy`` the
+    proxies that the environment names.
 
     A person who triggers a run cannot change these. Folders are resolved, so that a link or ``..`` inside
     them leads nowhere else.
@@ -149,27 +209,32 @@ class Allowances:
 
     folders: tuple[Path, ...] = ()
     networks: tuple[AllowedNetwork, ...] = ()
+    proxy: bool = False
 
     @classmethod
     def parse(cls, entries: str | Iterable[str]) -> Self:
-        """Read ``entries``: absolute folders, and networks as ``10.0.0.0/8``, ``127.0.0.1`` or ``127.0.0.1:8000``.
+        """Read ``entries``: absolute folders, networks as ``10.0.0.0/8``, ``127.0.0.1`` or ``127.0.0.1:8000``, and
+        the word ``proxy``.
 
         A string is split at commas and line ends.
 
-        :raises SettingsError: naming the entry that is neither.
+        :raises SettingsError: naming the entry that is none of these.
         """
         if isinstance(entries, str):
             entries = entries.replace("\n", ",").split(",")
         folders: list[Path] = []
         networks: list[AllowedNetwork] = []
+        proxy = False
         for entry in (e.strip() for e in entries):
             if not entry:
                 continue
-            if entry.startswith(("/", "~")):
+            if entry == PROXY_ENTRY:
+                proxy = True
+            elif entry.startswith(("/", "~")):
                 folders.append(Path(os.path.realpath(os.path.expanduser(entry))))
             else:
                 networks.append(_parse_network(entry))
-        return cls(tuple(folders), tuple(networks))
+        return cls(tuple(folders), tuple(networks), proxy)
 
     def allows_address(self, address: str, port: int) -> bool:
         """Whether ``address`` (a numeric IP address, as connected to) is among the allowed networks."""
@@ -199,5 +264,5 @@ def _parse_network(entry: str) -> AllowedNetwork:
     except ValueError:
         raise SettingsError(
             f"allowed entry {entry!r} is neither an absolute folder nor a network "
-            "such as 10.0.0.0/8, 127.0.0.1 or 127.0.0.1:8000"
+            f"such as 10.0.0.0/8, 127.0.0.1 or 127.0.0.1:8000, nor the word {PROXY_ENTRY}"
         ) from None

@@ -57,6 +57,12 @@ class ErrorCategory(StrEnum):
     FORBIDDEN_PATH = "forbidden_path", Status.FETCH_FAILED, False, "the file lies outside the allowed folders"
     NOT_FOUND = "not_found", Status.FETCH_FAILED, False, "HTTP 404 or 410, or no such file"
     HTTP_REFUSED = "http_refused", Status.FETCH_FAILED, False, "another HTTP 4xx, such as 401 or 403"
+    ROBOTS_REFUSED = (
+        "robots_refused",
+        Status.FETCH_FAILED,
+        False,
+        "the host asks robots to leave the image alone, in X-Robots-Tag or robots.txt; see the setting robots",
+    )
     THROTTLED = "throttled", Status.FETCH_FAILED, True, "HTTP 429: the host asked for fewer requests"
     HTTP_SERVER_ERROR = "http_server_error", Status.FETCH_FAILED, True, "HTTP 5xx, 408 or 425"
     TOO_MANY_REDIRECTS = "too_many_redirects", Status.FETCH_FAILED, False, "more redirects than allowed"
@@ -141,6 +147,12 @@ class OutageError(OcrPipelineError):
     retryable = True
 
 
+class StalledError(OcrPipelineError):
+    """A batch stood still for far longer than its deadlines explain; what was finished is in its checkpoints."""
+
+    retryable = True
+
+
 class BatchCancelledError(OcrPipelineError):
     """The batch was asked to stop; what was finished is in its checkpoints."""
 
@@ -149,3 +161,9 @@ class BatchCancelledError(OcrPipelineError):
 
 class EngineError(OcrPipelineError):
     """The OCR engine cannot be used: not installed, no such device, or no such model."""
+
+
+class ModelDownloadError(EngineError):
+    """A model is not there and could not be downloaded."""
+
+    retryable = True

@@ -59,8 +59,24 @@ _LATIN_CODES = [
 ]
 """ISO 639-1 codes of the languages in Latin script that PP-OCRv6 was trained on (``paddleocr._utils.langs``)."""
 
-CODES: tuple[str, ...] = (*_LATIN_CODES, "ja", "zh")
-"""Every valid code. PP-OCRv6 has no Cyrillic, Arabic, Devanagari, Thai or Hangul characters."""
+_SCRIPTS: dict[str, str] = {
+    **dict.fromkeys(_LATIN_CODES, "latin"),
+    "ja": "kana",
+    "zh": "han",
+    "ko": "hangul",
+    **dict.fromkeys(["be", "bg", "kk", "ky", "mk", "mn", "ru", "sr", "tg", "tt", "uk"], "cyrillic"),
+    "el": "greek",
+    **dict.fromkeys(["ar", "fa", "ps", "sd", "ug", "ur"], "arabic"),
+    **dict.fromkeys(["hi", "mr", "ne", "sa"], "devanagari"),
+    "th": "thai",
+    "ta": "tamil",
+    "te": "telugu",
+    "kn": "kannada",
+}
+"""The script of each language, which is what tells models apart. Japanese also uses Han characters."""
+
+CODES: tuple[str, ...] = tuple(_SCRIPTS)
+"""Every valid code: the languages that some PP-OCR model reads. No model reads them all."""
 
 _Ranges = tuple[tuple[int, int], ...]
 
@@ -91,12 +107,31 @@ _CJK: _Ranges = (
 )
 _KANA: _Ranges = ((0x3040, 0x30FF), (0x31F0, 0x31FF))
 
-_EXTRA: dict[str, _Ranges] = dict.fromkeys(_LATIN_CODES, _LATIN) | {"ja": _KANA + _CJK, "zh": _CJK}
+_RANGES: dict[str, _Ranges] = {
+    "latin": _LATIN,
+    "han": _CJK,
+    "kana": _KANA + _CJK,
+    "hangul": ((0x1100, 0x11FF), (0x3000, 0x303F), (0x3130, 0x318F), (0xAC00, 0xD7AF), (0xFF00, 0xFFEF)),
+    "cyrillic": ((0x0400, 0x052F), (0x2116, 0x2116)),
+    "greek": ((0x0370, 0x03FF), (0x1F00, 0x1FFF)),
+    "arabic": ((0x0600, 0x06FF), (0x0750, 0x077F), (0x200C, 0x200F), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC)),
+    "devanagari": ((0x0900, 0x097F), (0x200C, 0x200D), (0xA8E0, 0xA8FF)),
+    "thai": ((0x0E00, 0x0E7F),),
+    "tamil": ((0x0B80, 0x0BFF), (0x200C, 0x200D)),
+    "telugu": ((0x0C00, 0x0C7F), (0x200C, 0x200D)),
+    "kannada": ((0x0C80, 0x0CFF), (0x200C, 0x200D)),
+}
+"""Unicode blocks of each script, with the joiners it needs."""
 
 
 def unknown_codes(languages: Iterable[str]) -> list[str]:
     """Those of ``languages`` that are not in :data:`CODES`."""
-    return [language for language in languages if language not in _EXTRA]
+    return [language for language in languages if language not in _SCRIPTS]
+
+
+def script_of(code: str) -> str:
+    """The script in which the language with this valid code is written, such as ``latin`` or ``cyrillic``."""
+    return _SCRIPTS[code]
 
 
 def alphabet(languages: Iterable[str]) -> Callable[[str], bool]:
@@ -104,7 +139,7 @@ def alphabet(languages: Iterable[str]) -> Callable[[str], bool]:
 
     Digits, ASCII letters, punctuation and currency signs belong to every language.
     """
-    ranges = sorted({*_COMMON, *(item for language in languages for item in _EXTRA[language])})
+    ranges = sorted({*_COMMON, *(item for language in languages for item in _RANGES[_SCRIPTS[language]])})
 
     def contains(character: str) -> bool:
         return any(first <= ord(character) <= last for first, last in ranges)

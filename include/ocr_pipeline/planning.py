@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
@@ -170,6 +169,8 @@ def first_occurrences(first: Digests, second: Digests) -> Rows:
 
 def _spool(dataset: Dataset, limit: int | None, scratch: Path) -> str:
     """Copy the rows and two digests of each link to files in ``scratch``; return the digest of all links."""
+    import pandas as pd  # here, because the tasks that read batches need none of it and it loads slowly
+
     total = hashlib.sha256()
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with (

@@ -49,6 +49,7 @@ class PlanRunOperator(BaseOperator):
         from airflow.sdk.configuration import conf
 
         from ocr_pipeline.config import RunSettings
+        from ocr_pipeline.ocr.hub import stage_model
         from ocr_pipeline.planning import plan_run
         from ocr_pipeline.storage import RunFolder
 
@@ -57,6 +58,7 @@ class PlanRunOperator(BaseOperator):
             # Rendered here, and only what is used: a date has no value in a run without a logical date.
             own = {name: value for name, value in self.settings.items() if name not in given}
             settings = RunSettings.parse({**self.render_template(own, context), **given})
+            stage_model(settings)  # once, instead of by every batch
             allowed = allowances()
             run = RunFolder.of(settings.output, context["run_id"], allowed)
             plan = plan_run(settings, run, allowed, max_batches=conf.getint("core", "max_map_length"))

@@ -48,6 +48,7 @@ CAUSES: dict[ErrorCategory, Callable[[World], str]] = {
     ErrorCategory.FORBIDDEN_PATH: lambda world: "/etc/hostname",
     ErrorCategory.NOT_FOUND: lambda world: world.server.url("status", code=404),
     ErrorCategory.HTTP_REFUSED: lambda world: world.server.url("status", code=403),
+    ErrorCategory.ROBOTS_REFUSED: lambda world: world.server.url("image", tag="noai"),
     ErrorCategory.THROTTLED: lambda world: world.busy_server.url("status", code=429),
     ErrorCategory.HTTP_SERVER_ERROR: lambda world: world.server.url("status", code=500),
     ErrorCategory.TOO_MANY_REDIRECTS: lambda world: world.server.url("redirect-loop"),

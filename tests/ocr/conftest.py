@@ -10,6 +10,14 @@ from ocr_pipeline.ocr import Engine, load_engine
 LoadEngine = Callable[..., Engine]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what engines cache out of the home folder, and begin with nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OCR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def engines() -> Iterator[LoadEngine]:
     """Loads engines by their settings, each only once."""

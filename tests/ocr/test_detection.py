@@ -105,9 +105,15 @@ def test_reduced_size(height: int, width: int, expected: tuple[int, int]) -> Non
     assert reduced_size(height, width) == expected
 
 
+def test_another_size_reduces_pages_to_that() -> None:
+    assert reduced_size(3000, 1500, 1280) == (1280, 640)
+    assert reduced_size(40_000, 300, 320) == (10_656, 64)
+
+
 @pytest.mark.parametrize("length", [960, 992, 1600, 2976, 10_016])
 @pytest.mark.parametrize("lying", [False, True])
-def test_tiles_cover_the_page_and_have_context_at_their_seams(length: int, lying: bool) -> None:
+@pytest.mark.parametrize("size", [SIZE, 320])
+def test_tiles_cover_the_page_and_have_context_at_their_seams(length: int, lying: bool, size: int) -> None:
     pixels = np.empty((length, 64, 3), np.uint8)
     pixels[:] = (np.arange(length) % 251)[:, None, None]
     page = np.ascontiguousarray(pixels.transpose(1, 0, 2)) if lying else pixels
@@ -121,11 +127,11 @@ def test_tiles_cover_the_page_and_have_context_at_their_seams(length: int, lying
         probability[:edge] = probability[-edge:] = 0
         return (np.moveaxis(probability, 0, axis),)
 
-    probability = probability_map(page, network)
+    probability = probability_map(page, network, size)
     along = probability.T if lying else probability
 
     assert along.shape == (length, 64)
-    assert max(seen) <= SIZE
+    assert max(seen) <= size
     assert np.array_equal(along[edge:-edge], pixels[edge:-edge, :, 0] / np.float32(255))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ocr_pipeline.ocr.geometry import clockwise, stretch_of, upright
+from ocr_pipeline.ocr.geometry import aspects, clockwise, started_at, stretch_of
 from ocr_pipeline.ocr.recognition import HEIGHT, MAX_WIDTH, cut, decode, line_width, recognise
 from ocr_pipeline.records import Pixels
 
@@ -66,7 +66,7 @@ def test_lines_beyond_the_range_of_16_bits_are_cut_at_the_right_place() -> None:
 def test_a_vertical_line_reads_downwards() -> None:
     page = gradient(200, 200)
 
-    (corners,) = upright(box(100, 20, 120, 180)[None])
+    (corners,) = started_at(box(100, 20, 120, 180)[None], np.array([1]))
     line = cut(page, corners, line_width(corners))
 
     assert line.shape == (HEIGHT, 384, 3)
@@ -79,6 +79,17 @@ def test_corners_are_put_in_order() -> None:
     for turn in range(4):
         assert np.array_equal(clockwise(np.roll(expected, turn, axis=0)), expected)
         assert np.array_equal(clockwise(np.roll(expected[::-1], turn, axis=0)), expected)
+
+
+def test_how_long_lines_are_and_where_they_start() -> None:
+    lying, standing = box(0, 0, 80, 20), box(5, 0, 15, 50)
+    quads = np.array([lying, standing])
+
+    assert aspects(quads) == pytest.approx([4.0, 0.2])
+    started = started_at(quads, np.array([0, 3]))
+    assert np.array_equal(started[0], lying)
+    assert started[1].tolist() == [[5, 50], [5, 0], [15, 0], [15, 50]]
+    assert aspects(started) == pytest.approx([4.0, 5.0])
 
 
 def test_a_stretch_of_a_line() -> None:
@@ -141,7 +152,7 @@ def test_a_long_line_is_cut_in_gaps_and_joined_with_spaces() -> None:
 @pytest.mark.parametrize("width", [1, 2])
 def test_a_sliver_of_a_page_can_be_cut(width: int) -> None:
     page = np.zeros((500, width, 3), np.uint8)
-    (corners,) = upright(box(0, 0, width, 500)[None])
+    (corners,) = started_at(box(0, 0, width, 500)[None], np.array([1]))
 
     readings = recognise(page, corners[None], CountingNetwork(), CHARACTERS)
 

@@ -7,8 +7,10 @@ import hashlib
 import logging
 import ssl
 import traceback
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,16 +21,20 @@ from yarl import URL
 from ocr_pipeline.config import Allowances, FetchSettings
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch.addresses import AddressGuard
+from ocr_pipeline.fetch.failures import RequestFailedError
 from ocr_pipeline.fetch.files import read_file
-from ocr_pipeline.fetch.http import Answer, HttpClient, Redirect, RequestFailedError
+from ocr_pipeline.fetch.http import Answer, HttpClient, Redirect
 from ocr_pipeline.fetch.links import WebLink, parse_link, redirect_target
 from ocr_pipeline.fetch.politeness import Host, Hosts, HostUnavailableError, Manners
+from ocr_pipeline.fetch.proxies import Proxies
 from ocr_pipeline.fetch.retries import pause_before_retry
+from ocr_pipeline.fetch.robots import ROBOTS_BYTES, RobotsFiles, product_token
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef
 
 logger = logging.getLogger(__name__)
 
 MAX_REDIRECTS = 10
+_ROBOTS_REDIRECTS = 5  # RFC 9309, 2.3.1.2
 _FILE_THREADS = 4
 _NO_ANSWER = frozenset({ErrorCategory.TIMEOUT, ErrorCategory.CONNECTION_LOST})
 
@@ -73,7 +79,10 @@ class Fetcher:
         self._base = base
         self._manners = manners or Manners()
         self._hosts = Hosts(settings.per_host, settings.host_rate, self._manners)
-        self._client = HttpClient(settings, AddressGuard(allowances), resolver, tls)
+        guard = AddressGuard(allowances)
+        self._client = HttpClient(settings, guard, resolver, tls, Proxies(guard) if allowances.proxy else None)
+        self._token = product_token(settings.user_agent) if settings.robots != "ignore" else None
+        self._robots = RobotsFiles(self._token) if self._token is not None and settings.robots == "all" else None
         self._file_threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="read-file")
 
     async def __aenter__(self) -> Self:
@@ -167,7 +176,11 @@ class Fetcher:
                     if not hop:
                         progress.attempts += 1
                         progress.started = since if progress.started is None else progress.started
-                    outcome = await self._request(host, url, since, left, first=progress.attempts == 1)
+                    if self._robots:
+                        await self._robots.check(url, partial(self._robots_txt, host))
+                        since = clock()
+                    asked = self._client.get(url, left, self._settings.max_bytes, self._token)
+                    outcome = await self._request(host, asked, since, first=progress.attempts == 1)
                 except RequestFailedError as error:
                     error.status = error.status or status
                     raise
@@ -189,11 +202,24 @@ class Fetcher:
             detail = f"{url.host} redirects to what cannot be fetched: {error.detail}"
             raise RequestFailedError(ErrorCategory.BAD_RESPONSE, detail, redirect.status) from None
 
-    async def _request(self, host: Host, url: URL, since: float, left: float, first: bool) -> Answer | Redirect:
-        """One request, of which the host's record learns how it went; ``first``: it is no retry."""
+    async def _robots_txt(self, host: Host, url: URL) -> bytes:
+        """The robots.txt at ``url`` of ``host``, within the total deadline for each request on the way."""
+        clock = asyncio.get_running_loop().time
+        for _ in range(_ROBOTS_REDIRECTS + 1):
+            asked = self._client.get(url, self._settings.total_timeout, ROBOTS_BYTES)
+            outcome = await self._request(host, asked, clock(), first=True)
+            if isinstance(outcome, Answer):
+                return outcome.body
+            url = self._follow(url, outcome)
+        raise RequestFailedError(ErrorCategory.TOO_MANY_REDIRECTS, "more redirects than are followed", outcome.status)
+
+    async def _request(
+        self, host: Host, asked: Awaitable[Answer | Redirect], since: float, first: bool
+    ) -> Answer | Redirect:
+        """The outcome of the request ``asked``, of which the host's record learns; ``first``: it is no retry."""
         clock = asyncio.get_running_loop().time
         try:
-            outcome = await self._client.get(url, left)
+            outcome = await asked
         except RequestFailedError as error:
             if error.status in (429, 503):
                 pause = self._manners.backoff if error.retry_after is None else error.retry_after

@@ -16,10 +16,13 @@ from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, Tra
 from yarl import URL
 
 from ocr_pipeline.config import FetchSettings
-from ocr_pipeline.errors import ErrorCategory, ImageError
+from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch.addresses import AddressGuard, AddressRefusedError
+from ocr_pipeline.fetch.failures import RequestFailedError
 from ocr_pipeline.fetch.names import GuardedResolver, SystemResolver
+from ocr_pipeline.fetch.proxies import Proxies
 from ocr_pipeline.fetch.retries import parse_retry_after
+from ocr_pipeline.fetch.robots import opt_out
 
 _DNS_CACHE_SECONDS = 300
 _DNS_CACHE_NAMES = 10_000
@@ -49,33 +52,11 @@ class Redirect:
     location: str
 
 
-class RequestFailedError(ImageError):
-    """A request gave no body.
-
-    ``status`` is None if no answer came; ``retry_after`` is in seconds; ``connected`` is False if the host could not
-    even be reached.
-    """
-
-    def __init__(
-        self,
-        category: ErrorCategory,
-        detail: str,
-        status: int | None = None,
-        *,
-        retry_after: float | None = None,
-        connected: bool = True,
-    ) -> None:
-        super().__init__(category, detail)
-        self.status = status
-        self.retry_after = retry_after
-        self.connected = connected
-
-
 class HttpClient:
     """A session of keep-alive connections with one DNS cache, which connects only where ``guard`` lets it.
 
     Use it as an asynchronous context manager. ``resolver`` and ``tls`` replace the system's resolver and
-    certificate authorities.
+    certificate authorities; ``proxies`` says which requests go through a proxy, without it none do.
     """
 
     def __init__(
@@ -84,9 +65,11 @@ class HttpClient:
         guard: AddressGuard,
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self._settings = settings
         self._guard = guard
+        self._proxies = proxies
         self._resolver = resolver
         self._tls = tls
 
@@ -125,8 +108,11 @@ class HttpClient:
         await self._session.close()
         await self._guarded.close()
 
-    async def get(self, url: URL, seconds: float) -> Answer | Redirect:
+    async def get(self, url: URL, seconds: float, max_bytes: int, token: str | None = None) -> Answer | Redirect:
         """Request ``url``, which may hold credentials, and read the body, all within ``seconds``.
+
+        A body of more than ``max_bytes`` is refused, and so is one that the host's X-Robots-Tag asks the robot of the
+        name ``token``, if given, to leave alone.
 
         A connection that breaks before any answer is tried once more at once, by aiohttp: kept-alive connections
         break like that when the host had just closed them.
@@ -140,14 +126,15 @@ class HttpClient:
         broken: HttpProcessingError | None = None
         try:
             async with asyncio.timeout_at(end) as deadline:
-                response = await self._session.get(url, allow_redirects=False)
+                proxy = self._proxies.of(url) if self._proxies else None
+                response = await self._session.get(url, allow_redirects=False, proxy=proxy)
                 connection = response.connection.protocol if response.connection else None
                 try:
                     status = response.status
                     if status in _REDIRECTS and (location := response.headers.get("Location")):
                         return Redirect(status, location)
-                    self._check_head(response, host)
-                    return await self._read(response, deadline, end)
+                    _check_head(response, host, max_bytes, token)
+                    return await self._read(response, deadline, end, max_bytes)
                 finally:
                     broken = _parse_error(connection)
                     response.release()
@@ -162,51 +149,31 @@ class HttpClient:
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
             raise _classify(broken or error, host, status) from error
 
-    def _check_head(self, response: aiohttp.ClientResponse, host: str) -> None:
-        status = response.status
-        says = f"{host} answered HTTP {status}"
-        if 200 <= status < 300 and status != 206:
-            length = response.content_length
-            if length is not None and length > self._settings.max_bytes:
-                raise self._too_large(f"announces {length:,} bytes, more", status)
-            return
-        if status in (404, 410):
-            raise RequestFailedError(ErrorCategory.NOT_FOUND, says, status)
-        if status == 429 or status in (408, 425) or status >= 500:
-            category = ErrorCategory.THROTTLED if status == 429 else ErrorCategory.HTTP_SERVER_ERROR
-            retry_after = parse_retry_after(response.headers.get("Retry-After"))
-            raise RequestFailedError(category, says, status, retry_after=retry_after)
-        if status >= 400:
-            raise RequestFailedError(ErrorCategory.HTTP_REFUSED, says, status)
-        raise RequestFailedError(
-            ErrorCategory.BAD_RESPONSE, f"{says}, which does not answer a request for a whole image", status
-        )
-
-    async def _read(self, response: aiohttp.ClientResponse, deadline: asyncio.Timeout, end: float) -> Answer:
+    async def _read(
+        self, response: aiohttp.ClientResponse, deadline: asyncio.Timeout, end: float, max_bytes: int
+    ) -> Answer:
         # Hashed as it comes, so that a large body does not hold up the loop in one go. The content is what a
         # Content-Encoding unfolds to, a bounded step at a time, so the cap holds for compressed bodies as well.
         clock = asyncio.get_running_loop().time
         digest = hashlib.sha256()
         parts: list[bytes] = []
         size = 0
-        while True:
-            # The session's read timeout does not hold once aiohttp's parser has stumbled over the body (see
-            # _parse_error): the reader is told of neither, and would wait for the end of all time.
-            deadline.reschedule(min(end, clock() + self._settings.read_timeout))
-            part = await response.content.readany()
+        content = response.content
+        while not content.at_eof():
+            # Most bodies have come with their head; only waiting costs a timer.
+            part = content.read_nowait()
             if not part:
-                break
+                # The session's read timeout does not hold once aiohttp's parser has stumbled over the body (see
+                # _parse_error): the reader is told of neither, and would wait for the end of all time.
+                deadline.reschedule(min(end, clock() + self._settings.read_timeout))
+                part = await content.readany()
             size += len(part)
-            if size > self._settings.max_bytes:
-                raise self._too_large("sends more bytes", response.status)
+            if size > max_bytes:
+                raise _too_large("sends more bytes", max_bytes, response.status)
             digest.update(part)
             parts.append(part)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         return Answer(response.status, body, digest.hexdigest())
-
-    def _too_large(self, what: str, status: int) -> RequestFailedError:
-        detail = f"the host {what} than max_bytes={self._settings.max_bytes:,} allows"
-        return RequestFailedError(ErrorCategory.TOO_LARGE, detail, status)
 
     def _which_deadline(self, error: TimeoutError, host: str, end: float) -> str:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
@@ -214,6 +181,37 @@ class HttpClient:
         if isinstance(error, aiohttp.SocketTimeoutError) or asyncio.get_running_loop().time() < end:
             return f"{host} sent nothing for read_timeout={self._settings.read_timeout:g} s"
         return f"{host} had not sent everything within total_timeout={self._settings.total_timeout:g} s"
+
+
+def _check_head(response: aiohttp.ClientResponse, host: str, max_bytes: int, token: str | None) -> None:
+    """:raises RequestFailedError: if what stands before the body tells that there is none to be had."""
+    status = response.status
+    says = f"{host} answered HTTP {status}"
+    if 200 <= status < 300 and status != 206:
+        length = response.content_length
+        if length is not None and length > max_bytes:
+            raise _too_large(f"announces {length:,} bytes, more", max_bytes, status)
+        tags = response.headers.getall("X-Robots-Tag", ())
+        if token is not None and (directive := opt_out(tags, token)):
+            detail = f"{host} asks with X-Robots-Tag: {directive} to leave the image alone"
+            raise RequestFailedError(ErrorCategory.ROBOTS_REFUSED, detail, status)
+        return
+    if status in (404, 410):
+        raise RequestFailedError(ErrorCategory.NOT_FOUND, says, status)
+    if status == 429 or status in (408, 425) or status >= 500:
+        category = ErrorCategory.THROTTLED if status == 429 else ErrorCategory.HTTP_SERVER_ERROR
+        retry_after = parse_retry_after(response.headers.get("Retry-After"))
+        raise RequestFailedError(category, says, status, retry_after=retry_after)
+    if status >= 400:
+        raise RequestFailedError(ErrorCategory.HTTP_REFUSED, says, status)
+    raise RequestFailedError(
+        ErrorCategory.BAD_RESPONSE, f"{says}, which does not answer a request for a whole image", status
+    )
+
+
+def _too_large(what: str, max_bytes: int, status: int) -> RequestFailedError:
+    detail = f"the host {what} than max_bytes={max_bytes:,} allows"
+    return RequestFailedError(ErrorCategory.TOO_LARGE, detail, status)
 
 
 def _parse_error(connection: ResponseHandler | None) -> HttpProcessingError | None:
@@ -224,8 +222,9 @@ def _parse_error(connection: ResponseHandler | None) -> HttpProcessingError | No
 
 def _classify(error: Exception, host: str, status: int | None) -> RequestFailedError:
     """What ``error`` of a request to ``host`` means. Errors that may quote the URL are not quoted."""
-    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, AddressRefusedError):
-        detail = str(error.os_error)
+    refused = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(refused, AddressRefusedError):
+        detail = str(refused)
         if detail.partition(" ")[0].strip("[]") not in host:
             detail = f"{host}: {detail}"
         return RequestFailedError(ErrorCategory.FORBIDDEN_ADDRESS, detail, status)
@@ -242,6 +241,11 @@ def _meaning(error: Exception) -> tuple[ErrorCategory, str]:
             return ErrorCategory.TLS_FAILED, str(error.certificate_error)
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return ErrorCategory.TLS_FAILED, str(error.strerror or error)
+        case aiohttp.ClientHttpProxyError():
+            return ErrorCategory.CONNECT_FAILED, f"the proxy answered HTTP {error.status} instead of connecting"
+        case aiohttp.ClientProxyConnectionError():
+            reason = error.os_error.strerror or error.os_error
+            return ErrorCategory.CONNECT_FAILED, f"no connection to the proxy ({reason})"
         case aiohttp.ClientConnectorError():
             return ErrorCategory.CONNECT_FAILED, str(error.os_error.strerror or error.os_error)
         case ValueError():  # aiohttp.InvalidURL among them

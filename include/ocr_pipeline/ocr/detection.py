@@ -24,7 +24,7 @@ STRIDE = 32
 """Both sides of what the detection network is given are multiples of this."""
 
 SIZE = 960
-"""Longest side, in pixels, of what the detection network sees of a page of ordinary shape."""
+"""Longest side, in pixels, of what the detection network sees of a page of ordinary shape, unless told otherwise."""
 
 _MAX_ASPECT = 4
 """Pages longer than this many times their breadth are seen in several tiles instead of being reduced further."""
@@ -57,26 +57,29 @@ class _Tile:
     keep_to: int
 
 
-def detect(pixels: Pixels, network: Network) -> Quads:
-    """The boxes of the lines of text in ``pixels``, in its coordinates, in no particular order."""
+def detect(pixels: Pixels, network: Network, size: int = SIZE) -> Quads:
+    """The boxes of the lines of text in ``pixels``, in its coordinates, in no particular order.
+
+    ``size``, a multiple of :data:`STRIDE`, is the longest side of what the network sees.
+    """
     height, width = pixels.shape[:2]
-    probability = probability_map(pixels, network)
+    probability = probability_map(pixels, network, size)
     quads = boxes_from_map(probability)
     scale = np.array([width / probability.shape[1], height / probability.shape[0]], np.float32)
     limit = np.array([width, height], np.float32)
     return np.clip(quads * scale, 0, limit)
 
 
-def probability_map(pixels: Pixels, network: Network) -> ProbabilityMap:
-    """Run the detection network over ``pixels``, reduced to :data:`SIZE`, in tiles if they are long and narrow."""
-    height, width = reduced_size(*pixels.shape[:2])
+def probability_map(pixels: Pixels, network: Network, size: int = SIZE) -> ProbabilityMap:
+    """Run the detection network over ``pixels``, reduced to ``size``, in tiles if they are long and narrow."""
+    height, width = reduced_size(pixels.shape[0], pixels.shape[1], size)
     interpolation = cv2.INTER_AREA if height < pixels.shape[0] else cv2.INTER_LINEAR
     reduced = np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
-    if max(height, width) <= SIZE:
+    if max(height, width) <= size:
         return _run(reduced, network)
     upright = height >= width
     probability = np.empty((height, width), np.float32)
-    for tile in _tiles(max(height, width)):
+    for tile in _tiles(max(height, width), size):
         part = reduced[tile.start : tile.stop] if upright else reduced[:, tile.start : tile.stop]
         seen = _run(np.ascontiguousarray(part), network)
         kept = slice(tile.keep_from - tile.start, tile.keep_to - tile.start)
@@ -91,10 +94,10 @@ def _run(reduced: Pixels, network: Network) -> ProbabilityMap:
     return np.asarray(network(reduced[None])[0][0, 0], np.float32)
 
 
-def reduced_size(height: int, width: int) -> tuple[int, int]:
+def reduced_size(height: int, width: int, size: int = SIZE) -> tuple[int, int]:
     """The height and width to which a page is reduced for detection: never enlarged but to whole strides."""
     longest = min(max(height, width), _MAX_ASPECT * min(height, width))
-    scale = min(1.0, SIZE / longest)
+    scale = min(1.0, size / longest)
     return _whole_strides(height * scale), _whole_strides(width * scale)
 
 
@@ -102,13 +105,13 @@ def _whole_strides(length: float) -> int:
     return max(STRIDE, round(length / STRIDE) * STRIDE)
 
 
-def _tiles(length: int) -> Iterator[_Tile]:
-    """Cover ``length`` with tiles of :data:`SIZE`, each overlapping the one before; the last may overlap it more."""
+def _tiles(length: int, size: int) -> Iterator[_Tile]:
+    """Cover ``length`` with tiles of ``size``, each overlapping the one before; the last may overlap it more."""
     kept = 0
-    for start in range(0, length - _OVERLAP, SIZE - _OVERLAP):
-        stop = min(start + SIZE, length)
+    for start in range(0, length - _OVERLAP, size - _OVERLAP):
+        stop = min(start + size, length)
         keep_to = length if stop == length else stop - _OVERLAP // 2
-        yield _Tile(stop - SIZE, stop, kept, keep_to)
+        yield _Tile(stop - size, stop, kept, keep_to)
         kept = keep_to
 
 

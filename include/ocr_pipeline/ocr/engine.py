@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import EngineError
-from ocr_pipeline.languages import alphabet
+from ocr_pipeline.model_names import MODELS
 from ocr_pipeline.records import Page, PageText
+
+if TYPE_CHECKING:
+    from ocr_pipeline.ocr.runners import Runner
 
 
 class Engine(Protocol):
@@ -39,10 +42,10 @@ def load_engine(settings: ReadSettings) -> Engine:
 
     Libraries are imported here and not before: some take seconds to import or install signal handlers.
 
-    :raises EngineError: when it cannot be used: not installed, or a model is missing.
+    :raises EngineError: when it cannot be used: not installed, no such device, or a model is missing.
     """
     threads = settings.threads or len(os.sched_getaffinity(0))
-    name = _fastest_installed() if settings.engine == "auto" else settings.engine
+    name = _fastest(settings) if settings.engine == "auto" else settings.engine
     if name == "paddleocr":
         from ocr_pipeline.ocr.stock import StockEngine
 
@@ -50,31 +53,58 @@ def load_engine(settings: ReadSettings) -> Engine:
     return _load_pipeline(name, settings, threads)
 
 
-def _fastest_installed() -> str:
-    for name in ("openvino", "onnxruntime"):
-        if importlib.util.find_spec(name) is not None:
+def _fastest(settings: ReadSettings) -> str:
+    """The fastest engine that is installed and can run the model on the device."""
+    if MODELS[settings.model].paddleocr_only:
+        return "paddleocr"
+    installed = [name for name in ("openvino", "onnxruntime") if importlib.util.find_spec(name) is not None]
+    if not installed:
+        raise EngineError("engine auto found neither openvino nor onnxruntime: pip install openvino")
+    if settings.device == "cpu":
+        return installed[0]
+    reasons = []
+    for name in reversed(installed):
+        try:
+            _runner(name, 1, settings.device)
+        except EngineError as error:
+            reasons.append(str(error))
+        else:
             return name
-    raise EngineError("engine auto found neither openvino nor onnxruntime: pip install openvino")
+    raise EngineError("; ".join(reasons))
+
+
+def _runner(name: str, threads: int, device: str) -> Runner:
+    from ocr_pipeline.ocr.runners import OnnxRuntimeRunner, OpenVinoRunner
+
+    return OpenVinoRunner(threads, device) if name == "openvino" else OnnxRuntimeRunner(device)
 
 
 def _load_pipeline(name: str, settings: ReadSettings, threads: int) -> Engine:
     import cv2
 
     from ocr_pipeline.ocr.models import find_model
-    from ocr_pipeline.ocr.networks import detection_network, recognition_network
+    from ocr_pipeline.ocr.networks import cached_detection_network, cached_recognition_network
     from ocr_pipeline.ocr.pipeline import PipelineEngine
-    from ocr_pipeline.ocr.runners import OnnxRuntimeRunner, OpenVinoRunner
 
     # Pages are read in parallel; OpenCV splitting each of its calls over all cores as well would only add contention.
     cv2.setNumThreads(1)
     model = find_model(settings.model)
-    runner = OpenVinoRunner(threads) if name == "openvino" else OnnxRuntimeRunner()
-    return PipelineEngine(
-        runner,
-        model,
-        detection_network(model.detection),
-        recognition_network(model.recognition, alphabet(settings.languages) if settings.languages else None),
-        threads=threads,
-        min_confidence=settings.min_confidence,
-        stretch=settings.resize == "stretch",
-    )
+    runner = _runner(name, threads, settings.device)
+    detection = cached_detection_network(model.detection)
+    recognition = cached_recognition_network(model.recognition, settings.languages)
+    try:
+        return PipelineEngine(
+            runner,
+            model,
+            detection,
+            recognition,
+            threads=threads,
+            min_confidence=settings.min_confidence,
+            stretch=settings.resize == "stretch",
+            find_turns=settings.orientation == "auto",
+            detection_size=settings.detection_size,
+        )
+    except EngineError:
+        raise
+    except Exception as error:  # each library has its own types for a network that it cannot compile
+        raise EngineError(f"{name} cannot load {model.name} from {model.detection.parent}: {error}") from error

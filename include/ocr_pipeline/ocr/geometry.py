@@ -13,9 +13,6 @@ Corners = npt.NDArray[np.float32]
 Quads = npt.NDArray[np.float32]
 """Several of them: float32 (n, 4, 2)."""
 
-_VERTICAL = 1.5
-"""Lines that are higher than wide by this factor are read from top to bottom (PP-OCR)."""
-
 
 def clockwise(corners: npt.ArrayLike) -> Corners:
     """Put the corners (4, 2) of a rectangle in the order top left, top right, bottom right, bottom left."""
@@ -26,12 +23,17 @@ def clockwise(corners: npt.ArrayLike) -> Corners:
     return np.array([left[0], right[0], right[1], left[1]], np.float32)
 
 
-def upright(quads: Quads) -> Quads:
-    """Start each quadrilateral where reading it starts: that of a vertical line at its top right corner."""
+def aspects(quads: Quads) -> npt.NDArray[np.float32]:
+    """How many times as wide as high each quadrilateral is, (n,)."""
     across = np.linalg.norm(quads[:, 1] - quads[:, 0], axis=-1)
     down = np.linalg.norm(quads[:, 3] - quads[:, 0], axis=-1)
-    vertical = down >= _VERTICAL * across
-    return np.where(vertical[:, None, None], np.roll(quads, -1, axis=1), quads)
+    return np.asarray(np.maximum(across, 1e-3) / np.maximum(down, 1e-3), np.float32)
+
+
+def started_at(quads: Quads, corners: npt.NDArray[np.intp]) -> Quads:
+    """``quads``, each starting at the corner of it that ``corners`` (n,) names, 0 to 3."""
+    order = (corners[:, None] + np.arange(4)) % 4
+    return np.take_along_axis(quads, order[:, :, None], axis=1)
 
 
 def sides(corners: Corners) -> tuple[float, float]:

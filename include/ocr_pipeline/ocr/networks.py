@@ -8,6 +8,7 @@ probability. Every runner executes the same edited graph, so they cannot disagre
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ocr_pipeline.errors import EngineError
+from ocr_pipeline.languages import alphabet
+from ocr_pipeline.ocr.cache import cached
+from ocr_pipeline.ocr.models import official_dictionary
 
 if TYPE_CHECKING:
     import onnx
@@ -61,7 +65,9 @@ def detection_network(path: Path) -> DetectionNetwork:
 
 
 def recognition_network(path: Path, keep: Callable[[str], bool] | None = None) -> RecognitionNetwork:
-    """Load the recogniser at ``path`` (PP-OCR, ONNX, its dictionary in the metadata key ``character``).
+    """Load the recogniser at ``path`` (PP-OCR, ONNX).
+
+    Its dictionary is in the metadata key ``character``, or in the ``inference.yml`` beside it.
 
     ``keep`` says which characters may be read; the classes of all others are cut out of the last layer.
 
@@ -88,6 +94,28 @@ def recognition_network(path: Path, keep: Callable[[str], bool] | None = None) -
     return RecognitionNetwork(model.SerializeToString(), characters)
 
 
+def cached_detection_network(path: Path) -> DetectionNetwork:
+    """As :func:`detection_network`, edited once for all processes."""
+    return DetectionNetwork(cached(_key(b"detection", path), lambda: detection_network(path).graph))
+
+
+def cached_recognition_network(path: Path, languages: Sequence[str]) -> RecognitionNetwork:
+    """As :func:`recognition_network`, edited once for all processes; it reads ``languages``, or everything."""
+
+    def edit() -> bytes:
+        network = recognition_network(path, alphabet(languages) if languages else None)
+        return json.dumps(network.characters).encode() + b"\n" + network.graph
+
+    characters, _, graph = cached(_key(repr(sorted(languages)).encode(), path), edit).partition(b"\n")
+    return RecognitionNetwork(graph, tuple(json.loads(characters)))
+
+
+def _key(purpose: bytes, path: Path) -> list[bytes]:
+    """Everything that an edited graph depends on: the files it is made from, and the code that makes it."""
+    files = (path, path.with_name("inference.yml"), Path(__file__), Path(alphabet.__code__.co_filename))
+    return [purpose, *(file.read_bytes() if file.is_file() else b"" for file in files)]
+
+
 def dictionary(path: Path) -> list[str]:
     """The characters that the recogniser at ``path`` knows, in the order of its classes, without blank and space.
 
@@ -105,13 +133,30 @@ def _load(path: Path) -> onnx.ModelProto:
         raise EngineError(f"{path} is not an ONNX model: {error}") from error
     if len(model.graph.input) != 1 or len(model.graph.output) != 1:
         raise EngineError(f"{path} is not a PP-OCR model: it should have one input and one output")
+    _store_constants(model)
     return model
+
+
+def _store_constants(model: onnx.ModelProto) -> None:
+    """Keep weights as some converters write them, in Constant nodes, where all others are."""
+    graph = model.graph
+    constants = [node for node in graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
+    for node in constants:
+        node.attribute[0].t.name = node.output[0]
+        graph.initializer.append(node.attribute[0].t)
+        graph.node.remove(node)
 
 
 def _dictionary(model: onnx.ModelProto, path: Path) -> list[str]:
     metadata: dict[str, str] = {item.key: item.value for item in model.metadata_props}
     if "character" not in metadata:
-        raise EngineError(f"{path} carries no dictionary (metadata key 'character')")
+        # Official folders have it beside the network.
+        config = path.with_name("inference.yml")
+        if not config.is_file():
+            raise EngineError(
+                f"{path} carries no dictionary: there is neither a metadata key 'character' nor {config.name} beside it"
+            )
+        return official_dictionary(config)
     # One character a line. Not splitlines(), which would also split at characters of the dictionary.
     return metadata["character"].split("\n")
 
@@ -175,7 +220,11 @@ def _last_layer(model: onnx.ModelProto, path: Path) -> tuple[str, str]:
         found.append(node)
         output = node.input[0]
     _, bias, product = found
-    return product.input[1], bias.input[1]
+    names = product.input[1], bias.input[1]
+    stored = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+    if [stored.get(name) for name in names] != [2, 1]:
+        raise EngineError(f"{path} does not store the weights of its last layer: it is not a PP-OCR recogniser")
+    return names
 
 
 def _constant(model: onnx.ModelProto, name: str) -> onnx.TensorProto:

@@ -6,12 +6,13 @@ import cv2
 import numpy as np
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
-from ocr_pipeline.ocr.detection import detect
-from ocr_pipeline.ocr.geometry import as_quad, upright
+from ocr_pipeline.ocr.detection import SIZE, detect
+from ocr_pipeline.ocr.geometry import Quads, as_quad
 from ocr_pipeline.ocr.models import Model
 from ocr_pipeline.ocr.networks import DetectionNetwork, RecognitionNetwork
+from ocr_pipeline.ocr.orientation import in_page_frame, read_lines
 from ocr_pipeline.ocr.reading_order import reading_order
-from ocr_pipeline.ocr.recognition import recognise
+from ocr_pipeline.ocr.recognition import Reading, recognise
 from ocr_pipeline.ocr.runners import Runner
 from ocr_pipeline.records import Page, PageText, Pixels, TextLine
 
@@ -32,6 +33,8 @@ class PipelineEngine:
         threads: int,
         min_confidence: float,
         stretch: bool,
+        find_turns: bool = True,
+        detection_size: int = SIZE,
     ) -> None:
         self.model = f"{runner.name}/{model.name}"
         self.threads = threads
@@ -40,6 +43,8 @@ class PipelineEngine:
         self._characters = recognition.characters
         self._min_confidence = min_confidence
         self._stretch = stretch
+        self._find_turns = find_turns
+        self._size = detection_size
 
     def read(self, page: Page) -> PageText:
         """Read one page. Thread-safe.
@@ -47,19 +52,23 @@ class PipelineEngine:
         :raises ImageError: when the page makes a network fail.
         """
         pixels = stretched(page.pixels) if self._stretch else page.pixels
+
+        def read(quads: Quads) -> list[Reading]:
+            return recognise(pixels, quads, self._recognise, self._characters)
+
         try:
-            quads = upright(detect(pixels, self._detect))
-            readings = recognise(pixels, quads, self._recognise, self._characters)
+            lines = read_lines(detect(pixels, self._detect, self._size), read, find_turns=self._find_turns)
         except (cv2.error, RuntimeError, MemoryError) as error:
             raise ImageError(
                 ErrorCategory.ENGINE_ERROR, f"{self.model} failed on {page.width}x{page.height} pixels: {error}"
             ) from error
+        quads, readings = lines.quads, lines.readings
         if self._stretch:
             quads = quads * np.array([page.width / STRETCHED, page.height / STRETCHED], np.float32)
         return PageText(
             tuple(
                 TextLine(readings[i].text, readings[i].confidence, as_quad(quads[i]))
-                for i in reading_order(quads)
+                for i in reading_order(in_page_frame(quads, lines.direction))
                 if readings[i].text.strip() and readings[i].confidence >= self._min_confidence
             )
         )

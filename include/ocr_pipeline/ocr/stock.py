@@ -1,7 +1,7 @@
 """The stock ``paddleocr.PaddleOCR`` pipeline as an engine, for comparison and for those who prefer it.
 
-It runs the same model files on its own ONNX Runtime backend, which does not import Paddle (whose import takes
-over SIGTERM). Nothing is downloaded.
+It runs ONNX files on its own ONNX Runtime backend, which does not import Paddle, and Paddle's own files on Paddle.
+Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import EngineError, ErrorCategory, ImageError
+from ocr_pipeline.model_names import MODELS
 from ocr_pipeline.ocr.detection import SIZE
 from ocr_pipeline.ocr.geometry import as_quad
 from ocr_pipeline.ocr.models import Model, find_model
@@ -31,15 +32,13 @@ _MAX_SIDE = 32_767
 class StockEngine:
     """``paddleocr.PaddleOCR``, one object a thread since it is not thread-safe. See :class:`ocr_pipeline.ocr.Engine`.
 
-    Detection is limited to 960 pixels, as in our own pipeline; orientation and unwarping models, which are not
+    Detection is limited in size as in our own pipeline; orientation and unwarping models, which are not
     part of the installation, are off.
 
     :raises EngineError: when PaddleOCR cannot be used as asked.
     """
 
     def __init__(self, settings: ReadSettings, threads: int) -> None:
-        if settings.languages:
-            raise EngineError("engine paddleocr always reads every character: leave languages empty")
         # Read on import: without it, PaddleX looks for its model hubs on the network.
         os.environ.setdefault("PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK", "True")
         try:
@@ -51,34 +50,46 @@ class StockEngine:
         model = find_model(settings.model)
         self.model = f"paddleocr/{model.name}"
         self.threads = threads
+        self._settings = settings
+        self._backend: dict[str, Any] = (
+            {"engine": "onnxruntime", "engine_config": {"intra_op_num_threads": 1, "inter_op_num_threads": 1}}
+            if model.onnx
+            else {"engine": "paddle_static", "cpu_threads": 1}
+        )
+        if not model.onnx:
+            _import_paddle(settings.device)
         self._min_confidence = settings.min_confidence
         self._stretch = settings.resize == "stretch"
         self._paddleocr = paddleocr
-        self._folders = tempfile.TemporaryDirectory(prefix="ocr-pipeline-paddleocr-")
-        self._names = stage_official(model, Path(self._folders.name))
+        self._temporary = tempfile.TemporaryDirectory(prefix="ocr-pipeline-paddleocr-")
+        if model.official:
+            names = MODELS[settings.model].detection, MODELS[settings.model].recognition
+            folders = model.detection.parent, model.recognition.parent
+        else:
+            names = stage_official(model, Path(self._temporary.name))
+            folders = Path(self._temporary.name, names[0]), Path(self._temporary.name, names[1])
+        self._networks = names, folders
         self._local = threading.local()
         self._local.pipeline = self._load()  # so that what is wrong shows now, not on the first page
 
     def _load(self) -> Any:
-        detection, recognition = self._names
-        folder = Path(self._folders.name)
+        (detection, recognition), (detection_folder, recognition_folder) = self._networks
         try:
             return self._paddleocr.PaddleOCR(
                 text_detection_model_name=detection,
-                text_detection_model_dir=str(folder / detection),
+                text_detection_model_dir=str(detection_folder),
                 text_recognition_model_name=recognition,
-                text_recognition_model_dir=str(folder / recognition),
+                text_recognition_model_dir=str(recognition_folder),
                 use_doc_orientation_classify=False,
                 use_doc_unwarping=False,
                 use_textline_orientation=False,
-                text_det_limit_side_len=SIZE,
+                text_det_limit_side_len=self._settings.detection_size,
                 text_det_limit_type="max",
-                device="cpu",
-                engine="onnxruntime",
-                engine_config={"intra_op_num_threads": 1, "inter_op_num_threads": 1},
+                device=self._settings.device,
+                **self._backend,
             )
         except Exception as error:  # PaddleX raises bare Exception, RuntimeError and its own types alike
-            raise EngineError(f"PaddleOCR could not be loaded: {error}") from error
+            raise EngineError(f"PaddleOCR could not be loaded on {self._settings.device}: {error}") from error
 
     def read(self, page: Page) -> PageText:
         """Read one page. Thread-safe.
@@ -111,8 +122,26 @@ class StockEngine:
         )
 
     def close(self) -> None:
-        """Remove the staged model folders."""
-        self._folders.cleanup()
+        """Remove what was laid out for PaddleOCR."""
+        self._temporary.cleanup()
+
+
+def _import_paddle(device: str) -> None:
+    """Load Paddle, without the signal handlers that it installs, and check that it has the device."""
+    try:
+        import paddle
+    except ImportError as error:
+        raise EngineError(
+            f"this model is in Paddle's own format, which needs the package paddlepaddle: pip install paddlepaddle "
+            f"({error})"
+        ) from error
+    paddle.disable_signal_handler()  # otherwise a task that is told to stop would end with a stack trace instead
+    found = paddle.device.cuda.device_count() if paddle.device.is_compiled_with_cuda() else 0
+    if device != "cpu" and int(device.partition(":")[2] or 0) >= found:
+        raise EngineError(
+            f"device {device}: Paddle {paddle.version.full_version} found {found} GPUs; "
+            "GPUs need the package paddlepaddle-gpu in place of paddlepaddle"
+        )
 
 
 def stage_official(model: Model, folder: Path) -> tuple[str, str]:

@@ -1,0 +1,62 @@
+"""What loading an engine works out anew each time, kept on disk: edited graphs and compiled networks.
+
+Without it an engine is ready after twice the time. A cache that is missing, damaged or cannot be written costs that
+time and nothing else. Any number of processes may use it at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+FOLDER_VARIABLE = "OCR_CACHE"
+"""Environment variable of the deployment with the cache's folder; ``~/.cache/ocr_pipeline`` without."""
+
+_KEPT = 16
+"""How many entries stay: two graphs and two compiled networks for each of four combinations of settings."""
+
+_DIGEST = hashlib.sha256().digest_size
+
+
+def cached(key: Sequence[bytes], make: Callable[[], bytes]) -> bytes:
+    """What ``make`` returned when it was last called with ``key``, which holds all that the result depends on."""
+    folder = Path(os.environ.get(FOLDER_VARIABLE) or "~/.cache/ocr_pipeline").expanduser()
+    digest = hashlib.sha256()
+    for part in key:
+        digest.update(hashlib.sha256(part).digest())
+    path = folder / digest.hexdigest()
+    content = _load(path)
+    if content is None:
+        content = make()
+        with contextlib.suppress(OSError):
+            _store(path, content)
+    return content
+
+
+def _load(path: Path) -> bytes | None:
+    try:
+        stored = path.read_bytes()
+        os.utime(path)  # so that the oldest file is the one that was not used for longest
+    except OSError:
+        return None
+    content = stored[_DIGEST:]
+    return content if hashlib.sha256(content).digest() == stored[:_DIGEST] else None
+
+
+def _store(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        try:
+            file.write(hashlib.sha256(content).digest() + content)
+            file.close()
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink()
+            raise
+    oldest_first = sorted(path.parent.iterdir(), key=lambda entry: entry.stat().st_mtime)
+    for entry in oldest_first[:-_KEPT]:
+        entry.unlink()

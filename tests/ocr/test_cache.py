@@ -1,0 +1,96 @@
+"""The cache of edited graphs and compiled networks."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ocr_pipeline.config import ReadSettings
+from ocr_pipeline.ocr import load_engine
+from ocr_pipeline.ocr.cache import cached
+from tests.ocr.drawing import receipt
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OCR_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+class Maker:
+    """Makes ``content`` and counts how often it had to."""
+
+    def __init__(self, content: bytes = b"made") -> None:
+        self.content = content
+        self.calls = 0
+
+    def __call__(self) -> bytes:
+        self.calls += 1
+        return self.content
+
+
+def test_what_was_made_is_kept_for_its_key(folder: Path) -> None:
+    maker = Maker()
+    assert [cached([b"a", b"b"], maker) for _ in range(3)] == [b"made"] * 3
+    assert maker.calls == 1
+    for other in ([b"ab"], [b"a", b"b", b""], [b"b", b"a"]):
+        cached(other, maker)
+    assert maker.calls == 4
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", b"x" * 40])
+def test_a_damaged_file_is_made_again(folder: Path, damage: bytes) -> None:
+    maker = Maker()
+    cached([b"key"], maker)
+    (path,) = folder.iterdir()
+    path.write_bytes(damage)
+
+    assert [cached([b"key"], maker), cached([b"key"], maker)] == [b"made"] * 2
+    assert maker.calls == 2
+
+
+def test_a_folder_that_cannot_be_written_costs_only_time(folder: Path) -> None:
+    folder.write_text("a file")
+    maker = Maker()
+    assert [cached([b"key"], maker), cached([b"key"], maker)] == [b"made"] * 2
+    assert maker.calls == 2
+
+
+def test_what_was_not_used_for_longest_goes(folder: Path) -> None:
+    for i in range(16):
+        cached([b"%d" % i], Maker())
+    for age, path in enumerate(folder.iterdir()):
+        os.utime(path, (1_000_000 - age, 1_000_000 - age))
+    used = Maker()
+    cached([b"3"], used)
+    assert used.calls == 0
+
+    for i in range(100, 110):
+        cached([b"%d" % i], Maker())
+
+    assert len(list(folder.iterdir())) == 16
+    cached([b"3"], used)
+    assert used.calls == 0
+
+
+def test_threads_may_use_it_at_once(folder: Path) -> None:
+    contents = [b"%02d" % i * 100_000 for i in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(lambda content: cached([content[:2]], lambda: content), contents * 5))
+    assert read == contents * 5
+    assert len(list(folder.iterdir())) <= 16 + 8  # who finds another clearing up leaves it to them
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_an_engine_from_the_cache_reads_the_same(folder: Path, engine: str) -> None:
+    settings = ReadSettings.model_validate({"engine": engine, "languages": ["en", "ja"], "threads": 1})
+    first = load_engine(settings).read(receipt())
+    made = {path: path.stat().st_ino for path in folder.iterdir()}
+    second = load_engine(settings).read(receipt())
+
+    assert second == first
+    assert len(made) == (4 if engine == "openvino" else 2)
+    assert {path: path.stat().st_ino for path in folder.iterdir()} == made

@@ -1,0 +1,60 @@
+"""Devices: what is asked for is what runs, or an error says what there is.
+
+No test here runs on a GPU; what is tested is that a machine without one does not quietly do without.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ocr_pipeline.config import ReadSettings
+from ocr_pipeline.errors import EngineError
+from ocr_pipeline.ocr import load_engine
+from ocr_pipeline.ocr.devices import onnxruntime_providers, openvino_device
+
+
+@pytest.mark.parametrize(
+    ("device", "available", "named"),
+    [
+        ("cpu", ["CPU"], "CPU"),
+        ("cpu", ["CPU", "GPU"], "CPU"),
+        ("gpu", ["CPU", "GPU"], "GPU"),
+        ("gpu:0", ["CPU", "GPU"], "GPU"),
+        ("gpu", ["CPU", "GPU.0", "GPU.1", "NPU"], "GPU.0"),
+        ("gpu:1", ["CPU", "GPU.0", "GPU.1"], "GPU.1"),
+    ],
+)
+def test_a_device_as_openvino_names_it(device: str, available: list[str], named: str) -> None:
+    assert openvino_device(device, available) == named
+
+
+@pytest.mark.parametrize(
+    ("device", "available", "found"),
+    [("gpu", ["CPU"], "found CPU;"), ("gpu:1", ["CPU", "GPU"], "found CPU, GPU;"), ("gpu", [], "found no device;")],
+)
+def test_a_gpu_that_openvino_has_not_is_refused_with_what_it_has(device: str, available: list[str], found: str) -> None:
+    with pytest.raises(EngineError, match=f"device {device}: OpenVINO, .* {found}"):
+        openvino_device(device, available)
+
+
+def test_a_device_as_onnx_runtime_names_it() -> None:
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert onnxruntime_providers("cpu", both) == ["CPUExecutionProvider"]
+    assert onnxruntime_providers("gpu", both) == [("CUDAExecutionProvider", {"device_id": 0})]
+    assert onnxruntime_providers("gpu:3", both) == [("CUDAExecutionProvider", {"device_id": 3})]
+    with pytest.raises(EngineError, match="found CPUExecutionProvider; install onnxruntime-gpu"):
+        onnxruntime_providers("gpu", ["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ("openvino", "device gpu:7: OpenVINO, .* found .*CPU"),
+        ("onnxruntime", "device gpu:7: ONNX Runtime"),
+        ("auto", r"device gpu:7: ONNX Runtime .*; device gpu:7: OpenVINO"),
+        ("paddleocr", "(?s)gpu:7.*CUDA"),
+    ],
+)
+def test_no_engine_goes_on_without_the_gpu_it_was_asked_for(engine: str, said: str) -> None:
+    with pytest.raises(EngineError, match=said):
+        load_engine(ReadSettings.model_validate({"engine": engine, "device": "gpu:7", "threads": 1}))

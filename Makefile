@@ -81,7 +81,7 @@ bench-fetch: $(VENV)/.installed $(PEERS)-fetch/.installed ## Compare fetching wi
 	  $(if $(LARGE),--large $(LARGE)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(BENCH_JSON),--json '$(BENCH_JSON)')
 
 clean: down ## Remove the environment, Airflow's home and the demo; results in output/ stay
-	rm -rf $(VENV) .airflow .demo
+	rm -rf $(VENV) $(PEERS)* .airflow .demo
 
 $(UV):
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit((3, 11) > v[:2] or v[:2] > (3, 13))' || { \

@@ -26,6 +26,13 @@ def test_csv_values_stay_the_text_they_are(tmp_path: Path) -> None:
     ]
 
 
+def test_an_empty_line_is_a_row_where_there_is_one_column(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("image\na.png\n\nb.png\n")
+    (tmp_path / "two.csv").write_text("id,image\n1,a.png\n\n2,b.png\n")
+    assert [row["image"] for row in rows(tmp_path / "one.csv")] == ["a.png", "", "b.png"]
+    assert [row["image"] for row in rows(tmp_path / "two.csv")] == ["a.png", "b.png"]
+
+
 def test_bom_and_windows_line_ends_are_no_part_of_the_data(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     path.write_bytes(b"\xef\xbb\xbfimage,n\r\na.png,1\r\n")

@@ -174,7 +174,12 @@ def _read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         pa.csv.open_csv(
             stream,
             read_options=pa.csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
-            parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=delimiter,
+                newlines_in_values=True,
+                # In a file of one column, an empty line is a row whose cell is empty.
+                ignore_empty_lines=len(schema) > 1,
+            ),
             convert_options=pa.csv.ConvertOptions(
                 column_types=schema, strings_can_be_null=False, quoted_strings_can_be_null=False
             ),

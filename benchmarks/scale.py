@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from benchmarks.goals import Goal, check
-from ocr_pipeline.config import Allowances, RunSettings
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.config import RunSettings
 from ocr_pipeline.errors import Status
 from ocr_pipeline.merge import merge_run
 from ocr_pipeline.planning import Plan, batch_images, plan_run

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
+import secrets
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ocr_pipeline.config import Allowances, ReadSettings, RunSettings
+from ocr_pipeline.allowances import Allowances, Connection
+from ocr_pipeline.config import ReadSettings, RunSettings
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.planning import Plan, plan_run
 from ocr_pipeline.records import Page, PageText, TextLine
@@ -96,3 +98,38 @@ def make_plan(tmp_path: Path, allowances: Allowances) -> Callable[..., tuple[Run
         return run, plan_run(parsed, run, allowances, max_batches=max_batches)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """A server that speaks S3 on loopback; returns its URL."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_connection(s3_endpoint: str) -> Connection:
+    """The Airflow connection that opens the buckets of that server."""
+    extra = {"endpoint_url": s3_endpoint, "region_name": "us-east-1"}
+    return Connection("minio", "aws", login="key", password="secret", extra=extra)
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str) -> str:
+    """The name of a new, empty bucket on that server."""
+    import requests
+
+    name = f"bucket-{secrets.token_hex(6)}"
+    requests.put(f"{s3_endpoint}/{name}", timeout=10).raise_for_status()
+    return name
+
+
+@pytest.fixture
+def s3_allowances(bucket: str, s3_connection: Connection) -> Allowances:
+    """Lets runs use that bucket."""
+    return Allowances.parse(f"s3://minio@{bucket}", lambda _: s3_connection)

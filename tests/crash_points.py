@@ -19,8 +19,9 @@ import cv2
 import numpy as np
 
 from ocr_pipeline import batch as batch_module
+from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.batch import Batch
-from ocr_pipeline.config import Allowances, RunSettings
+from ocr_pipeline.config import RunSettings
 from ocr_pipeline.merge import merge_run
 from ocr_pipeline.planning import plan_run
 from ocr_pipeline.records import Page, PageText

@@ -9,7 +9,7 @@ import pytest
 INCLUDE = Path(__file__).parents[1] / "include"
 CORE = INCLUDE / "ocr_pipeline"
 
-FOUNDATION = ("errors", "languages", "model_names", "config", "records", "storage")
+FOUNDATION = ("errors", "languages", "model_names", "config", "allowances", "stores", "folders", "storage", "records")
 """What every stage may know, each only what stands before it."""
 
 STAGES = {
@@ -20,7 +20,8 @@ STAGES = {
     "ocr": (),
     "staging": (),
     "journal": (),
-    "batch": ("planning", "fetch", "images", "ocr", "staging", "journal"),
+    "progress": ("fetch", "journal"),
+    "batch": ("planning", "fetch", "images", "ocr", "staging", "journal", "progress"),
     "merge": ("dataset", "planning", "staging"),
 }
 """The stages in the order data passes them, and which others each may know."""

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from ocr_pipeline import batch as batch_module
-from ocr_pipeline.batch import Batch, stall_seconds
-from ocr_pipeline.config import Allowances, FetchSettings
-from ocr_pipeline.errors import BatchCancelledError, EngineError, OutageError, PlanError, StalledError
+from ocr_pipeline import progress
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.batch import Batch
+from ocr_pipeline.config import FetchSettings
+from ocr_pipeline.errors import BatchCancelledError, DeadlineError, EngineError, OutageError, PlanError, StalledError
+from ocr_pipeline.progress import PAGE_SECONDS, reading_seconds, stall_seconds
 from ocr_pipeline.records import BatchRef, Page, PageText
 from ocr_pipeline.staging import load_staged
 from tests.conftest import WidthEngine
@@ -111,7 +114,7 @@ def test_a_second_attempt_reads_only_what_is_left(draw_image, write_csv, make_pl
         def read(self, page: Page) -> PageText:
             text = super().read(page)
             time.sleep(0.01)
-            if self.pages == 20:
+            if self.pages >= 20:
                 first.stop()
             return text
 
@@ -149,6 +152,48 @@ def test_running_a_staged_batch_again_tries_only_the_failures(tmp_path, draw_ima
     assert (before[1].error, after[1].text) == ("not_found", "width 44")
 
 
+def test_a_deadline_ends_the_batch_and_a_retry_goes_on(
+    draw_image, write_csv, make_plan, allowances, monkeypatch
+) -> None:
+    monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.05)
+    run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in range(20, 60))))
+
+    class SlowEngine(WidthEngine):
+        def read(self, page: Page) -> PageText:
+            time.sleep(0.05)
+            return super().read(page)
+
+    with pytest.raises(DeadlineError, match="a retry goes on from here") as caught:
+        Batch(plan.batches[0], allowances, SlowEngine, seconds=0.5).run()
+    assert caught.value.retryable
+    rest = WidthEngine()
+    statistics = Batch(plan.batches[0], allowances, lambda _: rest).run()
+    assert 0 < statistics.resumed == 40 - rest.pages
+    assert [row.text for row in load_staged(run, plan.batches[0])] == [f"width {width}" for width in range(20, 60)]
+
+
+def test_a_batch_leaves_its_task_time_to_end() -> None:
+    assert reading_seconds(6 * 3600) == 6 * 3600 - PAGE_SECONDS
+    assert 0 < reading_seconds(20) <= 15
+
+
+def test_what_may_be_mended_is_tried_first(tmp_path, draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:
+    links = ["gone-1.png", "http://127.0.0.1:9/1.png", "gone-2.png", draw_image(30)]
+    _, plan = make_plan(write_csv(enumerate(links)), concurrency=1)
+    allowed = Allowances(allowances.folders, Allowances.parse("127.0.0.1:9").networks)
+    Batch(plan.batches[0], allowed, WidthEngine).run()
+    real = batch_module.Fetcher.fetch
+    fetched = []
+
+    async def noted(self, ref):
+        fetched.append(ref.row)
+        return await real(self, ref)
+
+    monkeypatch.setattr(batch_module.Fetcher, "fetch", noted)
+    Batch(plan.batches[0], allowed, WidthEngine).run()
+    assert fetched == [1, 0, 2]
+
+
 def test_an_outage_fails_the_task_and_keeps_what_was_read(draw_image, write_csv, make_plan, allowances) -> None:
     dead = [f"http://127.0.0.1:9/{n}.png" for n in range(20)]
     run, plan = make_plan(write_csv(enumerate([draw_image(30), *dead])))
@@ -163,9 +208,9 @@ def test_an_outage_fails_the_task_and_keeps_what_was_read(draw_image, write_csv,
 
 
 def test_nothing_getting_through_ends_a_batch_early(write_csv, make_plan, allowances, monkeypatch) -> None:
-    monkeypatch.setattr(batch_module, "OUTAGE_START", 15)
+    monkeypatch.setattr(progress, "OUTAGE_START", 15)
     _, plan = make_plan(write_csv((n, f"http://127.0.0.1:9/{n}.png") for n in range(300)), max_transient_failures=1.0)
-    networks = Allowances.parse("127.0.0.1:9")
+    networks = Allowances((*allowances.folders,), Allowances.parse("127.0.0.1:9").networks)
     with pytest.raises(OutageError, match="all of the first 15 images failed"):
         Batch(plan.batches[0], networks, WidthEngine).run()
 
@@ -215,7 +260,7 @@ def test_memory_holds_a_bounded_number_of_fetched_bytes(
 
 
 def test_a_fetch_that_never_ends_ends_the_batch(draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:
-    monkeypatch.setattr(batch_module, "STALL_FACTOR", 0.005)
+    monkeypatch.setattr(progress, "STALL_FACTOR", 0.005)
     monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.05)
     run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in (30, 31))), concurrency=1)
     real = batch_module.Fetcher.fetch
@@ -258,10 +303,9 @@ def test_a_disk_that_refuses_ends_the_batch(draw_image, write_csv, make_plan, al
     monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.01)
     run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in range(20, 40))))
     # A file where the folder of checkpoints should be: nothing can be written there, not even by root.
-    run.checkpoints(0).parent.mkdir(parents=True)
-    run.checkpoints(0).write_text("in the way")
-    with pytest.raises(StorageError, match="cannot write"):
+    run.folder.file("checkpoints").write_bytes(b"in the way")
+    with pytest.raises(StorageError, match="Not a directory"):
         Batch(plan.batches[0], allowances, WidthEngine).run()
-    run.checkpoints(0).unlink()
+    run.folder.file("checkpoints").delete()
     Batch(plan.batches[0], allowances, WidthEngine).run()
     assert len(load_staged(run, plan.batches[0])) == 20

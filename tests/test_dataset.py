@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from ocr_pipeline.config import Allowances
+from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.dataset import open_dataset
 from ocr_pipeline.errors import DatasetError
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocr_pipeline.config import Allowances, RunSettings
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.config import RunSettings
 from ocr_pipeline.errors import ErrorCategory, Status
 from ocr_pipeline.merge import describe_missing, merge_run
 from ocr_pipeline.planning import Plan, batch_images, plan_run
@@ -43,7 +44,7 @@ def stage(run: RunFolder, plan: Plan, *, leave_out: tuple[int, ...] = ()) -> Non
 
 
 def results(run: RunFolder) -> list[dict[str, str]]:
-    with run.results_csv.open(newline="", encoding="utf-8") as file:
+    with run.results_csv.path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -61,7 +62,7 @@ def test_every_row_comes_out_once_a_page_in_order(write_csv, make_plan) -> None:
     assert list(rows[0]) == ["id", "image", *(column.name for column in RESULT_COLUMNS)]
     assert (merged.complete, merged.rows, merged.result_rows, merged.images) == (True, 7, 11, 4)
     assert merged.statuses == {"ok": 9, "fetch_failed": 2}
-    assert json.loads(run.summary.read_text())["errors"] == {"not_found": 2}
+    assert json.loads(run.summary.read_bytes())["errors"] == {"not_found": 2}
 
 
 def test_parquet_says_the_same_with_types(tmp_path: Path, make_plan) -> None:
@@ -70,7 +71,7 @@ def test_parquet_says_the_same_with_types(tmp_path: Path, make_plan) -> None:
     run, plan = make_plan(tmp_path / "d.parquet")
     stage(run, plan)
     merge_run(run)
-    merged = pa.parquet.read_table(run.results_parquet)
+    merged = pa.parquet.read_table(run.results_parquet.path)
     assert merged.select(["n", "url", "tags"]) == table
     assert merged["ocr_text"].to_pylist() == [row["ocr_text"] for row in results(run)]
     assert merged["ocr_http_status"].to_pylist() == [None, 404]
@@ -81,7 +82,7 @@ def test_failures_are_listed_by_themselves(write_csv, make_plan) -> None:
     run, plan = make_plan(write_csv(enumerate(["1a", "0b"])))
     stage(run, plan)
     merge_run(run)
-    with run.failures_csv.open(newline="") as file:
+    with run.failures_csv.path.open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["id"] == "1"
     assert (row["ocr_error"], row["ocr_error_detail"], row["ocr_http_status"]) == ("not_found", "HTTP 404", "404")
@@ -95,7 +96,7 @@ def test_missing_batches_are_named_and_the_rest_is_written(write_csv, make_plan)
     assert [row["id"] for row in results(run)] == ["0", "1", "4"]
     assert [(m.index, m.first_row, m.rows) for m in merged.missing] == [(1, 2, 2), (2, 5, 1)]
     assert "batch 1 (rows 3 to 4) is not finished" in describe_missing(merged)
-    assert (merged.rows, json.loads(run.summary.read_text())["complete"]) == (3, False)
+    assert (merged.rows, json.loads(run.summary.read_bytes())["complete"]) == (3, False)
     stage(run, plan)
     assert merge_run(run).complete
     assert [row["id"] for row in results(run)] == list("012345")
@@ -126,7 +127,7 @@ def test_a_dataset_without_rows_has_results_without_rows(write_csv, make_plan) -
     stage(run, plan)
     assert merge_run(run).complete
     assert results(run) == []
-    assert pa.parquet.read_table(run.results_parquet).num_rows == 0
+    assert pa.parquet.read_table(run.results_parquet.path).num_rows == 0
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

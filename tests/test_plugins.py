@@ -9,9 +9,12 @@ import pytest
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowFailException
 
+from ocr_airflow.deployment import allowances
 from ocr_airflow.operators import RUN_KEY, PlanRunOperator
 from ocr_airflow.params import run_params
+from ocr_pipeline.allowances import Connection
 from ocr_pipeline.config import RunSettings
+from ocr_pipeline.errors import SettingsError
 from ocr_pipeline.planning import Plan
 from ocr_pipeline.storage import RunFolder
 
@@ -37,7 +40,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         instance = FakeTaskInstance()
         filled = {"output": str(tmp_path / "out")} | params
         batches = operator.execute({"params": filled, "run_id": "r", "ti": instance, **context})
-        run = RunFolder(Path(instance.pushed[RUN_KEY]))
+        run = RunFolder.open(instance.pushed[RUN_KEY], allowances())
         plan = Plan.load(run)
         assert batches == [batch.to_dict() for batch in plan.batches]
         return plan
@@ -95,3 +98,13 @@ def test_a_model_that_cannot_be_staged_ends_the_run_before_it_is_planned(
     with pytest.raises(AirflowFailException, match=r"models folder .* cannot be written"):
         plan(None, {"dataset": str(write_csv([(1, "a")])), "model": "tiny"})
     assert not (tmp_path / "out").exists()
+
+
+def test_connections_that_the_deployment_names_are_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_OCR_ALLOW", "s3://minio@bucket")
+    monkeypatch.setenv("AIRFLOW_CONN_MINIO", '{"conn_type": "aws", "login": "k", "extra": {"region_name": "eu"}}')
+    (store,) = allowances().stores
+    assert store.connection == Connection("minio", "aws", login="k", extra={"region_name": "eu"})
+    monkeypatch.setenv("AIRFLOW_VAR_OCR_ALLOW", "s3://absent@bucket")
+    with pytest.raises(SettingsError, match="'absent', which Airflow does not know"):
+        allowances()

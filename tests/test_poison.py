@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ocr_pipeline.batch import HUNG_EXIT_CODE, Batch
-from ocr_pipeline.config import Allowances
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.batch import Batch
+from ocr_pipeline.progress import HUNG_EXIT_CODE
 from ocr_pipeline.staging import load_staged
 from tests.conftest import WidthEngine
 
@@ -17,15 +18,15 @@ ROOT = Path(__file__).parents[1]
 
 ATTEMPT = """
 import ctypes, sys, time
-from pathlib import Path
-from ocr_pipeline import batch
-from ocr_pipeline.config import Allowances
+from ocr_pipeline import batch, progress
+from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.planning import Plan
 from ocr_pipeline.storage import RunFolder
 from tests.conftest import WidthEngine
 
-batch.CHECKPOINT_SECONDS, batch.PAGE_SECONDS = 0.1, 1.0
-run, folder, how = RunFolder(Path(sys.argv[1])), sys.argv[2], sys.argv[3]
+batch.CHECKPOINT_SECONDS, progress.PAGE_SECONDS = 0.1, 1.0
+allowances, how = Allowances.parse(sys.argv[2]), sys.argv[3]
+run = RunFolder.open(sys.argv[1], allowances)
 
 class PoisonedEngine(WidthEngine):
     def read(self, page):
@@ -38,7 +39,7 @@ class PoisonedEngine(WidthEngine):
         time.sleep(0.02)
         return super().read(page)
 
-batch.Batch(Plan.load(run).batches[0], Allowances.parse(folder), PoisonedEngine).run()
+batch.Batch(Plan.load(run).batches[0], allowances, PoisonedEngine).run()
 """
 
 
@@ -49,7 +50,7 @@ def test_the_image_is_found_and_marked_and_the_rest_is_read(
     run, _plan = make_plan(write_csv(enumerate(draw_image(width) for width in range(40, 80))))
 
     def attempt() -> int:
-        command = [sys.executable, "-c", ATTEMPT, str(run.path), str(tmp_path), how]
+        command = [sys.executable, "-c", ATTEMPT, run.uri, str(tmp_path), how]
         path = f"{ROOT / 'include'}:{ROOT}"
         return subprocess.run(command, env={"PYTHONPATH": path}, capture_output=True, timeout=60).returncode
 

@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocr_pipeline.errors import ErrorCategory, StagedBatchError, Status
+from ocr_pipeline.folders import LocalFolder
 from ocr_pipeline.records import BatchRef, Failure, ImageRef, ResultRow, unfetched_row
 from ocr_pipeline.staging import BatchStore, by_image, decode_rows, encode_rows, load_staged, read_progress
 from ocr_pipeline.storage import RunFolder
@@ -24,7 +24,7 @@ def failure(row: int, category: ErrorCategory) -> ResultRow:
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
-    return RunFolder(tmp_path)
+    return RunFolder(LocalFolder(tmp_path))
 
 
 @pytest.fixture
@@ -58,12 +58,12 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
     )
 )
 def test_rows_survive_the_csv(row: ResultRow) -> None:
-    assert decode_rows(encode_rows([row, READ]), Path("x")) == [row, READ]
+    assert decode_rows(encode_rows([row, READ]), "x") == [row, READ]
 
 
 def test_characters_that_csv_cannot_carry_are_replaced() -> None:
     row = replace(READ, text="a\0b", error_detail="\ud800")
-    (read,) = decode_rows(encode_rows([row]), Path("x"))
+    (read,) = decode_rows(encode_rows([row]), "x")
     assert (read.text, read.error_detail) == ("a\N{REPLACEMENT CHARACTER}b", "?")
 
 
@@ -72,7 +72,7 @@ def test_characters_that_csv_cannot_carry_are_replaced() -> None:
 )
 def test_damaged_rows_are_refused(damage) -> None:
     with pytest.raises(StagedBatchError, match="part-1"):
-        decode_rows(damage(encode_rows([READ])), Path("part-1"))
+        decode_rows(damage(encode_rows([READ])), "part-1")
 
 
 def test_images_with_a_page_missing_are_not_taken_for_whole() -> None:
@@ -82,14 +82,14 @@ def test_images_with_a_page_missing_are_not_taken_for_whole() -> None:
 
 def test_a_batch_is_staged_with_its_marker_and_checkpoints_go(run: RunFolder, batch: BatchRef) -> None:
     store = BatchStore(run, batch)
-    assert store.resume({0, 1}) == {}
+    assert store.resume({0, 1}).kept == {}
     store.checkpoint([replace(READ, row=1), failure(0, ErrorCategory.NOT_FOUND)])
     store.report(done=2, failed=1)
     assert read_progress(run, batch).done == 2
     statistics = store.stage(store.finished(), seconds=2.0, model="m", resumed=0)
     assert [row.row for row in load_staged(run, batch)] == [0, 1]
     assert (statistics.images, statistics.failed, statistics.errors) == (2, 1, {"not_found": 1})
-    assert not run.checkpoints(3).exists()
+    assert not run.checkpoints(3).path.exists()
     assert read_progress(run, batch).staged
 
 
@@ -101,7 +101,7 @@ def test_a_staged_batch_that_is_not_the_markers_is_refused(run: RunFolder, batch
     run.staged(3).write_bytes(encode_rows([replace(READ, text="other")]))
     with pytest.raises(StagedBatchError, match="not the file that its marker describes"):
         load_staged(run, batch)
-    run.marker(3).write_text(json.dumps([]))
+    run.marker(3).write_bytes(b"[]")
     with pytest.raises(StagedBatchError, match="damaged"):
         load_staged(run, batch)
 
@@ -111,27 +111,51 @@ def test_an_unfinished_batch_resumes_with_all_but_transient_failures(run: RunFol
     first.resume({0, 1, 2})
     first.checkpoint([READ, failure(1, ErrorCategory.NOT_FOUND), failure(2, ErrorCategory.TIMEOUT)])
     again = BatchStore(run, batch)
-    assert again.resume({0, 1, 2}).keys() == {0, 1}
+    resumed = again.resume({0, 1, 2})
+    assert (resumed.kept.keys(), resumed.transient, resumed.permanent) == ({0, 1}, {2}, set())
     again.checkpoint([replace(READ, row=2)])
     assert again.finished()[2][0].status is Status.OK
+
+
+def test_a_person_has_permanent_failures_of_an_unfinished_batch_tried_again(run: RunFolder, batch: BatchRef) -> None:
+    BatchStore(run, batch).checkpoint([READ, failure(1, ErrorCategory.NOT_FOUND), failure(2, ErrorCategory.TIMEOUT)])
+    resumed = BatchStore(run, batch).resume({0, 1, 2}, retry_permanent=True)
+    assert (resumed.kept.keys(), resumed.transient, resumed.permanent) == ({0}, {2}, {1})
+
+
+def test_a_worse_outcome_does_not_replace_pages_that_were_read(run: RunFolder, batch: BatchRef) -> None:
+    broken = replace(READ, page=1, status=Status.READ_FAILED, error="engine_error", text="")
+    store = BatchStore(run, batch)
+    store.checkpoint([READ, broken])
+    again = BatchStore(run, batch)
+    assert again.resume({0}).transient == {0}
+    again.checkpoint([failure(0, ErrorCategory.TIMEOUT)])
+    assert again.finished() == {0: [READ, broken]}
+    third = BatchStore(run, batch)
+    third.resume({0})
+    assert third.finished() == {0: [READ, broken]}
+    whole = [READ, replace(READ, page=1), replace(READ, page=2)]
+    again.checkpoint(whole)
+    assert again.finished() == {0: whole}
+    assert BatchStore(run, batch).resume({0}).kept == {0: whole}
 
 
 def test_a_staged_batch_resumes_with_what_was_read(run: RunFolder, batch: BatchRef) -> None:
     rows = {0: [READ], 1: [failure(1, ErrorCategory.NOT_FOUND)], 2: [failure(2, ErrorCategory.TIMEOUT)]}
     BatchStore(run, batch).stage(rows, seconds=1, model="m", resumed=0)
-    assert BatchStore(run, batch).resume({0, 1, 2}) == {0: [READ]}
+    assert BatchStore(run, batch).resume({0, 1, 2}).kept == {0: [READ]}
     # A crash between the data and the marker loses nothing either.
-    run.marker(3).unlink()
-    assert BatchStore(run, batch).resume({0, 1, 2}) == {0: [READ]}
+    run.marker(3).delete()
+    assert BatchStore(run, batch).resume({0, 1, 2}).kept == {0: [READ]}
 
 
 def test_damaged_checkpoints_are_read_again(run: RunFolder, batch: BatchRef) -> None:
     store = BatchStore(run, batch)
     store.checkpoint([READ])
     store.checkpoint([replace(READ, row=1)])
-    part = sorted(run.checkpoints(3).glob("part-*"))[0]
+    part = run.checkpoints(3).files()[0]
     part.write_bytes(part.read_bytes()[:-9])
     again = BatchStore(run, batch)
-    assert again.resume({0, 1}).keys() == {1}
+    assert again.resume({0, 1}).kept.keys() == {1}
     again.checkpoint([READ])
     assert again.finished().keys() == {0, 1}

@@ -11,7 +11,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from ocr_pipeline.config import Allowances, FetchSettings
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.fetch import Fetcher
 from ocr_pipeline.records import FetchedImage, ImageRef
 

@@ -18,7 +18,8 @@ from ocr_local.api import AirflowApi
 from ocr_local.home import Home
 from ocr_local.progress import watch
 from ocr_local.summary import print_summary
-from ocr_pipeline.config import ALLOW_VARIABLE, Allowances, RunSettings
+from ocr_pipeline.allowances import ALLOW_VARIABLE, Allowances, Connection
+from ocr_pipeline.config import RunSettings
 from ocr_pipeline.dataset import open_dataset
 from ocr_pipeline.storage import RunFolder
 
@@ -70,9 +71,14 @@ def check_request(home: Home, dataset: Path | None, request: RunRequest) -> None
     """
     path = _absolute(dataset) if dataset else Path("/demo.csv")
     RunSettings.parse({"dataset": str(path), **request.settings(home)})
-    Allowances.parse(request.allowed())
+    Allowances.parse(request.allowed(), _looked_up_later)
     if dataset:
         open_dataset(str(path), request.image_column, Allowances((path.parent,)))
+
+
+def _looked_up_later(name: str) -> Connection:
+    """Stands in for a connection that only Airflow knows."""
+    return Connection(name, "http", "localhost")
 
 
 def run_dataset(home: Home, running: Running, dataset: Path, request: RunRequest, console: Console) -> None:

@@ -26,7 +26,7 @@ _SAMPLES = 4
 def print_summary(run: RunFolder, watched: WatchedRun, console: Console) -> None:
     """Print counts, throughput, accuracy when the truth is known, a few texts, and where the results are."""
     summary = json.loads(run.summary.read_bytes())
-    with open(run.results_csv, newline="", encoding="utf-8") as file:
+    with run.results_csv.reading() as path, path.open(newline="", encoding="utf-8") as file:
         csv.field_size_limit(1 << 30)
         samples = _Samples()
         for row in csv.DictReader(file):
@@ -37,8 +37,8 @@ def print_summary(run: RunFolder, watched: WatchedRun, console: Console) -> None
     console.print("Some of the text", style="bold")
     console.print(samples.table())
     console.print("Results", style="bold")
-    for path in (run.results_csv, run.results_parquet, run.failures_csv, run.summary):
-        console.print(Text(f"  {_short(path)}"), soft_wrap=True)
+    for stored in (run.results_csv, run.results_parquet, run.failures_csv, run.summary):
+        console.print(Text(f"  {_short(str(stored))}"), soft_wrap=True)
 
 
 class _Samples:
@@ -99,6 +99,5 @@ def _printable(text: str) -> str:
     return "".join("?" if unicodedata.category(c).startswith("C") else c for c in line)
 
 
-def _short(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+def _short(path: str) -> str:
+    return path.removeprefix(f"{Path.cwd()}/")

@@ -7,24 +7,24 @@ between them, so that memory depends on that limit and not on the batch, and the
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import logging
-import os
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from ocr_pipeline.config import Allowances, FetchSettings, ReadSettings
-from ocr_pipeline.errors import BatchCancelledError, ErrorCategory, ImageError, OutageError, StalledError
-from ocr_pipeline.fetch import Fetcher, Manners
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.config import ReadSettings
+from ocr_pipeline.errors import BatchCancelledError, ErrorCategory, ImageError
+from ocr_pipeline.fetch import Fetcher
 from ocr_pipeline.images import decode_pages
 from ocr_pipeline.journal import Journal
 from ocr_pipeline.ocr import Engine, load_engine
 from ocr_pipeline.planning import Plan, batch_images
+from ocr_pipeline.progress import Progress, Watchdog
 from ocr_pipeline.records import (
     BatchRef,
     Failure,
@@ -47,21 +47,6 @@ CHECKPOINT_SECONDS = 3.0
 QUEUE_BYTES = 256 << 20
 """Bytes of fetched images that may wait for a reader."""
 
-OUTAGE_FAILURES = 10
-"""Fewer transient failures than this are never taken for an outage, whatever their share."""
-
-OUTAGE_START = 200
-"""So many transient failures and not one other outcome end a batch early: nothing is getting through."""
-
-STALL_FACTOR = 4
-"""A batch is stuck when nothing happens for so many times the longest that fetching one image may take."""
-
-PAGE_SECONDS = 300.0
-"""A page that takes longer to decode and read hangs: seconds are usual, a minute is possible."""
-
-HUNG_EXIT_CODE = 70
-"""How the process ends when a page hangs: EX_SOFTWARE of sysexits.h."""
-
 _CRASHED = (
     "the process that read this image crashed or hung, more than once; clear the task to try it again, "
     "or read it with another engine"
@@ -72,6 +57,9 @@ class Batch:
     """One batch of a planned run, to be run once.
 
     :param load: makes the engine that reads the pages.
+    :param retry_permanent: whether to try again also what failed for good; a staged batch always does.
+    :param seconds: how long it may take to read; what is being read then is finished.
+    :raises SettingsError: when the deployment does not allow the run's folder.
     """
 
     def __init__(
@@ -79,11 +67,16 @@ class Batch:
         batch: BatchRef,
         allowances: Allowances,
         load: Callable[[ReadSettings], Engine] = load_engine,
+        *,
+        retry_permanent: bool = False,
+        seconds: float = math.inf,
     ) -> None:
         self._batch = batch
-        self._run = RunFolder(Path(batch.run))
+        self._run = RunFolder.open(batch.run, allowances)
         self._allowances = allowances
         self._load = load
+        self._retry_permanent = retry_permanent
+        self._seconds = seconds
         self._store = BatchStore(self._run, batch)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -96,31 +89,44 @@ class Batch:
         :raises EngineError: when the engine cannot be used.
         :raises OutageError: when so many images failed transiently that it looks like an outage.
         :raises StalledError: when nothing happens any more.
+        :raises DeadlineError: when ``seconds`` have passed.
         :raises BatchCancelledError: when :meth:`stop` was called.
-        :raises StorageError: when the run's folder cannot be written.
+        :raises StorageError: when the run's folder cannot be read or written.
         """
         started = time.monotonic()
         plan = Plan.load(self._run)
         images = batch_images(self._run, self._batch, plan)
-        kept = self._store.resume({image.row for image in images})
-        todo = [image for image in images if image.row not in kept]
-        log.info("%s: %d images, %d of them finished before", self._batch.label, len(images), len(kept))
+        resumed = self._store.resume({image.row for image in images}, retry_permanent=self._retry_permanent)
+        todo = [image for image in images if image.row not in resumed.kept]
+        # What can be mended comes first, so that a deadline or an outage cuts off what hardly can.
+        todo.sort(key=lambda image: image.row in resumed.permanent)
+        log.info(
+            "%s: %d images, %d of them finished before; of the others, %d failed before for transient reasons "
+            "and %d for good",
+            self._batch.label,
+            len(images),
+            len(resumed.kept),
+            len(resumed.transient),
+            len(resumed.permanent),
+        )
         engine = self._load(plan.settings)
         try:
-            failed_before = sum(any(page.status.failed for page in pages) for pages in kept.values())
-            progress = _Progress(len(images), len(kept), failed_before)
+            failed_before = sum(any(page.status.failed for page in pages) for pages in resumed.kept.values())
+            progress = Progress(len(images), len(resumed.kept), failed_before)
             if todo:
-                with Journal(self._run.journal(self._batch.index)) as journal:
-                    reading = _Reading(plan, engine, self._allowances, self._store, progress, journal)
+                path = self._run.journal(self._batch.index)
+                with Journal(path, forgive=self._retry_permanent) as journal:
+                    watchdog = Watchdog(plan.settings, journal, CHECKPOINT_SECONDS, started + self._seconds)
+                    reading = _Reading(plan, engine, self._allowances, self._store, progress, journal, watchdog)
                     self._run_loop(reading, todo)
-            readings = self._store.finished() | kept
         finally:
             engine.close()
+        readings = self._store.finished()
         statistics = self._store.stage(
             {image.row: readings[image.row] for image in images},
             seconds=time.monotonic() - started,
             model=engine.model,
-            resumed=len(kept),
+            resumed=len(resumed.kept),
         )
         log.info("%s: staged, %s", self._batch.label, statistics.statuses)
         return statistics
@@ -185,30 +191,6 @@ class _ByteQueue:
             self._changed.notify_all()
 
 
-class _Progress:
-    """Counts of one batch: for those who watch it, and to tell an outage.
-
-    ``total``, ``done`` and ``failed`` count what earlier attempts finished as well, ``finished`` and
-    ``transient`` this attempt alone.
-    """
-
-    def __init__(self, total: int, done: int, failed: int) -> None:
-        self.total = total
-        self.done = done
-        self.failed = failed
-        self.finished = 0
-        self.transient = 0
-
-    def count(self, rows: list[ResultRow]) -> None:
-        """Take in the rows of one more image."""
-        error = next((row.error for row in rows if row.error), None)
-        transient = error is not None and ErrorCategory(error).retryable
-        self.done += 1
-        self.finished += 1
-        self.failed += error is not None
-        self.transient += transient
-
-
 class _Reading:
     """The stages of one batch, wired together."""
 
@@ -218,8 +200,9 @@ class _Reading:
         engine: Engine,
         allowances: Allowances,
         store: BatchStore,
-        progress: _Progress,
+        progress: Progress,
         journal: Journal,
+        watchdog: Watchdog,
     ) -> None:
         self._plan = plan
         self._settings = plan.settings
@@ -228,12 +211,10 @@ class _Reading:
         self._store = store
         self._progress = progress
         self._journal = journal
-        self._page_started: dict[int, float] = {}
+        self._watchdog = watchdog
         self._queue = _ByteQueue(QUEUE_BYTES)
         self._unwritten: list[ResultRow] = []
         self._readings: dict[str, asyncio.Future[list[ResultRow]]] = {}
-        self._fetching: set[int] = set()
-        self._moved_at = time.monotonic()
 
     async def read(self, todo: list[ImageRef]) -> None:
         """Read ``todo`` to the end, checkpointing all the while and, whatever happens, at the end."""
@@ -252,10 +233,10 @@ class _Reading:
             try:
                 self._checkpoint()
             finally:
-                faulthandler.cancel_dump_traceback_later()
+                self._watchdog.rest()
                 # A page being read cannot be interrupted, and the engine must not be closed under it.
                 pool.shutdown(cancel_futures=True)
-        self._check_outage()
+        self._progress.check_outage(self._settings.max_transient_failures)
 
     async def _fetch_all(self, todo: list[ImageRef]) -> None:
         images = iter(todo)
@@ -266,10 +247,8 @@ class _Reading:
 
     async def _fetch(self, images: Iterator[ImageRef]) -> None:
         for ref in images:
-            self._fetching.add(ref.row)
-            outcome = await self._fetcher.fetch(ref)
-            self._fetching.remove(ref.row)
-            self._moved_at = time.monotonic()
+            with self._watchdog.fetching(ref.row):
+                outcome = await self._fetcher.fetch(ref)
             if isinstance(outcome, Failure):
                 self._finish([unfetched_row(outcome)])
             else:
@@ -303,82 +282,26 @@ class _Reading:
         return [ref for ref in todo if ref.row not in before.culprits | before.suspects]
 
     def _read(self, image: FetchedImage, alone: bool = False) -> list[ResultRow]:
-        """Read an image in a reader thread, noting it in the journal and when each page began."""
-        row = image.ref.row
-        try:
-            with self._journal.reading(row, alone=alone):
-                return read_image(image, self._engine, self._settings, partial(self._note_page, row))
-        finally:
-            self._page_started.pop(row, None)
-
-    def _note_page(self, row: int) -> None:
-        self._page_started[row] = self._moved_at = time.monotonic()
+        """Read an image, in a reader thread."""
+        with self._watchdog.reading(image.ref.row, alone=alone) as begin_page:
+            return read_image(image, self._engine, self._settings, begin_page)
 
     def _finish(self, rows: list[ResultRow]) -> None:
-        self._moved_at = time.monotonic()
+        self._watchdog.moved()
         self._unwritten.extend(rows)
         self._progress.count(rows)
-        if self._progress.transient == self._progress.finished >= OUTAGE_START:
-            raise OutageError(
-                f"all of the first {self._progress.finished} images failed for transient reasons, the last with "
-                f"{rows[0].error} ({rows[0].error_detail}): the network or the hosts seem to be down; retry later"
-            )
 
     async def _keep_checkpoints(self) -> None:
         while True:
-            # Ends the process from outside Python, should a library hang and hold the interpreter's lock.
-            faulthandler.dump_traceback_later(PAGE_SECONDS + CHECKPOINT_SECONDS, exit=True, file=2)
+            self._watchdog.check(len(self._queue))
             await asyncio.sleep(CHECKPOINT_SECONDS)
             self._checkpoint()
-            self._check_hang()
-            self._check_stall()
 
     def _checkpoint(self) -> None:
         if self._unwritten:
             self._store.checkpoint(self._unwritten)
             self._unwritten = []
         self._store.report(self._progress.done, self._progress.failed)
-
-    def _check_hang(self) -> None:
-        """End the process when a page takes for ever: nothing else ends a thread inside a library."""
-        now = time.monotonic()
-        hung = [row for row, began in self._page_started.copy().items() if now - began > PAGE_SECONDS]
-        if hung:
-            log.critical(
-                "row %d: a page was being read for more than %g s; ending the task, a retry leaves it out",
-                hung[0] + 1,
-                PAGE_SECONDS,
-            )
-            self._journal.blame(hung)
-            logging.shutdown()
-            os._exit(HUNG_EXIT_CODE)
-
-    def _check_stall(self) -> None:
-        """End the batch when no image is fetched and no page begun for longer than any deadline explains."""
-        idle = time.monotonic() - self._moved_at
-        if idle > stall_seconds(self._settings):
-            rows = ", ".join(str(row + 1) for row in sorted(self._fetching)[:10])
-            raise StalledError(
-                f"nothing happened for {idle:,.0f} s: {len(self._fetching)} images being fetched (first rows: "
-                f"{rows or 'none'}), {len(self._queue)} waiting to be read, {len(self._page_started)} being read; "
-                "a retry goes on from here"
-            )
-
-    def _check_outage(self) -> None:
-        share = self._progress.transient / max(self._progress.total, 1)
-        if self._progress.transient >= OUTAGE_FAILURES and share > self._settings.max_transient_failures:
-            raise OutageError(
-                f"{self._progress.transient} of {self._progress.total} images failed for transient reasons, more "
-                f"than max_transient_failures ({self._settings.max_transient_failures:g}) allows: the network or "
-                "the hosts seem to be down; retry later, or raise the setting to stage the batch all the same"
-            )
-
-
-def stall_seconds(settings: FetchSettings) -> float:
-    """How long a batch may stand still before it counts as stuck: a multiple of the deadlines together."""
-    manners = Manners()
-    pause = manners.max_retry_after + manners.max_backoff + (1 / settings.host_rate if settings.host_rate else 0)
-    return STALL_FACTOR * settings.attempts * (settings.total_timeout + pause)
 
 
 def _same_reading(rows: list[ResultRow], image: FetchedImage) -> list[ResultRow]:

@@ -1,4 +1,4 @@
-"""Settings: what a person who triggers a run chooses, and what only the deployment may decide.
+"""Settings: what a person who triggers a run chooses.
 
 :class:`RunSettings` is the one list of a run's settings. The Airflow form, the command line and the
 settings table of the documentation are made from it.
@@ -7,11 +7,7 @@ settings table of the documentation are made from it.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -19,12 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ocr_pipeline.errors import SettingsError
 from ocr_pipeline.languages import CODES, unknown_codes
 from ocr_pipeline.model_names import DEFAULT_MODEL, MODELS
-
-ALLOW_VARIABLE = "ocr_allow"
-"""Airflow variable with the folders and networks that runs may touch, separated by commas."""
-
-PROXY_ENTRY = "proxy"
-"""The entry among them that lets fetching use the proxies of the environment."""
 
 USER_AGENT = "airflow-bulk-ocr/0.1 (bulk image OCR; set user_agent to name a contact)"
 
@@ -188,81 +178,3 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
             reason = item["msg"].removeprefix("Value error, ")
             problems.append(f"{name}: {item['input']!r} is not allowed: {reason}")
     return "settings refused: " + "; ".join(problems)
-
-
-@dataclass(frozen=True, slots=True)
-class AllowedNetwork:
-    """Addresses that may be connected to although they are not public; ``port`` None means any."""
-
-    network: ipaddress.IPv4Network | ipaddress.IPv6Network
-    port: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Allowances:
-    """What the deployment lets runs touch beyond the public internet: folders, networks, and with ``proxy`` the
-    proxies that the environment names.
-
-    A person who triggers a run cannot change these. Folders are resolved, so that a link or ``..`` inside
-    them leads nowhere else.
-    """
-
-    folders: tuple[Path, ...] = ()
-    networks: tuple[AllowedNetwork, ...] = ()
-    proxy: bool = False
-
-    @classmethod
-    def parse(cls, entries: str | Iterable[str]) -> Self:
-        """Read ``entries``: absolute folders, networks as ``10.0.0.0/8``, ``127.0.0.1`` or ``127.0.0.1:8000``, and
-        the word ``proxy``.
-
-        A string is split at commas and line ends.
-
-        :raises SettingsError: naming the entry that is none of these.
-        """
-        if isinstance(entries, str):
-            entries = entries.replace("\n", ",").split(",")
-        folders: list[Path] = []
-        networks: list[AllowedNetwork] = []
-        proxy = False
-        for entry in (e.strip() for e in entries):
-            if not entry:
-                continue
-            if entry == PROXY_ENTRY:
-                proxy = True
-            elif entry.startswith(("/", "~")):
-                folders.append(Path(os.path.realpath(os.path.expanduser(entry))))
-            else:
-                networks.append(_parse_network(entry))
-        return cls(tuple(folders), tuple(networks), proxy)
-
-    def allows_address(self, address: str, port: int) -> bool:
-        """Whether ``address`` (a numeric IP address, as connected to) is among the allowed networks."""
-        ip = ipaddress.ip_address(address)
-        return any(
-            ip.version == allowed.network.version and ip in allowed.network and allowed.port in (None, port)
-            for allowed in self.networks
-        )
-
-    def allows_path(self, path: Path) -> bool:
-        """Whether ``path``, links resolved, lies in an allowed folder."""
-        resolved = Path(os.path.realpath(path))
-        return any(resolved.is_relative_to(folder) for folder in self.folders)
-
-
-def _parse_network(entry: str) -> AllowedNetwork:
-    host, port = entry, None
-    if entry.startswith("["):
-        host, _, rest = entry[1:].partition("]")
-        port = rest.removeprefix(":") or None
-    elif entry.count(":") == 1:
-        host, port = entry.split(":")
-    if host == "localhost":
-        host = "127.0.0.1"
-    try:
-        return AllowedNetwork(ipaddress.ip_network(host, strict=False), int(port) if port else None)
-    except ValueError:
-        raise SettingsError(
-            f"allowed entry {entry!r} is neither an absolute folder nor a network "
-            f"such as 10.0.0.0/8, 127.0.0.1 or 127.0.0.1:8000, nor the word {PROXY_ENTRY}"
-        ) from None

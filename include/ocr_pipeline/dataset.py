@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from ocr_pipeline.config import Allowances
+from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.errors import DatasetError
 from ocr_pipeline.records import RESULT_COLUMNS
 

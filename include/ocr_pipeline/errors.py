@@ -153,6 +153,12 @@ class StalledError(OcrPipelineError):
     retryable = True
 
 
+class DeadlineError(OcrPipelineError):
+    """A batch reached its deadline; what was finished is in its checkpoints."""
+
+    retryable = True
+
+
 class BatchCancelledError(OcrPipelineError):
     """The batch was asked to stop; what was finished is in its checkpoints."""
 

@@ -12,11 +12,10 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ocr_pipeline.errors import StorageError
+from ocr_pipeline.folders import LocalFile, StoredFile
 
 _START, _ALONE, _END, _CULPRIT = "+", "!", "-", "x"
 
@@ -28,24 +27,27 @@ class DeathNote:
     suspects: frozenset[int] = frozenset()
     culprits: frozenset[int] = frozenset()
 
+    def forgiven(self) -> DeathNote:
+        """The same with every culprit a suspect, to be read alone once more."""
+        return DeathNote(self.suspects | self.culprits)
+
 
 class Journal:
     """The notes of one attempt, in a file that every attempt of the batch goes on with.
 
     Each note is one small write. It need not reach the disk: it is the process that may die, and what it has
     written outlives it. Use it as a context manager; leaving it says that the process did not die.
+
+    :param forgive: give images that were fatal before one more chance.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.before = _read(path)
+    def __init__(self, file: StoredFile, *, forgive: bool = False) -> None:
+        assert isinstance(file, LocalFile)
+        self._location = file
+        self.before = _read(file).forgiven() if forgive else _read(file)
 
     def __enter__(self) -> Self:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise StorageError(f"cannot write {self._path}: {error.strerror}; free or fix it, then retry") from error
+        self._file = self._location.open_log()
         for row in self.before.culprits:
             self._note(_CULPRIT, row)
         # Still suspects, should this attempt die before it gets to them.
@@ -78,12 +80,12 @@ class Journal:
         os.write(self._file, f"{kind}{row}\n".encode())
 
 
-def _read(path: Path) -> DeathNote:
+def _read(file: LocalFile) -> DeathNote:
     under_way: dict[int, str] = {}
     culprits: set[int] = set()
     try:
-        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
+        lines = file.read_bytes().decode("ascii", errors="replace").splitlines()
+    except FileNotFoundError:
         return DeathNote()
     for line in lines:
         kind, number = line[:1], line[1:]

@@ -22,10 +22,11 @@ import pyarrow.parquet
 
 from ocr_pipeline.dataset import READ_ROW, ROW
 from ocr_pipeline.errors import StagedBatchError, Status
-from ocr_pipeline.planning import Plan, Rows
+from ocr_pipeline.folders import StoredFile
+from ocr_pipeline.planning import Plan, Rows, planned_rows
 from ocr_pipeline.records import RESULT_COLUMNS, BatchRef
-from ocr_pipeline.staging import staged_csv
-from ocr_pipeline.storage import RunFolder, whole_file, write_whole
+from ocr_pipeline.staging import StagedBatch, read_staged
+from ocr_pipeline.storage import RunFolder
 
 _ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 
@@ -83,52 +84,69 @@ def merge_run(run: RunFolder) -> MergedRun:
     the rows elsewhere that repeat their links. Merging again replaces the files.
 
     :raises PlanError: when there is no plan.
-    :raises StorageError: when the files cannot be written.
+    :raises StorageError: when the run's folder cannot be read or written.
     """
     plan = Plan.load(run)
     merger = _Merger(run, plan)
     with ExitStack() as files:
         # The summary goes last, so it never speaks of results that are not there.
-        paths = [files.enter_context(whole_file(p)) for p in (run.results_csv, run.results_parquet, run.failures_csv)]
-        with _Writer(merger.schema(), *paths) as writer:
+        results = (run.results_csv, run.results_parquet, run.failures_csv)
+        paths = [files.enter_context(file.writing()) for file in results]
+        with _Writer(merger.schema, *paths) as writer:
             for table in merger.tables():
                 writer.write(table)
     merged = merger.merged(writer)
-    write_whole(run.summary, json.dumps(asdict(merged), indent=1, ensure_ascii=False).encode())
+    run.summary.write_bytes(json.dumps(asdict(merged), indent=1, ensure_ascii=False).encode())
     return merged
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What there is of one batch: its rows in the plan, and its staged files or why they cannot be used."""
+
+    batch: BatchRef
+    planned: pa.Table
+    staged: StagedBatch | StagedBatchError
+
+
 class _Merger:
-    """Joins the rows of each batch with their readings."""
+    """Joins the rows of each batch with their readings.
+
+    ``schema`` is that of the results: the dataset's own columns, then the columns of the contract.
+    """
 
     def __init__(self, run: RunFolder, plan: Plan) -> None:
         self._run = run
         self._plan = plan
+        planned = planned_rows(run, plan.batches[0]).schema.remove_metadata()
+        self.schema = pa.schema([*(field for field in planned if field.name not in (ROW, READ_ROW)), *_RESULT_SCHEMA])
         self._wanted_later = self._find_wanted_later()
         self._kept = [_READING_SCHEMA.empty_table()]
         self._kept_keys: list[Rows] = []
         self._missing: list[MissingBatch] = []
-
-    def schema(self) -> pa.Schema:
-        """The dataset's own columns, then the columns of the contract."""
-        planned = pa.parquet.read_schema(self._run.plan_batch(self._plan.batches[0].index))
-        own = [field for field in planned.remove_metadata() if field.name not in (ROW, READ_ROW)]
-        return pa.schema([*own, *_RESULT_SCHEMA])
+        self._seconds = 0.0
+        self._models: set[str] = set()
 
     def tables(self) -> Iterator[pa.Table]:
         """The result rows of each batch that is there, in order."""
-        for batch in self._plan.batches:
+        for source in self._run.folder.map(self._read, self._plan.batches):
             try:
-                table = self._join(batch)
+                table = self._join(source)
             except StagedBatchError as error:
+                batch = source.batch
                 self._missing.append(MissingBatch(batch.index, batch.first_row, batch.rows, str(error)))
                 continue
             yield table
 
+    def _read(self, batch: BatchRef) -> _Source:
+        planned = planned_rows(self._run, batch)
+        try:
+            return _Source(batch, planned, read_staged(self._run, batch))
+        except StagedBatchError as error:
+            return _Source(batch, planned, error)
+
     def merged(self, writer: _Writer) -> MergedRun:
         """The summary, once all tables are written."""
-        markers = [self._run.marker(batch.index) for batch in self._plan.batches]
-        statistics = [json.loads(marker.read_bytes()) for marker in markers if marker.exists()]
         return MergedRun(
             complete=not self._missing,
             missing=tuple(self._missing),
@@ -137,26 +155,32 @@ class _Merger:
             images=self._plan.images,
             statuses=dict(writer.statuses.most_common()),
             errors=dict(writer.errors.most_common()),
-            seconds=round(sum(batch["seconds"] for batch in statistics), 3),
-            models=tuple(sorted({batch["model"] for batch in statistics})),
+            seconds=round(self._seconds, 3),
+            models=tuple(sorted(self._models)),
             merged_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
     def _find_wanted_later(self) -> Rows:
         """Rows whose reading is needed by a batch after their own; int64, sorted."""
         wanted = [np.empty(0, dtype=np.int64)]
-        for batch in self._plan.batches:
-            read_rows = pa.parquet.read_table(self._run.plan_batch(batch.index), columns=[READ_ROW])
-            values = read_rows[READ_ROW].to_numpy()
-            wanted.append(np.unique(values[values < batch.first_row]))
+        wanted.extend(self._run.folder.map(self._find_earlier, self._plan.batches))
         return np.unique(np.concatenate(wanted))
 
-    def _join(self, batch: BatchRef) -> pa.Table:
-        planned = pa.parquet.read_table(self._run.plan_batch(batch.index))
+    def _find_earlier(self, batch: BatchRef) -> Rows:
+        """Rows of earlier batches whose reading ``batch`` needs."""
+        read_rows = planned_rows(self._run, batch, [READ_ROW])[READ_ROW].to_numpy()
+        return np.unique(read_rows[read_rows < batch.first_row])
+
+    def _join(self, source: _Source) -> pa.Table:
+        if isinstance(source.staged, StagedBatchError):
+            raise source.staged
+        batch, planned, staged = source.batch, source.planned, source.staged
         rows, read_rows = (planned[name].to_numpy() for name in (ROW, READ_ROW))
-        own_readings = self._own_readings(batch, rows[rows == read_rows])
+        own_readings = self._own_readings(batch, staged.content, rows[rows == read_rows])
         earlier_readings = self._earlier_readings(np.unique(read_rows[read_rows < batch.first_row]))
         self._keep(own_readings, batch)
+        self._seconds += staged.seconds
+        self._models.add(staged.model)
         readings = pa.concat_tables([earlier_readings, own_readings])
         keys = readings[READ_ROW].to_numpy()
         right, pages = _pages_of(read_rows, keys)
@@ -168,14 +192,15 @@ class _Merger:
         left = np.repeat(np.arange(len(rows)), pages)
         own = planned.drop_columns([ROW, READ_ROW]).take(left)
         read = readings.drop_columns([READ_ROW]).take(right)
-        return pa.Table.from_arrays([*own.columns, *read.columns], schema=self.schema())
+        return pa.Table.from_arrays([*own.columns, *read.columns], schema=self.schema)
 
-    def _own_readings(self, batch: BatchRef, images: Rows) -> pa.Table:
+    def _own_readings(self, batch: BatchRef, content: bytes, images: Rows) -> pa.Table:
         """What the batch has read, sorted by row and page.
 
+        :param content: its staged CSV.
         :param images: the rows that the batch was to read, in order.
         """
-        table = _parse(staged_csv(self._run, batch), self._run.staged(batch.index))
+        table = _parse(content, self._run.staged(batch.index))
         read, first_pages, pages = np.unique(table[READ_ROW].to_numpy(), return_index=True, return_counts=True)
         if not np.array_equal(read, images):
             differing = min(np.setxor1d(read, images).tolist())
@@ -245,7 +270,7 @@ class _Writer:
         self._failures.write_table(failed.select(self._failure_names))
 
 
-def _parse(content: bytes, source: Path) -> pa.Table:
+def _parse(content: bytes, source: StoredFile) -> pa.Table:
     """A staged CSV as a table of the reading schema."""
     try:
         table = pa.csv.read_csv(

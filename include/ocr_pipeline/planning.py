@@ -21,11 +21,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 
-from ocr_pipeline.config import Allowances, RunSettings
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.config import RunSettings
 from ocr_pipeline.dataset import READ_ROW, ROW, Dataset, open_dataset
 from ocr_pipeline.errors import PlanError, SettingsError
+from ocr_pipeline.folders import StoredFile
 from ocr_pipeline.records import BatchRef, ImageRef
-from ocr_pipeline.storage import RunFolder, whole_file, write_whole
+from ocr_pipeline.storage import RunFolder
 
 _VERSION = 1
 _HASH_KEYS = ("image link key 1", "image link key 2")  # pandas' SipHash takes keys of 16 characters
@@ -64,7 +66,7 @@ class Plan:
                 raise PlanError(f"{run.plan} was written by another version; start a new run")
             values.pop("settings_fingerprint")
             values["settings"] = RunSettings.parse(values["settings"])
-            values["batches"] = tuple(BatchRef(run=str(run.path), **batch) for batch in values["batches"])
+            values["batches"] = tuple(BatchRef(run=run.uri, **batch) for batch in values["batches"])
             return cls(**values)
         except FileNotFoundError:
             raise PlanError(f"{run.plan} is not there: clear the plan task first") from None
@@ -82,7 +84,7 @@ class Plan:
         values["batches"] = [
             {name: value for name, value in batch.to_dict().items() if name != "run"} for batch in self.batches
         ]
-        write_whole(run.plan, json.dumps(values, indent=1, ensure_ascii=False).encode())
+        run.plan.write_bytes(json.dumps(values, indent=1, ensure_ascii=False).encode())
 
 
 def plan_run(settings: RunSettings, run: RunFolder, allowances: Allowances, *, max_batches: int) -> Plan:
@@ -91,10 +93,12 @@ def plan_run(settings: RunSettings, run: RunFolder, allowances: Allowances, *, m
     :param max_batches: most batches there may be; batches grow beyond ``settings.batch_size`` to stay below.
     :raises DatasetError: when the dataset cannot be read.
     :raises PlanError: when the folder holds a plan for other settings or other links.
+    :raises StorageError: when the folder cannot be read or written.
     """
     dataset = open_dataset(settings.dataset, settings.image_column, allowances)
     with tempfile.TemporaryDirectory(prefix="ocr-plan-") as scratch:
         links_sha256 = _spool(dataset, settings.limit, Path(scratch))
+        run.folder.create()
         if run.plan.exists():
             existing = Plan.load(run)
             _check_same(existing, settings, links_sha256, run)
@@ -106,7 +110,8 @@ def plan_run(settings: RunSettings, run: RunFolder, allowances: Allowances, *, m
         # As many batches as asked for or allowed, and the rows spread evenly over them.
         count = min(max(1, math.ceil(rows / settings.batch_size)), max_batches)
         batch_size = max(1, math.ceil(rows / count))
-        batches = tuple(_cut(Path(scratch) / _ROWS, read_rows, batch_size, run))
+        parts = _cut(Path(scratch) / _ROWS, read_rows, batch_size, run)
+        batches = tuple(run.folder.map(_write_part, parts))
     plan = Plan(
         settings=settings,
         image_column=dataset.image_column,
@@ -127,14 +132,25 @@ def batch_images(run: RunFolder, batch: BatchRef, plan: Plan) -> list[ImageRef]:
 
     :raises PlanError: when the batch's rows are missing or damaged.
     """
-    path = run.plan_batch(batch.index)
-    try:
-        table = pa.parquet.read_table(path, columns=[ROW, READ_ROW, plan.image_column])
-    except (OSError, pa.ArrowException) as error:
-        raise PlanError(f"{path} cannot be read ({error}): delete plan.json and clear the plan task") from error
+    table = planned_rows(run, batch, [ROW, READ_ROW, plan.image_column])
     rows, read_rows = (table[name].to_numpy() for name in (ROW, READ_ROW))
     links = table[plan.image_column].filter(rows == read_rows).to_pylist()
     return [ImageRef(row, link or "") for row, link in zip(rows[rows == read_rows].tolist(), links, strict=True)]
+
+
+def planned_rows(run: RunFolder, batch: BatchRef, columns: list[str] | None = None) -> pa.Table:
+    """What the plan holds of ``batch``: the dataset's own columns, :data:`ROW` and :data:`READ_ROW`.
+
+    :param columns: only these.
+    :raises PlanError: when it is missing or damaged.
+    :raises StorageError: when it cannot be read.
+    """
+    file = run.plan_batch(batch.index)
+    try:
+        with file.reading() as path:
+            return pa.parquet.read_table(path, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise PlanError(f"{file} cannot be read ({error}): delete plan.json and clear the plan task") from error
 
 
 def first_occurrences(first: Digests, second: Digests) -> Rows:
@@ -189,18 +205,33 @@ def _spool(dataset: Dataset, limit: int | None, scratch: Path) -> str:
     return total.hexdigest()
 
 
-def _cut(spool: Path, read_rows: Rows, batch_size: int, run: RunFolder) -> Iterator[BatchRef]:
-    """Write the spooled rows as one Parquet file a batch; a dataset without rows is one empty batch."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A batch and the Parquet file that holds its rows."""
+
+    batch: BatchRef
+    file: StoredFile
+    content: pa.Buffer
+
+
+def _cut(spool: Path, read_rows: Rows, batch_size: int, run: RunFolder) -> Iterator[_Part]:
+    """The spooled rows as one Parquet file a batch; a dataset without rows is one empty batch."""
     first = 0
     for index, table in enumerate(_slices(spool, batch_size)):
         rows = np.arange(first, first + table.num_rows)
         reads = read_rows[first : first + table.num_rows]
         table = table.append_column(ROW, pa.array(rows)).append_column(READ_ROW, pa.array(reads))
-        with whole_file(run.plan_batch(index)) as temporary:
-            pa.parquet.write_table(table, temporary, compression="zstd")
+        buffer = pa.BufferOutputStream()
+        pa.parquet.write_table(table, buffer, compression="zstd")
         images = int(np.count_nonzero(reads == rows))
-        yield BatchRef(run=str(run.path), index=index, first_row=first, rows=table.num_rows, images=images)
+        batch = BatchRef(run=run.uri, index=index, first_row=first, rows=table.num_rows, images=images)
+        yield _Part(batch, run.plan_batch(index), buffer.getvalue())
         first += table.num_rows
+
+
+def _write_part(part: _Part) -> BatchRef:
+    part.file.write_bytes(part.content)
+    return part.batch
 
 
 def _slices(spool: Path, size: int) -> Iterator[pa.Table]:
@@ -228,4 +259,4 @@ def _check_same(plan: Plan, settings: RunSettings, links_sha256: str, run: RunFo
     if plan.links_sha256 != links_sha256:
         changes.append("the dataset's links have changed")
     if changes:
-        raise PlanError(f"{run.path} was planned differently: {'; '.join(changes)}. Start a new run instead")
+        raise PlanError(f"{run.uri} was planned differently: {'; '.join(changes)}. Start a new run instead")

@@ -35,7 +35,7 @@ class ImageRef:
 class BatchRef:
     """A batch of the plan, small enough to be mapped over.
 
-    ``run`` is the run's folder, ``index`` the batch's number, ``first_row`` the dataset row it starts with,
+    ``run`` is the URI of the run's folder, ``index`` the batch's number, ``first_row`` the dataset row it starts with,
     ``rows`` how many rows it covers and ``images`` how many of those are to be read (the rest repeat a link
     that is read elsewhere).
     """

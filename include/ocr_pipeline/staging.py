@@ -9,18 +9,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
+import logging
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
-from ocr_pipeline.errors import ErrorCategory, OcrPipelineError, StagedBatchError, Status, StorageError
+from ocr_pipeline.errors import ErrorCategory, StagedBatchError, Status, StorageError
+from ocr_pipeline.folders import StoredFile
 from ocr_pipeline.records import RESULT_COLUMNS, BatchRef, ResultRow
-from ocr_pipeline.storage import RunFolder, is_temporary, write_whole
+from ocr_pipeline.storage import RunFolder
+
+log = logging.getLogger(__name__)
 
 _FIELDS = tuple(field.name for field in fields(ResultRow))
 _HEADER = ("ocr_row", *(column.name for column in RESULT_COLUMNS))
@@ -66,7 +69,7 @@ def _plain(value: object) -> object:
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 
-def decode_rows(content: bytes, source: Path) -> list[ResultRow]:
+def decode_rows(content: bytes, source: StoredFile | str) -> list[ResultRow]:
     """Read back what :func:`encode_rows` wrote.
 
     :raises StagedBatchError: when the content is anything else.
@@ -107,29 +110,39 @@ def load_staged(run: RunFolder, batch: BatchRef) -> list[ResultRow]:
     """The rows of a batch that is done.
 
     :raises StagedBatchError: when the batch is not staged, or its file and its marker disagree.
+    :raises StorageError: when they cannot be read.
     """
-    return decode_rows(staged_csv(run, batch), run.staged(batch.index))
+    return decode_rows(read_staged(run, batch).content, run.staged(batch.index))
 
 
-def staged_csv(run: RunFolder, batch: BatchRef) -> bytes:
-    """The CSV of a batch that is done, which :func:`encode_rows` made.
+@dataclass(frozen=True, slots=True)
+class StagedBatch:
+    """A batch that is done: its CSV, which :func:`encode_rows` made, and what its marker says of it."""
+
+    content: bytes
+    seconds: float
+    model: str
+
+
+def read_staged(run: RunFolder, batch: BatchRef) -> StagedBatch:
+    """The files of a batch that is done.
 
     :raises StagedBatchError: when the batch is not staged, or its file and its marker disagree.
+    :raises StorageError: when they cannot be read.
     """
-    path, marker = run.staged(batch.index), run.marker(batch.index)
+    staged, marker = run.staged(batch.index), run.marker(batch.index)
     try:
         statistics = json.loads(marker.read_bytes())
-        content = path.read_bytes()
+        content = staged.read_bytes()
+        found = StagedBatch(content, statistics["seconds"], statistics["model"])
         expected = statistics["csv_sha256"]
-    except FileNotFoundError as error:
-        raise StagedBatchError(f"{batch.label} is not finished: {error.filename} is not there") from None
-    except OSError as error:
-        raise StorageError(f"cannot read {batch.label}: {error}") from error
+    except FileNotFoundError:
+        raise StagedBatchError(f"{batch.label} is not finished: {staged} or its marker is not there") from None
     except (ValueError, KeyError, TypeError) as error:
         raise StagedBatchError(f"{marker} is damaged: {error}") from error
     if sha256(content).hexdigest() != expected:
-        raise StagedBatchError(f"{path} is not the file that its marker describes")
-    return content
+        raise StagedBatchError(f"{staged} is not the file that its marker describes")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +156,22 @@ class BatchProgress:
 
 def read_progress(run: RunFolder, batch: BatchRef) -> BatchProgress:
     """How far ``batch`` is, from its marker or, while it runs, from what it reports."""
-    for path, staged in ((run.marker(batch.index), True), (run.progress(batch.index), False)):
+    for file, staged in ((run.marker(batch.index), True), (run.progress(batch.index), False)):
         try:
-            values = json.loads(path.read_bytes())
+            values = json.loads(file.read_bytes())
             return BatchProgress(done=values["images"], failed=values["failed"], staged=staged)
-        except (OSError, ValueError, KeyError):
+        except (FileNotFoundError, StorageError, ValueError, KeyError):
             continue
     return BatchProgress(done=0, failed=0, staged=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What earlier attempts left of a batch: images kept as they are, and dataset rows of those to try again."""
+
+    kept: Readings
+    transient: frozenset[int]
+    permanent: frozenset[int]
 
 
 class BatchStore:
@@ -160,46 +182,63 @@ class BatchStore:
         self._batch = batch
         self._folder = run.checkpoints(batch.index)
         self._parts = 0
+        self._readings: Readings = {}
+        # An attempt that Airflow gave up may still be writing: it must not replace what this one writes.
+        self._attempt = secrets.token_hex(4)
 
-    def resume(self, images: set[int]) -> Readings:
-        """What earlier attempts finished and need not be read again, of the ``images`` (dataset rows).
+    def resume(self, images: set[int], *, retry_permanent: bool = False) -> Resumed:
+        """Read back what earlier attempts finished of the ``images`` (dataset rows).
 
-        Of a staged batch, which only a person's clearing runs again, that is what has been read; of an
-        unfinished one also what failed for good.
+        Transient failures are always tried again. What failed for good is as well in a staged batch, which only
+        a person's clearing runs again, and in an unfinished one with ``retry_permanent``.
+
+        :raises StorageError: when the run's folder cannot be read.
         """
         staged = self._run.staged(self._batch.index)
-        parts = sorted(self._folder.glob("part-*.csv"))
-        self._parts = 1 + max((int(part.stem.removeprefix("part-")) for part in parts), default=-1)
+        parts = self._list_parts()
+        if parts:
+            self._parts = 1 + int(parts[-1].name.split("-")[1])
         # The staged file appears whole, so it is good even when a crash kept its marker from following.
-        readings = _load_readings(staged)
-        for part in parts:
-            readings |= _load_readings(part)
-        keep = _was_read if staged.exists() else _is_final
-        return {image: pages for image, pages in readings.items() if image in images and all(map(keep, pages))}
+        for readings in self._folder.map(_load_readings, [staged, *parts]):
+            self._take(readings)
+        self._readings = {image: pages for image, pages in self._readings.items() if image in images}
+        keep = _was_read if retry_permanent or staged.exists() else _is_final
+        kept = {image: pages for image, pages in self._readings.items() if all(map(keep, pages))}
+        failed = {image: pages for image, pages in self._readings.items() if image not in kept}
+        permanent = frozenset(image for image, pages in failed.items() if all(map(_is_final, pages)))
+        return Resumed(kept, frozenset(failed) - permanent, permanent)
 
     def checkpoint(self, rows: list[ResultRow]) -> None:
         """Write finished images as one more part.
 
-        :raises StorageError: when the file system refuses.
+        :raises StorageError: when the run's folder cannot be written.
         """
-        write_whole(self._folder / f"part-{self._parts:05}.csv", encode_rows(rows))
+        self._folder.file(f"part-{self._parts:05}-{self._attempt}.csv").write_bytes(encode_rows(rows))
         self._parts += 1
+        self._take(by_image(rows))
 
     def report(self, done: int, failed: int) -> None:
-        """Publish how far the batch is, for those who watch the run; :func:`read_progress` reads it."""
-        write_whole(self._run.progress(self._batch.index), json.dumps({"images": done, "failed": failed}).encode())
+        """Publish how far the batch is, for those who watch the run; :func:`read_progress` reads it.
+
+        :raises StorageError: when the run's folder cannot be written.
+        """
+        self._run.progress(self._batch.index).write_bytes(json.dumps({"images": done, "failed": failed}).encode())
 
     def finished(self) -> Readings:
-        """Everything that was checkpointed, later parts replacing earlier ones."""
-        readings: Readings = {}
-        for part in sorted(self._folder.glob("part-*.csv")):
-            readings |= _load_readings(part)
-        return readings
+        """What this attempt checkpointed and earlier ones left."""
+        return self._readings
+
+    def _take(self, newer: Readings) -> None:
+        """Take in newer outcomes, but none that would lose pages of a document that have been read."""
+        for image, pages in newer.items():
+            before = _pages_read(self._readings.get(image, []))
+            if not before or _pages_read(pages) > before or all(map(_was_read, pages)):
+                self._readings[image] = pages
 
     def stage(self, readings: Readings, *, seconds: float, model: str, resumed: int) -> BatchStatistics:
         """Write the batch's CSV in row order, then its marker; then drop the checkpoints.
 
-        :raises StorageError: when the file system refuses.
+        :raises StorageError: when the run's folder cannot be written.
         """
         rows = [row for image in sorted(readings) for row in readings[image]]
         content = encode_rows(rows)
@@ -217,24 +256,31 @@ class BatchStore:
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
             csv_sha256=sha256(content).hexdigest(),
         )
-        write_whole(self._run.staged(self._batch.index), content)
-        write_whole(self._run.marker(self._batch.index), json.dumps(asdict(statistics), indent=1).encode())
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._run.staged(self._batch.index).write_bytes(content)
+        self._run.marker(self._batch.index).write_bytes(json.dumps(asdict(statistics), indent=1).encode())
+        try:
+            self._folder.clear()
+        except StorageError as error:
+            log.warning("%s is staged, its checkpoints are left over: %s", self._batch.label, error)
         return statistics
 
+    def _list_parts(self) -> list[StoredFile]:
+        return [file for file in self._folder.files() if file.name.startswith("part-")]
 
-def _load_readings(path: Path) -> Readings:
-    """The images in ``path``; none when it is absent or damaged, since they can be read again."""
-    if is_temporary(path):
-        return {}
+
+def _load_readings(file: StoredFile) -> Readings:
+    """The images in ``file``; none when it is absent or damaged, since they can be read again."""
     try:
-        return by_image(decode_rows(path.read_bytes(), path))
+        return by_image(decode_rows(file.read_bytes(), file))
     except FileNotFoundError:
         return {}
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error}") from error
-    except OcrPipelineError:
+    except StagedBatchError as error:
+        log.warning("its images are read again: %s", error)
         return {}
+
+
+def _pages_read(pages: list[ResultRow]) -> int:
+    return sum(map(_was_read, pages))
 
 
 def _was_read(row: ResultRow) -> bool:

@@ -1,73 +1,20 @@
-"""Where a run's files lie, and writing them so that they appear whole or not at all."""
+"""Where a run's files lie."""
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
-from ocr_pipeline.config import Allowances
-from ocr_pipeline.errors import StorageError
-
-_TEMPORARY = ".tmp-"
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` to write to; on leaving, it becomes ``path`` in one step.
-
-    The content is on the disk before the name is, so a crash leaves either the old file or the new one.
-    If the body raises, nothing appears and the temporary file is removed.
-
-    :raises StorageError: when the file system refuses (full, read-only, gone).
-    """
-    temporary = path.with_name(f"{_TEMPORARY}{path.name}-{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}; free or fix it, then retry") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``, whole or not at all.
-
-    :raises StorageError: when the file system refuses.
-    """
-    with whole_file(path) as temporary:
-        temporary.write_bytes(content)
-
-
-def is_temporary(path: Path) -> bool:
-    """Whether ``path`` was left behind by a write that never finished."""
-    return path.name.startswith(_TEMPORARY)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.folders import Folder, StoredFile, open_folder
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """The folder of one run: the name of every file in it."""
 
-    path: Path
+    folder: Folder
 
     @classmethod
     def of(cls, output: str, run_id: str, allowances: Allowances) -> RunFolder:
@@ -75,66 +22,71 @@ class RunFolder:
 
         Characters that some file systems refuse are replaced, and a short digest then keeps names apart.
 
-        :raises StorageError: when ``output`` is not an absolute local folder that the deployment allows.
+        :raises SettingsError: when ``output`` cannot be used or is not allowed.
         """
-        if not output.startswith(("/", "~")):
-            raise StorageError(f"output {output!r} must be an absolute folder, such as /data/ocr")
-        folder = Path(os.path.realpath(os.path.expanduser(output)))
-        if not allowances.allows_path(folder):
-            raise StorageError(
-                f"output folder {folder} is not allowed here: add it to the Airflow variable ocr_allow "
-                f"(with make run: ALLOW={folder})"
-            )
         name = re.sub(r"[^A-Za-z0-9._+-]", "-", run_id).lstrip(".")
         if name != run_id:
             name = f"{name}-{sha256(run_id.encode()).hexdigest()[:6]}"
-        return cls(folder / name)
+        return cls.open(f"{open_folder(output, allowances).uri}/{name}", allowances)
+
+    @classmethod
+    def open(cls, uri: str, allowances: Allowances) -> RunFolder:
+        """The folder whose :attr:`uri` this is.
+
+        :raises SettingsError: when it cannot be used or is not allowed.
+        """
+        return cls(open_folder(uri, allowances))
 
     @property
-    def plan(self) -> Path:
+    def uri(self) -> str:
+        """Where it is: an absolute path, or a URI without credentials."""
+        return self.folder.uri
+
+    @property
+    def plan(self) -> StoredFile:
         """Settings, counts and batches; written when the plan is whole."""
-        return self.path / "plan.json"
+        return self.folder.file("plan.json")
 
-    def plan_batch(self, index: int) -> Path:
+    def plan_batch(self, index: int) -> StoredFile:
         """The dataset's rows of one batch."""
-        return self.path / "plan" / f"batch-{index:05}.parquet"
+        return self.folder.file(f"plan/batch-{index:05}.parquet")
 
-    def checkpoints(self, index: int) -> Path:
-        """Folder of the finished images of a batch that is still running."""
-        return self.path / "checkpoints" / f"batch-{index:05}"
+    def checkpoints(self, index: int) -> Folder:
+        """The finished images of a batch that is still running."""
+        return self.folder.folder(f"checkpoints/batch-{index:05}")
 
-    def progress(self, index: int) -> Path:
+    def progress(self, index: int) -> StoredFile:
         """How far a running batch is."""
-        return self.checkpoints(index) / "progress.json"
+        return self.checkpoints(index).file("progress.json")
 
-    def journal(self, index: int) -> Path:
+    def journal(self, index: int) -> StoredFile:
         """Which images a running batch is reading right now."""
-        return self.checkpoints(index) / "reading.log"
+        return self.checkpoints(index).file("reading.log")
 
-    def staged(self, index: int) -> Path:
+    def staged(self, index: int) -> StoredFile:
         """The results of one batch."""
-        return self.path / "batches" / f"batch-{index:05}.csv"
+        return self.folder.file(f"batches/batch-{index:05}.csv")
 
-    def marker(self, index: int) -> Path:
+    def marker(self, index: int) -> StoredFile:
         """Statistics of a staged batch; written last, so it says that the batch is whole."""
-        return self.path / "batches" / f"batch-{index:05}.json"
+        return self.folder.file(f"batches/batch-{index:05}.json")
 
     @property
-    def results_csv(self) -> Path:
+    def results_csv(self) -> StoredFile:
         """The merged results as CSV."""
-        return self.path / "results.csv"
+        return self.folder.file("results.csv")
 
     @property
-    def results_parquet(self) -> Path:
+    def results_parquet(self) -> StoredFile:
         """The merged results as Parquet."""
-        return self.path / "results.parquet"
+        return self.folder.file("results.parquet")
 
     @property
-    def failures_csv(self) -> Path:
+    def failures_csv(self) -> StoredFile:
         """The rows that failed, and why."""
-        return self.path / "failures.csv"
+        return self.folder.file("failures.csv")
 
     @property
-    def summary(self) -> Path:
+    def summary(self) -> StoredFile:
         """Counts of the merged run; written after the results."""
-        return self.path / "summary.json"
+        return self.folder.file("summary.json")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from airflow.sdk import Variable
+from airflow.sdk import BaseHook, Variable
+from airflow.sdk.exceptions import AirflowNotFoundException
 
-from ocr_pipeline.config import ALLOW_VARIABLE, Allowances
+from ocr_pipeline.allowances import ALLOW_VARIABLE, Allowances, Connection
+from ocr_pipeline.errors import SettingsError
 
 READ_POOL = "ocr"
 """Airflow pool that bounds how many batches are read at once."""
@@ -22,8 +24,28 @@ def default_output() -> str:
 def allowances() -> Allowances:
     """What runs may touch: the default output folder and the entries of the Airflow variable ``ocr_allow``.
 
-    Call it inside a task: it asks Airflow.
+    Call it inside a task: it asks Airflow, for the connections that entries name as well.
 
-    :raises SettingsError: when an entry is neither a folder nor a network.
+    :raises SettingsError: when an entry cannot be understood or its connection cannot be used.
     """
-    return Allowances.parse(f"{default_output()},{Variable.get(ALLOW_VARIABLE, default='')}")
+    return Allowances.parse(f"{default_output()},{Variable.get(ALLOW_VARIABLE, default='')}", _find_connection)
+
+
+def _find_connection(name: str) -> Connection:
+    try:
+        found = BaseHook.get_connection(name)
+    except AirflowNotFoundException:
+        raise SettingsError(
+            f"allowed entry names the connection {name!r}, which Airflow does not know: "
+            "add it under Admin, Connections, or correct the Airflow variable ocr_allow"
+        ) from None
+    return Connection(
+        id=name,
+        kind=found.conn_type or "",
+        host=found.host,
+        port=found.port,
+        schema=found.schema,
+        login=found.login,
+        password=found.password,
+        extra=found.extra_dejson,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ocr_pipeline.batch import Batch
 
 RUN_KEY = "run"
-"""XCom key under which the plan task publishes the run's folder."""
+"""XCom key under which the plan task publishes the URI of the run's folder."""
 
 
 @contextmanager
@@ -68,24 +69,33 @@ class PlanRunOperator(BaseOperator):
             plan.images,
             len(plan.batches),
             plan.batch_size,
-            run.path,
+            run.uri,
         )
         if plan.batch_size > settings.batch_size:
             self.log.info("batches grew from %d rows to stay below max_map_length", settings.batch_size)
-        context["ti"].xcom_push(key=RUN_KEY, value=str(run.path))
+        context["ti"].xcom_push(key=RUN_KEY, value=run.uri)
         return [batch.to_dict() for batch in plan.batches]
+
+
+READ_TIMEOUT = timedelta(hours=6)
+"""How long reading a batch may take where neither the DAG nor Airflow's default_task_execution_timeout says it."""
 
 
 class ReadBatchOperator(BaseOperator):
     """Fetch and read the images of one batch and stage their results.
 
-    A retry goes on where the last attempt ended. Clearing a task that succeeded reads again what failed.
+    A retry goes on where the last attempt ended and tries transient failures again. Clearing the task tries what
+    failed for good as well, also when it succeeded. The batch ends a little before ``execution_timeout`` by itself,
+    as an error that Airflow retries.
     """
 
     template_fields: Sequence[str] = ("batch",)
 
-    def __init__(self, *, batch: Mapping[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self, *, batch: Mapping[str, Any], execution_timeout: timedelta | None = READ_TIMEOUT, **kwargs: Any
+    ) -> None:
+        # A mapped task is given None where there is no default.
+        super().__init__(execution_timeout=execution_timeout or READ_TIMEOUT, **kwargs)
         self.batch = batch
         self._running: Batch | None = None
 
@@ -99,10 +109,17 @@ class ReadBatchOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the batch; returns its counts."""
         from ocr_pipeline.batch import Batch
+        from ocr_pipeline.progress import reading_seconds
         from ocr_pipeline.records import BatchRef
 
+        assert self.execution_timeout is not None
         with _task_errors():
-            self._running = Batch(BatchRef(**self.batch), allowances())
+            self._running = Batch(
+                BatchRef(**self.batch),
+                allowances(),
+                retry_permanent=_is_first_try(context),
+                seconds=reading_seconds(self.execution_timeout.total_seconds()),
+            )
             statistics = self._running.run()
         return {"images": statistics.images, "pages": statistics.pages, "statuses": statistics.statuses}
 
@@ -110,6 +127,15 @@ class ReadBatchOperator(BaseOperator):
         """End the batch promptly; what is finished stays in its checkpoints."""
         if self._running is not None:
             self._running.stop()
+
+
+def _is_first_try(context: Context) -> bool:
+    """Whether this is the first try since the run was triggered or a person cleared the task.
+
+    Clearing adds the task's retries to the tries it has had; Airflow counts in the same way for sensors.
+    """
+    instance = context["ti"]
+    return instance.try_number == instance.max_tries - (context["task"].retries or 0) + 1
 
 
 class MergeRunOperator(BaseOperator):
@@ -128,14 +154,12 @@ class MergeRunOperator(BaseOperator):
 
         :raises AirflowFailException: when the results are incomplete, naming the missing batches.
         """
-        from pathlib import Path
-
         from ocr_pipeline.errors import IncompleteRunError
         from ocr_pipeline.merge import describe_missing, merge_run
         from ocr_pipeline.storage import RunFolder
 
         with _task_errors():
-            merged = merge_run(RunFolder(Path(self.run)))
+            merged = merge_run(RunFolder.open(self.run, allowances()))
             self.log.info("%d rows in %s: %s", merged.result_rows, self.run, merged.statuses)
             if not merged.complete:
                 raise IncompleteRunError(describe_missing(merged))

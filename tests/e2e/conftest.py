@@ -17,6 +17,7 @@ import pytest
 from ocr_local.airflow import DAG_ID, connect, find_running
 from ocr_local.api import AirflowApi
 from ocr_local.home import CHECKOUT, Home
+from ocr_pipeline.folders import LocalFolder
 from ocr_pipeline.storage import RunFolder
 
 
@@ -72,7 +73,7 @@ class LocalAirflow:
     def trigger(self, run_id: str, dataset: Path, **settings: Any) -> RunFolder:
         """Start a run; returns its folder."""
         self.api.trigger(DAG_ID, run_id, {"dataset": str(dataset), **settings})
-        return RunFolder(self.output / run_id)
+        return RunFolder(LocalFolder(self.output / run_id))
 
     def wait(self, run_id: str) -> str:
         """Wait for a run to end; returns its state."""

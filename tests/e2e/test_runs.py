@@ -14,7 +14,7 @@ import pytest
 from ocr_demo import word_f1
 from ocr_local.airflow import DAG_ID
 from ocr_local.api import ApiError
-from ocr_pipeline.config import ALLOW_VARIABLE
+from ocr_pipeline.allowances import ALLOW_VARIABLE
 from tests.e2e.conftest import LocalAirflow, local, processes_of, wait_for
 from tests.e2e.servers import FileServer
 
@@ -79,16 +79,16 @@ def test_one_failed_batch_is_cleared_alone(airflow: LocalAirflow, tmp_path: Path
     assert "batch 1 (rows 13 to 24) is not finished" in "\n".join(
         airflow.api.task_log(DAG_ID, "outage", airflow.task("outage", "merge"))
     )
-    assert [row["word"] for row in results(run.results_csv)] == words[:12] + words[24:]
-    assert '"complete": false' in run.summary.read_text()
+    assert [row["word"] for row in results(run.results_csv.path)] == words[:12] + words[24:]
+    assert b'"complete": false' in run.summary.read_bytes()
     assert airflow.task("outage", "read_batch", 2)["rendered_map_index"] == "batch 2 (rows 25 to 36)"
 
-    untouched = [run.staged(index).stat().st_mtime_ns for index in (0, 2)]
+    untouched = [run.staged(index).path.stat().st_mtime_ns for index in (0, 2)]
     with server:
         cleared = airflow.api.clear(DAG_ID, "outage", "read_batch", 1)
         assert {(t["task_id"], t["map_index"]) for t in cleared} == {("read_batch", 1), ("merge", -1)}
         assert airflow.wait("outage") == "success"
-    assert [run.staged(index).stat().st_mtime_ns for index in (0, 2)] == untouched
+    assert [run.staged(index).path.stat().st_mtime_ns for index in (0, 2)] == untouched
     tries = {(t["task_id"], t["map_index"]): t["try_number"] for t in airflow.tasks("outage")}
     assert tries == {
         ("plan", -1): 1,
@@ -97,10 +97,10 @@ def test_one_failed_batch_is_cleared_alone(airflow: LocalAirflow, tmp_path: Path
         ("read_batch", 2): 1,
         ("merge", -1): 2,
     }
-    rows = results(run.results_csv)
+    rows = results(run.results_csv.path)
     assert [row["word"] for row in rows] == words
     assert word_f1((row["ocr_text"], row["word"]) for row in rows) >= 0.9
-    assert '"complete": true' in run.summary.read_text()
+    assert b'"complete": true' in run.summary.read_bytes()
 
 
 def test_a_killed_task_stops_promptly_and_a_retry_goes_on(airflow: LocalAirflow, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_killed_task_stops_promptly_and_a_retry_goes_on(airflow: LocalAirflow,
     allow(airflow, str(tmp_path), server.address)
     with server:
         run = airflow.trigger("killed", dataset, read_timeout=300, total_timeout=300)
-        wait_for(lambda: list(run.checkpoints(0).glob("part-*.csv")))
+        wait_for(lambda: list(run.checkpoints(0).path.glob("part-*.csv")))
         tasks = [p for p in psutil.process_iter() if str(airflow.home) in " ".join(_environment(p)) and _is_task(p)]
         airflow.api.request(
             "PATCH", f"dags/{DAG_ID}/dagRuns/killed/taskInstances/read_batch/0", {"new_state": "failed"}
@@ -122,12 +122,12 @@ def test_a_killed_task_stops_promptly_and_a_retry_goes_on(airflow: LocalAirflow,
         psutil.wait_procs(tasks, 30)
         assert time.monotonic() - started < 60
         assert airflow.wait("killed") == "failed"
-        assert len(list(run.checkpoints(0).glob("part-*.csv"))) >= 1
+        assert len(list(run.checkpoints(0).path.glob("part-*.csv"))) >= 1
         server.release()
         airflow.api.clear(DAG_ID, "killed", "read_batch", 0)
         assert airflow.wait("killed") == "success"
-    assert '"resumed": 5' in run.marker(0).read_text()
-    assert [row["ocr_status"] for row in results(run.results_csv)] == ["ok"] * 6
+    assert b'"resumed": 5' in run.marker(0).read_bytes()
+    assert [row["ocr_status"] for row in results(run.results_csv.path)] == ["ok"] * 6
 
 
 def test_wrong_params_are_refused_with_what_is_allowed(airflow: LocalAirflow, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_what_is_wrong_with_a_request_is_said_before_airflow_starts(tmp_path: Pa
         (["--dataset", str(tmp_path / "none.csv")], "there is no such file"),
         (["--dataset", str(tmp_path / "d.csv")], "The columns are photo"),
         (["--batch-size", "0"], "batch_size: 0 is not allowed"),
-        (["--allow", "nowhere/at/all"], "neither an absolute folder nor a network"),
+        (["--allow", "nowhere/at/all"], "is none of these: an absolute folder"),
     ):
         command = local(home, "run", *arguments)
         printed, _ = command.communicate(timeout=60)

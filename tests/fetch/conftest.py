@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import pytest
 from aiohttp.abc import AbstractResolver
 
-from ocr_pipeline.config import Allowances, FetchSettings
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.fetch import Fetcher, Manners
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef
 from tests.misbehaving_server import MisbehavingServer

@@ -11,7 +11,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ocr_pipeline.config import Allowances
+from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch.addresses import AddressGuard, AddressRefusedError, why_not_public
 from ocr_pipeline.fetch.names import SystemResolver

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ocr_pipeline.config import Allowances
+from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch import Fetcher
 from tests.fetch.conftest import Fetch, failure_of, image_of

@@ -8,7 +8,8 @@ import tracemalloc
 
 import pytest
 
-from ocr_pipeline.config import USER_AGENT, Allowances, FetchSettings
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.config import USER_AGENT, FetchSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch import MAX_REDIRECTS, Fetcher
 from ocr_pipeline.records import FetchedImage, ImageRef

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from ocr_pipeline.config import Allowances, FetchSettings
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory, Status
 from ocr_pipeline.fetch import Fetcher
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from ocr_pipeline.config import Allowances, FetchSettings
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch import Fetcher, Manners
 from ocr_pipeline.fetch.politeness import Host, Hosts, HostUnavailableError

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from ocr_pipeline.config import Allowances, FetchSettings
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch import Fetcher
 from ocr_pipeline.fetch.robots import opt_out, product_token

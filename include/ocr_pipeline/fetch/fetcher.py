@@ -18,7 +18,8 @@ from typing import Self
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from ocr_pipeline.config import Allowances, FetchSettings
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch.addresses import AddressGuard
 from ocr_pipeline.fetch.failures import RequestFailedError

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from ocr_pipeline.config import Allowances
+from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.errors import ErrorCategory, ImageError
 
 

@@ -1,0 +1,256 @@
+"""What only the deployment may decide: what runs may touch beyond the public internet, and with which credentials.
+
+It stands in one Airflow variable. A person who triggers a run, and whoever writes the links of a dataset,
+cannot change it.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from ocr_pipeline.errors import SettingsError
+
+ALLOW_VARIABLE = "ocr_allow"
+"""Airflow variable with the entries of :meth:`Allowances.parse`, separated by commas."""
+
+PROXY_ENTRY = "proxy"
+"""The entry among them that lets fetching use the proxies of the environment."""
+
+STORE_SCHEMES = ("s3", "gs")
+"""The object stores: Amazon S3 and what speaks like it, Google Cloud Storage."""
+
+_ENTRIES = (
+    "an absolute folder; a network such as 10.0.0.0/8, 127.0.0.1 or 127.0.0.1:8000; a bucket such as "
+    "s3://bucket/prefix or s3://CONNECTION@bucket/prefix (gs:// likewise); sql://CONNECTION; connection:CONNECTION; "
+    f"or the word {PROXY_ENTRY}"
+)
+
+# Extras of an HTTP connection that are options of Airflow's own HTTP hook and not headers.
+_HTTP_OPTIONS = frozenset(
+    {"allow_redirects", "cert", "check_response", "max_redirects", "proxies", "proxy", "stream", "timeout"}
+    | {"trust_env", "verify"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What an Airflow connection says. Its secrets stay out of its representation."""
+
+    id: str
+    kind: str
+    host: str | None = None
+    port: int | None = None
+    schema: str | None = None
+    login: str | None = None
+    password: str | None = field(default=None, repr=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+FindConnection = Callable[[str], Connection]
+"""Looks a connection up by its id. Raises SettingsError when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedNetwork:
+    """Addresses that may be connected to although they are not public; ``port`` None means any."""
+
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectUri:
+    """An object or a prefix in a bucket: ``scheme://bucket/key``, with the ``connection`` it names, if any."""
+
+    scheme: str
+    bucket: str
+    key: str
+    connection: str | None = None
+
+    @classmethod
+    def parse(cls, uri: str) -> Self:
+        """Take ``uri`` apart. Keys are as they stand there: nothing in them is an escape.
+
+        :raises ValueError: when it is not the URI of an object store, saying why.
+        """
+        scheme, separator, rest = uri.partition("://")
+        authority, _, key = rest.partition("/")
+        connection, at, bucket = authority.rpartition("@")
+        if not separator or scheme.lower() not in STORE_SCHEMES:
+            raise ValueError(f"it does not start with {' or '.join(f'{known}://' for known in STORE_SCHEMES)}")
+        if not bucket or (at and not connection) or ":" in authority:
+            raise ValueError(f"it is not of the form {scheme}://bucket/key")
+        if any(part in (".", "..") for part in key.split("/")):
+            raise ValueError("its key has a part . or .., which stores do not resolve")
+        return cls(scheme.lower(), bucket, key.strip("/"), connection or None)
+
+    def __str__(self) -> str:
+        at = f"{self.connection}@" if self.connection else ""
+        return f"{self.scheme}://{at}{self.bucket}/{self.key}".rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedStore:
+    """Objects that may be read and written: ``prefix`` in a bucket, and the connection whose credentials open it.
+
+    Without a connection, the machine's own credentials do: its environment, or its role.
+    """
+
+    scheme: str
+    bucket: str
+    prefix: str = ""
+    connection: Connection | None = None
+
+    def covers(self, uri: ObjectUri) -> bool:
+        """Whether ``uri`` is the prefix itself or lies below it."""
+        return (
+            (uri.scheme, uri.bucket) == (self.scheme, self.bucket)
+            and (not self.prefix or f"{uri.key}/".startswith(f"{self.prefix}/"))
+            and uri.connection in (None, self.connection.id if self.connection else None)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedSite:
+    """An HTTP origin that is asked with ``headers`` of the deployment's, its credentials among them."""
+
+    scheme: str
+    host: str
+    port: int
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowances:
+    """What the deployment lets runs touch beyond the public internet.
+
+    Folders are resolved, so that a link or ``..`` inside them leads nowhere else. ``proxy`` lets fetching use the
+    proxies that the environment names. ``databases`` are the connections that datasets may query.
+    """
+
+    folders: tuple[Path, ...] = ()
+    networks: tuple[AllowedNetwork, ...] = ()
+    proxy: bool = False
+    stores: tuple[AllowedStore, ...] = ()
+    sites: tuple[AllowedSite, ...] = ()
+    databases: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, entries: str | Iterable[str], find_connection: FindConnection | None = None) -> Self:
+        """Read ``entries``; a string is split at commas and line ends.
+
+        ``/folder``, ``10.0.0.0/8``, ``127.0.0.1:8000``, ``s3://bucket/prefix``, ``gs://CONNECTION@bucket``,
+        ``sql://CONNECTION``, ``connection:CONNECTION`` (an HTTP origin and its headers) and ``proxy``.
+
+        :param find_connection: looks up the connections that entries name; without it they are refused.
+        :raises SettingsError: naming the entry that is none of these, or whose connection cannot be used.
+        """
+        if isinstance(entries, str):
+            entries = entries.replace("\n", ",").split(",")
+        find = find_connection or _no_connections
+        folders: list[Path] = []
+        networks: list[AllowedNetwork] = []
+        stores: list[AllowedStore] = []
+        sites: list[AllowedSite] = []
+        databases: list[str] = []
+        proxy = False
+        for entry in (e.strip() for e in entries):
+            if not entry:
+                continue
+            scheme, separator, rest = entry.partition("://")
+            if entry == PROXY_ENTRY:
+                proxy = True
+            elif entry.startswith(("/", "~")):
+                folders.append(Path(os.path.realpath(os.path.expanduser(entry))))
+            elif separator and scheme in STORE_SCHEMES:
+                stores.append(_parse_store(entry, find))
+            elif scheme == "sql" and separator and rest:
+                databases.append(rest.rstrip("/"))
+            elif entry.startswith("connection:"):
+                sites.append(_site(find(entry.removeprefix("connection:"))))
+            else:
+                networks.append(_parse_network(entry))
+        return cls(tuple(folders), tuple(networks), proxy, tuple(stores), tuple(sites), tuple(databases))
+
+    def allows_address(self, address: str, port: int) -> bool:
+        """Whether ``address`` (a numeric IP address, as connected to) is among the allowed networks."""
+        ip = ipaddress.ip_address(address)
+        return any(
+            ip.version == allowed.network.version and ip in allowed.network and allowed.port in (None, port)
+            for allowed in self.networks
+        )
+
+    def allows_path(self, path: Path) -> bool:
+        """Whether ``path``, links resolved, lies in an allowed folder."""
+        resolved = Path(os.path.realpath(path))
+        return any(resolved.is_relative_to(folder) for folder in self.folders)
+
+    def store(self, uri: ObjectUri) -> AllowedStore | None:
+        """The allowed store that ``uri`` lies in, the one with the longest prefix; None when it is not allowed."""
+        return max((s for s in self.stores if s.covers(uri)), key=lambda store: len(store.prefix), default=None)
+
+    def site(self, scheme: str, host: str, port: int) -> AllowedSite | None:
+        """What the deployment says of an HTTP origin; None when it is one like any other."""
+        origin = (scheme, host.lower(), port)
+        return next((site for site in self.sites if (site.scheme, site.host, site.port) == origin), None)
+
+
+def _no_connections(name: str) -> Connection:
+    raise SettingsError(f"allowed entry names the connection {name!r}, and there are no connections outside Airflow")
+
+
+def _parse_store(entry: str, find: FindConnection) -> AllowedStore:
+    try:
+        uri = ObjectUri.parse(entry)
+    except ValueError as error:
+        raise SettingsError(f"allowed entry {entry!r} cannot be used: {error}") from None
+    connection = find(uri.connection) if uri.connection else None
+    return AllowedStore(uri.scheme, uri.bucket, uri.key, connection)
+
+
+def _site(connection: Connection) -> AllowedSite:
+    """The origin of an HTTP connection, its headers and its login, as Airflow's HTTP hook reads them."""
+    host = connection.host or ""
+    address = host if "://" in host else f"{connection.schema or 'http'}://{host}"
+    try:
+        parts = urlsplit(address)
+        name, port = (parts.hostname or "").lower(), connection.port or parts.port
+    except ValueError:
+        name, port = "", None
+    if connection.kind not in ("http", "https") or parts.scheme not in ("http", "https") or not name:
+        raise SettingsError(
+            f"connection {connection.id!r} cannot be used to fetch images: it must be of type http and name a host "
+            "and, if not http, the schema https"
+        )
+    headers = {key: value for key, value in connection.extra.items() if key.lower() not in _HTTP_OPTIONS}
+    nested = headers.pop("headers", {})
+    headers |= json.loads(nested) if isinstance(nested, str) else nested
+    if not all(isinstance(value, str) for value in headers.values()):
+        raise SettingsError(f"connection {connection.id!r}: its extra may hold headers only, names and texts")
+    if connection.login:
+        login = f"{connection.login}:{connection.password or ''}".encode()
+        headers.setdefault("Authorization", f"Basic {base64.b64encode(login).decode()}")
+    return AllowedSite(parts.scheme, name, port or (443 if parts.scheme == "https" else 80), headers)
+
+
+def _parse_network(entry: str) -> AllowedNetwork:
+    host, port = entry, None
+    if entry.startswith("["):
+        host, _, rest = entry[1:].partition("]")
+        port = rest.removeprefix(":") or None
+    elif entry.count(":") == 1:
+        host, port = entry.split(":")
+    if host == "localhost":
+        host = "127.0.0.1"
+    try:
+        return AllowedNetwork(ipaddress.ip_network(host, strict=False), int(port) if port else None)
+    except ValueError:
+        raise SettingsError(f"allowed entry {entry!r} is none of these: {_ENTRIES}") from None

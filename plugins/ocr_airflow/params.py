@@ -51,4 +51,4 @@ def _section(name: str) -> str | None:
         return None
     if name in FetchSettings.model_fields:
         return "Fetching images"
-    return "Reading text" if name in ReadSettings.model_fields else "Batches"
+    return "Reading text" if name in ReadSettings.model_fields else "Batches and results"

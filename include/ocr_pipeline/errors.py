@@ -137,6 +137,12 @@ class StorageError(OcrPipelineError):
     retryable = True
 
 
+class StorageRefusedError(StorageError):
+    """The output's store refuses access or has no such bucket: a person has to change something first."""
+
+    retryable = False
+
+
 class StagedBatchError(OcrPipelineError):
     """A staged batch does not agree with its marker or with the plan."""
 

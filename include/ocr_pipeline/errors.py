@@ -134,6 +134,10 @@ class DatasetError(OcrPipelineError):
     """The dataset cannot be read as asked: no such file, no such column, an unreadable format."""
 
 
+class DatasetMissingError(DatasetError):
+    """The dataset is not there: not yet, or its name is wrong."""
+
+
 class PlanError(OcrPipelineError):
     """A plan is missing, damaged, or belongs to other settings than those asked for."""
 

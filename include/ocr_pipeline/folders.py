@@ -204,13 +204,12 @@ class LocalFile(StoredFile):
                     temporary.unlink()
 
     def open_log(self) -> int:
-        """Open it anew, for notes to be appended to it as they come; returns the descriptor.
+        """Open it, which is there, for notes to be appended to it as they come; returns the descriptor.
 
         :raises StorageError: when it cannot be written.
         """
         with naming(f"write {self}"):
-            self._make_parent()
-            return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+            return os.open(self.path, os.O_WRONLY | os.O_APPEND)
 
     def _make_parent(self) -> None:
         """Make the folder it lies in, but not the root: one that is gone was perhaps unmounted.

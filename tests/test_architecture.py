@@ -33,7 +33,8 @@ STAGES = {
     "journal": (),
     "progress": ("fetch", "journal"),
     "batch": ("planning", "fetch", "images", "ocr", "staging", "journal", "progress"),
-    "merge": ("dataset", "planning", "staging"),
+    "results": (),
+    "merge": ("dataset", "planning", "staging", "results"),
 }
 """The stages in the order data passes them, and which others each may know."""
 

@@ -77,6 +77,12 @@ class StoredFile(ABC):
         :raises StorageError: when it cannot be written.
         """
 
+    def sweep(self) -> None:  # noqa: B027 (where files are written whole, nothing is ever left)
+        """Remove what killed processes left behind of their writing to it; a write under way fails.
+
+        :raises StorageError: when something is left.
+        """
+
 
 class Folder(ABC):
     """A folder of files. Names are relative to it, their parts separated by ``/``. Thread-safe."""
@@ -190,7 +196,7 @@ class LocalFile(StoredFile):
 
         The content is on the disk before the name is, so a crash leaves either the old file or the new one.
         """
-        temporary = self.path.with_name(f"{_TEMPORARY}{self.name}-{secrets.token_hex(4)}")
+        temporary = self.path.with_name(f"{self._temporary}{secrets.token_hex(4)}")
         with naming(f"write {self}"):
             try:
                 self._make_parent()
@@ -203,6 +209,13 @@ class LocalFile(StoredFile):
                 with suppress(OSError):
                     temporary.unlink()
 
+    def sweep(self) -> None:
+        """Remove the leftovers of writes that never finished."""
+        with naming(f"remove what is left of {self}"), suppress(FileNotFoundError):
+            for entry in list(os.scandir(self.path.parent)):
+                if entry.name.startswith(self._temporary):
+                    Path(entry).unlink(missing_ok=True)
+
     def open_log(self) -> int:
         """Open it, which is there, for notes to be appended to it as they come; returns the descriptor.
 
@@ -210,6 +223,11 @@ class LocalFile(StoredFile):
         """
         with naming(f"write {self}"):
             return os.open(self.path, os.O_WRONLY | os.O_APPEND)
+
+    @property
+    def _temporary(self) -> str:
+        """How the names of files begin that are to become this one."""
+        return f"{_TEMPORARY}{self.name}-"
 
     def _make_parent(self) -> None:
         """Make the folder it lies in, but not the root: one that is gone was perhaps unmounted.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import signal
 import subprocess
@@ -14,43 +13,13 @@ import pytest
 
 from ocr_pipeline.allowances import Allowances, Connection
 from ocr_pipeline.batch import Batch
-from ocr_pipeline.config import RunSettings
 from ocr_pipeline.merge import merge_run
-from ocr_pipeline.planning import Plan, plan_run
 from ocr_pipeline.staging import read_progress
 from ocr_pipeline.storage import RunFolder
+from tests.bucket_runs import plan, results
 from tests.conftest import WidthEngine
 
 ROOT = Path(__file__).parents[1]
-_TIMES = ("ocr_fetch_seconds", "ocr_read_seconds")
-
-
-def plan(dataset: Path, output: str, allowances: Allowances) -> tuple[RunFolder, Plan]:
-    settings = RunSettings(dataset=str(dataset), output=output, batch_size=10, attempts=1)
-    run = RunFolder.of(output, "run", allowances)
-    return run, plan_run(settings, run, allowances, max_batches=100)
-
-
-def results(run: RunFolder) -> list[dict[str, str]]:
-    """The merged results without what differs between any two runs."""
-    with run.results_csv.reading() as path, path.open(newline="") as file:
-        return [{name: value for name, value in row.items() if name not in _TIMES} for row in csv.DictReader(file)]
-
-
-@pytest.fixture
-def dataset(draw_image, write_csv) -> Path:
-    links = [draw_image(width) for width in range(20, 40)]
-    return write_csv(enumerate([*links, links[3], "gone.png", links[3]]))
-
-
-@pytest.fixture
-def expected(dataset: Path, tmp_path: Path, allowances: Allowances) -> list[dict[str, str]]:
-    """What an undisturbed run on a disk gives."""
-    run, planned = plan(dataset, str(tmp_path / "disk"), allowances)
-    for batch in planned.batches:
-        Batch(batch, allowances, WidthEngine).run()
-    assert merge_run(run).complete
-    return results(run)
 
 
 @pytest.fixture

@@ -227,7 +227,7 @@ def _cut(spool: Path, read_rows: Rows, batch_size: int, run: RunFolder) -> Itera
 
 
 def _write_part(part: _Part) -> BatchRef:
-    part.file.write_bytes(part.content)
+    part.file.write_bytes(part.content.to_pybytes())
     return part.batch
 
 

@@ -13,7 +13,7 @@ FOUNDATION = ("errors", "languages", "model_names", "config", "allowances", "sto
 """What every stage may know, each only what stands before it."""
 
 STAGES = {
-    "dataset": (),
+    "dataset": ("fetch",),
     "planning": ("dataset",),
     "fetch": (),
     "images": (),

@@ -123,6 +123,16 @@ class DatasetError(OcrPipelineError):
     """The dataset cannot be read as asked: no such file, no such column, an unreadable format."""
 
 
+class DatasetMissingError(DatasetError):
+    """The dataset is not there (yet): no such file, key or page, or nothing that matches."""
+
+
+class DatasetUnavailableError(DatasetError):
+    """The dataset could not be fetched for a reason that may pass."""
+
+    retryable = True
+
+
 class PlanError(OcrPipelineError):
     """A plan is missing, damaged, or belongs to other settings than those asked for."""
 

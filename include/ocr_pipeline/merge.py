@@ -62,12 +62,14 @@ class MergedRun:
     """What was merged; the content of ``summary.json``.
 
     ``rows`` counts rows of the dataset, ``result_rows`` those of the results (one a page), ``statuses`` and
-    ``errors`` result rows, ``images`` distinct links. ``seconds`` is the work of all batches added up.
+    ``errors`` result rows, ``images`` distinct links, ``rejected`` rows that could not be read from the
+    dataset. ``seconds`` is the work of all batches added up.
     """
 
     complete: bool
     missing: tuple[MissingBatch, ...]
     rows: int
+    rejected: int
     result_rows: int
     images: int
     statuses: dict[str, int]
@@ -151,6 +153,7 @@ class _Merger:
             complete=not self._missing,
             missing=tuple(self._missing),
             rows=self._plan.rows - sum(batch.rows for batch in self._missing),
+            rejected=self._plan.rejected,
             result_rows=writer.rows,
             images=self._plan.images,
             statuses=dict(writer.statuses.most_common()),

@@ -15,6 +15,10 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(?=//)|(https?|file|data):", re.IGNOR
 _SUPPORTED = "http:// and https:// URLs, file:// URLs and paths are read"
 
 
+Base = Path | URL | None
+"""Where relative links start: a folder, a URL that ends in ``/``, or nowhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class WebLink:
     """An absolute http(s) URL, as a client may request it."""
@@ -29,8 +33,15 @@ class FileLink:
     path: Path
 
 
-def parse_link(link: str, base: Path | None) -> WebLink | FileLink:
-    """Tell what ``link`` is; a relative path is taken from ``base``.
+def parse_base(text: str) -> Base:
+    """The folder or URL that a plan says relative links start from; None when it says none."""
+    if "://" in text:
+        return URL(text)
+    return Path(text) if text else None
+
+
+def parse_link(link: str, base: Base) -> WebLink | FileLink:
+    """Tell what ``link`` is; a relative one is taken from ``base``.
 
     :raises ImageError: MISSING_LINK if it is empty, INVALID_LINK if it is nothing that can be read.
     """
@@ -45,6 +56,10 @@ def parse_link(link: str, base: Path | None) -> WebLink | FileLink:
         return FileLink(_file_url_path(link))
     if scheme:
         raise ImageError(ErrorCategory.INVALID_LINK, f"{scheme}: links are not supported; {_SUPPORTED}")
+    if isinstance(base, URL):
+        if base.scheme in ("http", "https"):
+            return WebLink(parse_url(link, base))
+        return parse_link(f"{base}{link}", None)
     return FileLink(_path(link, base))
 
 

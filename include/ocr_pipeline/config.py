@@ -156,6 +156,11 @@ class RunSettings(FetchSettings, ReadSettings):
         le=1,
         description="A batch with a larger share of transient failures fails as a task, to be retried later.",
     )
+    csv_formulas: Literal["keep", "guard"] = Field(
+        "keep",
+        description="guard puts a single quote before text in CSV results that a spreadsheet would run as a formula; "
+        "keep leaves every text as it is.",
+    )
 
     @field_validator("encoding")
     @classmethod

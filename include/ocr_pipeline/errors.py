@@ -124,7 +124,7 @@ class DatasetError(OcrPipelineError):
 
 
 class DatasetMissingError(DatasetError):
-    """The dataset is not there (yet): no such file, key or page, or nothing that matches."""
+    """The dataset is not there: not yet, or its name is wrong."""
 
 
 class DatasetUnavailableError(DatasetError):
@@ -141,6 +141,12 @@ class StorageError(OcrPipelineError):
     """The output folder cannot be read or written."""
 
     retryable = True
+
+
+class StorageRefusedError(StorageError):
+    """The output's store refuses access or has no such bucket: a person has to change something first."""
+
+    retryable = False
 
 
 class StagedBatchError(OcrPipelineError):

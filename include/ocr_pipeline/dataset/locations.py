@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -56,7 +57,14 @@ def find_local(entry: str, allowances: Allowances) -> Found:
     # Before anything else: what lies outside must not be told apart from what does not exist.
     _check_allowed(folder if folder == Path(os.path.realpath(path)) else Path(os.path.realpath(path)), allowances)
     if path.is_dir():
-        return Found(str(folder), images=_walk(folder))
+        walk = _walk(folder)
+        first = next(walk, None)
+        if first is None:
+            raise DatasetMissingError(
+                f"dataset {folder}: there are no images in this folder; for files of rows name them, such as "
+                f"{folder}/*.csv"
+            )
+        return Found(str(folder), images=chain([first], walk))
     if path.is_file():
         return Found(str(folder), (DataFile(Path(os.path.realpath(path)), str(path)),))
     if not _WILDCARDS.search(str(path)):
@@ -117,14 +125,8 @@ def _check_allowed(path: Path, allowances: Allowances) -> None:
 
 def _walk(folder: Path) -> Iterator[str]:
     """The images in ``folder`` and the folders in it, in order; hidden ones are left out."""
-    found = False
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if name.lower().endswith(IMAGES) and not name.startswith("."):
-                found = True
                 yield os.path.relpath(os.path.join(parent, name), folder)
-    if not found:
-        raise DatasetMissingError(
-            f"dataset {folder}: there are no images in this folder; for files of rows name them, such as {folder}/*.csv"
-        )

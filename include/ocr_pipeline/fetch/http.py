@@ -18,7 +18,7 @@ from yarl import URL
 from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch.addresses import AddressGuard, AddressRefusedError
-from ocr_pipeline.fetch.failures import RequestFailedError
+from ocr_pipeline.fetch.failures import RequestFailedError, refused_by_status
 from ocr_pipeline.fetch.names import GuardedResolver, SystemResolver
 from ocr_pipeline.fetch.proxies import Proxies
 from ocr_pipeline.fetch.retries import parse_retry_after
@@ -196,17 +196,7 @@ def _check_head(response: aiohttp.ClientResponse, host: str, max_bytes: int, tok
             detail = f"{host} asks with X-Robots-Tag: {directive} to leave the image alone"
             raise RequestFailedError(ErrorCategory.ROBOTS_REFUSED, detail, status)
         return
-    if status in (404, 410):
-        raise RequestFailedError(ErrorCategory.NOT_FOUND, says, status)
-    if status == 429 or status in (408, 425) or status >= 500:
-        category = ErrorCategory.THROTTLED if status == 429 else ErrorCategory.HTTP_SERVER_ERROR
-        retry_after = parse_retry_after(response.headers.get("Retry-After"))
-        raise RequestFailedError(category, says, status, retry_after=retry_after)
-    if status >= 400:
-        raise RequestFailedError(ErrorCategory.HTTP_REFUSED, says, status)
-    raise RequestFailedError(
-        ErrorCategory.BAD_RESPONSE, f"{says}, which does not answer a request for a whole image", status
-    )
+    raise refused_by_status(status, says, parse_retry_after(response.headers.get("Retry-After")))
 
 
 def _too_large(what: str, max_bytes: int, status: int) -> RequestFailedError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ class DataFile:
         """A path where it lies uncompressed: its own, or that of a copy in ``scratch``."""
         if self._compression() is None:
             return self.path
-        copy = scratch / f"uncompressed-{sum(1 for _ in scratch.iterdir())}"
+        copy = Path(tempfile.mkdtemp(dir=scratch)) / "uncompressed"
         with copy.open("wb") as file:
             for block in self.blocks():
                 file.write(block)

@@ -16,7 +16,8 @@ from ocr_pipeline.dataset.files import DataFile
 from ocr_pipeline.errors import DatasetError, DatasetMissingError
 
 _BETWEEN = re.compile(r"\s*\n\s*|\s*,\s*(?=[/~]|[a-z][a-z0-9]*:)")
-_WILDCARDS = re.compile(r"[*?\[]")
+WILDCARDS = re.compile(r"[*?\[]")
+"""What makes a path a glob."""
 
 IMAGES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".pdf", ".jp2", ".avif", ".heic")
 """How the names of files in a folder end that are taken for images."""
@@ -46,6 +47,11 @@ def is_local(entry: str) -> bool:
     return entry.startswith(("/", "~", "file:"))
 
 
+def is_image(name: str) -> bool:
+    """Whether a file of this name is taken for an image; hidden ones are not."""
+    return name.lower().endswith(IMAGES) and not name.rpartition("/")[2].startswith(".")
+
+
 def find_local(entry: str, allowances: Allowances) -> Found:
     """What ``entry`` names: a file, a folder of images, or a glob of either.
 
@@ -67,12 +73,12 @@ def find_local(entry: str, allowances: Allowances) -> Found:
         return Found(str(folder), images=chain([first], walk))
     if path.is_file():
         return Found(str(folder), (DataFile(Path(os.path.realpath(path)), str(path)),))
-    if not _WILDCARDS.search(str(path)):
+    if not WILDCARDS.search(str(path)):
         raise DatasetMissingError(f"dataset {path}: there is no such file")
     matches = sorted(match for match in glob.iglob(str(path), recursive=True) if os.path.isfile(match))
     if not matches:
         raise DatasetMissingError(f"dataset {path}: no file matches")
-    images = [match for match in matches if match.lower().endswith(IMAGES)]
+    images = [match for match in matches if is_image(match)]
     if len(images) == len(matches):
         prefix = _folder(path)
         return Found(str(prefix), images=(str(Path(image).relative_to(prefix)) for image in images))
@@ -106,14 +112,14 @@ def _folder(path: Path) -> Path:
     if path.exists():
         return path.parent
     for parent in reversed([path, *path.parents]):
-        if _WILDCARDS.search(parent.name):
+        if WILDCARDS.search(parent.name):
             return parent.parent
     return path.parent
 
 
 def _check_allowed(path: Path, allowances: Allowances) -> None:
     shown = path
-    while _WILDCARDS.search(str(shown)):
+    while WILDCARDS.search(str(shown)):
         shown = shown.parent
     if not allowances.allows_path(shown):
         parent = shown if shown.is_dir() else shown.parent
@@ -128,5 +134,5 @@ def _walk(folder: Path) -> Iterator[str]:
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            if name.lower().endswith(IMAGES) and not name.startswith("."):
+            if is_image(name):
                 yield os.path.relpath(os.path.join(parent, name), folder)

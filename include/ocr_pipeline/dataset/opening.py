@@ -13,6 +13,7 @@ from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.config import RunSettings
 from ocr_pipeline.dataset.locations import Found, find_local, is_local, split_entries
 from ocr_pipeline.dataset.rejections import Rejections
+from ocr_pipeline.dataset.remote import find_objects, find_web, is_object, is_web
 from ocr_pipeline.dataset.tables import LINK, LinksTable, Table, open_table, widest
 from ocr_pipeline.errors import DatasetError
 from ocr_pipeline.records import RESULT_COLUMNS
@@ -93,10 +94,12 @@ def open_dataset(settings: RunSettings, allowances: Allowances, scratch: Path) -
 
     :param scratch: folder for copies and for the notes on rows that cannot be read; it must outlive the dataset.
     :raises DatasetMissingError: when it is not there.
+    :raises DatasetUnavailableError: when it cannot be had now.
+    :raises StorageError: when an object store cannot be asked now.
     :raises DatasetError: when it is not allowed, not of a known format, or has no such column.
     """
     entries = split_entries(settings.dataset)
-    found = [_find(entry, allowances) for entry in entries]
+    found = [_find(entry, settings, allowances, scratch) for entry in entries]
     tables = tuple(table for place in found for table in _tables(place, settings, scratch))
     schema = _common_schema(tables)
     name = tables[0].name if len(tables) == 1 else settings.dataset
@@ -112,10 +115,14 @@ def open_dataset(settings: RunSettings, allowances: Allowances, scratch: Path) -
     )
 
 
-def _find(entry: str, allowances: Allowances) -> Found:
+def _find(entry: str, settings: RunSettings, allowances: Allowances, scratch: Path) -> Found:
     if is_local(entry):
         return find_local(entry, allowances)
-    raise DatasetError(f"dataset {entry!r} must be an absolute path")
+    if is_web(entry):
+        return find_web(entry, settings, allowances, scratch)
+    if is_object(entry):
+        return find_objects(entry, allowances, scratch)
+    raise DatasetError(f"dataset {entry!r} must be an absolute path or an http(s)://, s3:// or gs:// address")
 
 
 def _common_base(bases: list[str]) -> str:

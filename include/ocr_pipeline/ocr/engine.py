@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import EngineError
 from ocr_pipeline.model_names import MODELS
+from ocr_pipeline.ocr.allocator import return_large_blocks
 from ocr_pipeline.records import Page, PageText
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def load_engine(settings: ReadSettings) -> Engine:
 
     :raises EngineError: when it cannot be used: not installed, no such device, or a model is missing.
     """
+    return_large_blocks()
     threads = settings.threads or len(os.sched_getaffinity(0))
     name = _fastest(settings) if settings.engine == "auto" else settings.engine
     if name == "paddleocr":

@@ -14,7 +14,7 @@ export UV_LINK_MODE := copy
 LOCAL := $(BIN)/python -m ocr_local
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test format docs install install-dev lock env clean models bench-ocr bench-agreement bench-fetch bench-memory
+.PHONY: help run up down test format docs install install-dev lock env clean models bench-ocr bench-agreement bench-fetch bench-memory bench-startup
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -75,6 +75,9 @@ bench-scale: $(VENV)/.installed ## Plan and merge ten million rows, or ROWS=
 
 bench-memory: $(VENV)/.installed ## Show resident memory over 5,000 images of mixed shapes, or IMAGES=
 	$(BIN)/python -m benchmarks.memory $(if $(IMAGES),--images $(IMAGES))
+
+bench-startup: $(VENV)/.installed ## Show the time from a task's start to its first image read
+	$(BIN)/python -m benchmarks.startup
 
 bench-agreement: $(VENV)/.installed ## Compare what ours reads with what stock PaddleOCR reads: IMAGES= [SHOW=1]
 	@test -n "$(IMAGES)" || { echo "make bench-agreement IMAGES=folder"; exit 1; }

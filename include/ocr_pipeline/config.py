@@ -127,13 +127,42 @@ class ReadSettings(_Settings):
         return self
 
 
-class RunSettings(FetchSettings, ReadSettings):
+class CatalogSettings(_Settings):
+    """What a run leaves out because an earlier one has read it."""
+
+    catalog: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$",
+        description="Read only what is new: the name under which runs in the same output folder note what they have "
+        "read, and leave out what others have. Empty: read everything.",
+    )
+    reread_with_new_model: bool = Field(
+        False, description="Of a catalog, count only what the same model has read, so that a new one reads all again."
+    )
+
+
+class RunSettings(FetchSettings, ReadSettings, CatalogSettings):
     """Everything that a run can be told."""
 
-    dataset: str = Field(min_length=1, description="CSV or Parquet file with one image a row.")
+    dataset: str = Field(
+        min_length=1,
+        description="File with one image a row (CSV, TSV, JSON Lines, Parquet or a list of links), a glob or several "
+        "of them, or a folder of images.",
+    )
     image_column: str | None = Field(None, description="Column with the links; empty: guessed from its name.")
     output: str = Field(min_length=1, description="Folder for the results; the run makes its own folder inside.")
     batch_size: int = Field(1000, ge=1, le=1_000_000, description="Rows a task reads; grows when tasks get too many.")
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "list"] = Field(
+        "auto", description="What the dataset's files are; auto tells from their names and content."
+    )
+    encoding: str = Field(
+        "utf-8", description="Encoding of a dataset that is text, such as cp1252; a byte order mark says more."
+    )
+    bad_rows: Literal["fail", "skip"] = Field(
+        "fail",
+        description="Rows of the dataset that cannot be read: fail names the first and ends the run, "
+        "skip leaves them out, counts them, and notes them in rejected.csv.",
+    )
     limit: int | None = Field(None, ge=1, description="Read only the first rows of the dataset.")
     max_transient_failures: float = Field(
         0.5,
@@ -141,6 +170,20 @@ class RunSettings(FetchSettings, ReadSettings):
         le=1,
         description="A batch with a larger share of transient failures fails as a task, to be retried later.",
     )
+    csv_formulas: Literal["keep", "guard"] = Field(
+        "keep",
+        description="guard puts a single quote before text in CSV results that a spreadsheet would run as a formula; "
+        "keep leaves every text as it is.",
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_exists(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)
+        except LookupError:
+            raise ValueError("there is no such text encoding; common ones are utf-8, cp1252 and shift_jis") from None
+        return encoding
 
     @model_validator(mode="after")
     def _timeouts_agree(self) -> Self:

@@ -20,8 +20,8 @@ LOCAL := $(BIN)/python -m ocr_local
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
 
-run: install ## Run the demo, or DATASET=… [IMAGE_COLUMN= OUTPUT= BATCH_SIZE= LIMIT= ALLOW=]
-	@$(LOCAL) run $(foreach name,DATASET IMAGE_COLUMN OUTPUT BATCH_SIZE LIMIT ALLOW,$(if $($(name)),--$(subst _,-,$(shell echo $(name) | tr A-Z a-z))='$($(name))'))
+run: install ## Run the demo, or DATASET=… [QUERY= IMAGE_COLUMN= OUTPUT= BATCH_SIZE= LIMIT= ALLOW=]
+	@$(LOCAL) run $(if $(QUERY),--query="$$QUERY") $(foreach name,DATASET IMAGE_COLUMN OUTPUT BATCH_SIZE LIMIT ALLOW,$(if $($(name)),--$(subst _,-,$(shell echo $(name) | tr A-Z a-z))='$($(name))'))
 
 up: install ## Start Airflow with its UI and keep it running
 	@$(LOCAL) up

@@ -23,7 +23,8 @@ STAGES = {
     "progress": ("fetch", "journal"),
     "batch": ("planning", "fetch", "images", "ocr", "staging", "journal", "progress"),
     "results": (),
-    "merge": ("dataset", "planning", "staging", "results"),
+    "repeats": ("dataset", "planning"),
+    "merge": ("dataset", "planning", "staging", "results", "repeats"),
 }
 """The stages in the order data passes them, and which others each may know."""
 

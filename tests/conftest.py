@@ -14,13 +14,19 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from ocr_pipeline.allowances import Allowances, Connection
 from ocr_pipeline.config import ReadSettings, RunSettings
 from ocr_pipeline.errors import ErrorCategory, ImageError
+from ocr_pipeline.merge import merge_run
 from ocr_pipeline.planning import Plan, plan_run
 from ocr_pipeline.records import Page, PageText, TextLine
 from ocr_pipeline.storage import RunFolder
+
+# A busy machine is slow; that says nothing of what is tested.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 # Importing Airflow writes into its home: never into the one of whoever runs the tests.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
@@ -133,3 +139,21 @@ def bucket(s3_endpoint: str) -> str:
 def s3_allowances(bucket: str, s3_connection: Connection) -> Allowances:
     """Lets runs use that bucket."""
     return Allowances.parse(f"s3://minio@{bucket}", lambda _: s3_connection)
+
+
+@pytest.fixture
+def dataset(draw_image: Callable[[int], str], write_csv: Callable[..., Path]) -> Path:
+    """Images that can be read, repeated links, and one that is not there."""
+    links = [draw_image(width) for width in range(20, 40)]
+    return write_csv(enumerate([*links, links[3], "gone.png", links[3]]))
+
+
+@pytest.fixture
+def expected(dataset: Path, tmp_path: Path, allowances: Allowances) -> list[dict[str, str]]:
+    """The results of an undisturbed run of that dataset on a disk."""
+    from tests.bucket_runs import plan, read_all, results
+
+    run, planned = plan(dataset, str(tmp_path / "disk"), allowances)
+    read_all(planned, allowances)
+    assert merge_run(run).complete
+    return results(run)

@@ -26,7 +26,8 @@ FOUNDATION = (
 STAGES = {
     "dataset": (),
     "catalog": (),
-    "planning": ("dataset", "catalog"),
+    "duplicates": ("catalog",),
+    "planning": ("dataset", "catalog", "duplicates"),
     "fetch": (),
     "images": (),
     "ocr": (),
@@ -35,8 +36,8 @@ STAGES = {
     "progress": ("fetch", "journal"),
     "batch": ("planning", "fetch", "images", "ocr", "staging", "journal", "progress"),
     "results": (),
-    "repeats": ("dataset", "planning"),
-    "merge": ("dataset", "catalog", "planning", "staging", "results", "repeats"),
+    "repeats": ("dataset", "duplicates"),
+    "merge": ("dataset", "catalog", "duplicates", "planning", "staging", "results", "repeats"),
 }
 """The stages in the order data passes them, and which others each may know."""
 

@@ -1,3 +1,4 @@
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocr_pipeline.duplicates import LinkDigests
 from ocr_pipeline.errors import PlanError
-from ocr_pipeline.planning import Plan, batch_images, first_occurrences, planned_rows
+from ocr_pipeline.planning import Plan, batch_images, planned_rows
 from ocr_pipeline.records import ImageRef
 
 
@@ -77,16 +79,15 @@ def test_carried_columns_keep_types_and_order(tmp_path: Path, make_plan) -> None
     assert pa.concat_tables(parts)["ocr_read_row"].to_pylist() == [0, 1, 0]
 
 
-@given(st.lists(st.integers(0, 5), max_size=60), st.booleans())
-def test_first_occurrences_agree_with_a_plain_search(values: list[int], collide: bool) -> None:
-    # The first digest may be the same for every link: the second then tells them apart.
-    first = np.array([0 if collide else v for v in values], dtype=np.uint64)
-    second = np.array(values, dtype=np.uint64)
-    assert first_occurrences(first, second).tolist() == [values.index(v) for v in values]
-
-
-def test_first_occurrences_are_found_share_by_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ocr_pipeline.planning._SHARE_ROWS", 3)
-    values = [2**64 - 1, 0, 2**63, 2**62, 2**62, 2**64 - 1, 0, 9, 2**62 - 1, 2**63]
-    digests = np.array(values, dtype=np.uint64)
-    assert first_occurrences(digests, digests).tolist() == [values.index(v) for v in values]
+@given(
+    st.lists(st.lists(st.sampled_from([0, 1, 9, 2**58 - 1, 2**58, 2**62, 2**64 - 1]), max_size=20), max_size=4),
+    st.booleans(),
+)
+def test_first_rows_agree_with_a_plain_search(parts: list[list[int]], collide: bool) -> None:
+    with tempfile.TemporaryDirectory() as scratch, LinkDigests(Path(scratch)) as digests:
+        for part in parts:
+            # The first digest may be the same for every link: the second then tells them apart.
+            first = np.array([0 if collide else value for value in part], dtype=np.uint64)
+            digests.add(first, np.array(part, dtype=np.uint64))
+        values = [value for part in parts for value in part]
+        assert digests.first_rows().tolist() == [values.index(value) for value in values]

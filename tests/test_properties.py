@@ -112,7 +112,6 @@ def test_every_row_comes_out_once_a_page_in_order(
             patch.setattr("ocr_pipeline.repeats._GROUPS", 3)
             patch.setattr("ocr_pipeline.repeats._WAITING_BYTES", 300)
             patch.setattr("ocr_pipeline.merge._TABLE_BYTES", 300)
-            patch.setattr("ocr_pipeline.planning._SHARE_ROWS", 3)
         folder = Path(name)
         with (folder / "d.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("id", "image"), *enumerate(links)])

@@ -19,9 +19,10 @@ import pyarrow.csv
 
 from ocr_pipeline.catalog import Catalog, CatalogWriter
 from ocr_pipeline.dataset import READ_ROW, ROW
+from ocr_pipeline.duplicates import Rows
 from ocr_pipeline.errors import StagedBatchError
 from ocr_pipeline.folders import StoredFile
-from ocr_pipeline.planning import Plan, Rows, planned_rows
+from ocr_pipeline.planning import Plan, planned_rows
 from ocr_pipeline.records import RESULT_COLUMNS, BatchRef, known_row
 from ocr_pipeline.repeats import KeptReadings, pages_of
 from ocr_pipeline.results import RESULT_SCHEMA, ResultsWriter, is_failure

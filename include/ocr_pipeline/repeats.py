@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from ocr_pipeline.dataset import READ_ROW
-from ocr_pipeline.planning import Rows
+from ocr_pipeline.duplicates import Rows
 from ocr_pipeline.records import BatchRef
 
 _GROUPS = 64

@@ -60,6 +60,20 @@ def test_planning_again_finds_the_same_plan_and_refuses_another(write_csv, make_
         make_plan(dataset)
 
 
+def test_planning_again_refuses_other_columns_and_says_which(tmp_path: Path, make_plan) -> None:
+    def write(**columns: object) -> Path:
+        values = {"url": ["a", "b", "a"], "price": [1.5, float("nan"), None], "tags": [["x"], None, []], **columns}
+        pa.parquet.write_table(pa.table(values), tmp_path / "d.parquet")
+        return tmp_path / "d.parquet"
+
+    _, plan = make_plan(write(), batch_size=2)
+    assert make_plan(write(), batch_size=2)[1] == plan
+    with pytest.raises(PlanError, match=r"column 'tags' of row 3 was \[\] and is now \['y'\]"):
+        make_plan(write(tags=[["x"], None, ["y"]]), batch_size=2)
+    with pytest.raises(PlanError, match=r"columns were url, price, tags and are now url, price, tags, shop"):
+        make_plan(write(shop=["s"] * 3), batch_size=2)
+
+
 def test_an_absent_or_damaged_plan_says_what_to_do(write_csv, make_plan) -> None:
     run, _ = make_plan(write_csv(enumerate("abc")))
     run.plan.write_bytes(run.plan.read_bytes()[:-20])

@@ -97,7 +97,7 @@ def plan_run(settings: RunSettings, run: RunFolder, allowances: Allowances, *, m
 
     :param max_batches: most batches there may be; batches grow beyond ``settings.batch_size`` to stay below.
     :raises DatasetError: when the dataset cannot be read.
-    :raises PlanError: when the folder holds a plan for other settings or other links.
+    :raises PlanError: when the folder holds a plan for other settings or other rows, naming what differs.
     :raises StorageError: when the folder cannot be read or written.
     """
     with tempfile.TemporaryDirectory(prefix="ocr-plan-") as scratch, LinkDigests(Path(scratch)) as digests:
@@ -107,6 +107,7 @@ def plan_run(settings: RunSettings, run: RunFolder, allowances: Allowances, *, m
         if run.plan.exists():
             existing = Plan.load(run)
             _check_same(existing, settings, links_sha256, run)
+            _check_columns(existing, Path(scratch) / _ROWS, run)
             return existing
         read_rows = digests.first_rows()
         rows = len(read_rows)
@@ -266,3 +267,27 @@ def _check_same(plan: Plan, settings: RunSettings, links_sha256: str, run: RunFo
         changes.append("the dataset's links have changed")
     if changes:
         raise PlanError(f"{run.uri} was planned differently: {'; '.join(changes)}. Start a new run instead")
+
+
+def _check_columns(plan: Plan, spool: Path, run: RunFolder) -> None:
+    """Compare the columns beside the links, too, with those that the plan carries."""
+    for batch, now in zip(plan.batches, _slices(spool, plan.batch_size), strict=True):
+        before = planned_rows(run, batch).drop_columns([ROW, READ_ROW])
+        change = _find_change(before, now, batch.first_row)
+        if change:
+            raise PlanError(f"{run.uri} was planned differently: {change}. Start a new run instead")
+
+
+def _find_change(before: pa.Table, now: pa.Table, first_row: int) -> str | None:
+    """The first difference between two tables with equally many rows, for people."""
+    if before.column_names != now.column_names:
+        return f"the columns were {', '.join(before.column_names)} and are now {', '.join(now.column_names)}"
+    for name in now.column_names:
+        if before[name].equals(now[name]):
+            continue
+        # By their look, so that NaN is itself and a type that Parquet stores as another is no difference.
+        pairs = zip(map(repr, before[name].to_pylist()), map(repr, now[name].to_pylist()), strict=True)
+        for row, (old, new) in enumerate(pairs, first_row + 1):
+            if old != new:
+                return f"column {name!r} of row {row:,} was {old[:80]} and is now {new[:80]}"
+    return None

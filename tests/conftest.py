@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from ocr_pipeline.allowances import Allowances, Connection
 from ocr_pipeline.config import ReadSettings, RunSettings
@@ -22,6 +23,10 @@ from ocr_pipeline.merge import merge_run
 from ocr_pipeline.planning import Plan, plan_run
 from ocr_pipeline.records import Page, PageText, TextLine
 from ocr_pipeline.storage import RunFolder
+
+# A busy machine is slow; that says nothing of what is tested.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 # Importing Airflow writes into its home: never into the one of whoever runs the tests.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")

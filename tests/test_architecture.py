@@ -26,7 +26,8 @@ FOUNDATION = (
 STAGES = {
     "dataset": ("fetch",),
     "catalog": (),
-    "planning": ("dataset", "catalog"),
+    "duplicates": ("catalog",),
+    "planning": ("dataset", "catalog", "duplicates"),
     "fetch": (),
     "images": (),
     "ocr": (),
@@ -35,7 +36,8 @@ STAGES = {
     "progress": ("fetch", "journal"),
     "batch": ("planning", "fetch", "images", "ocr", "staging", "journal", "progress"),
     "results": (),
-    "merge": ("dataset", "catalog", "planning", "staging", "results"),
+    "repeats": ("dataset", "duplicates"),
+    "merge": ("dataset", "catalog", "duplicates", "planning", "staging", "results", "repeats"),
 }
 """The stages in the order data passes them, and which others each may know."""
 

@@ -1,3 +1,4 @@
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocr_pipeline.duplicates import LinkDigests
 from ocr_pipeline.errors import PlanError
-from ocr_pipeline.planning import Plan, batch_images, first_occurrences, planned_rows
+from ocr_pipeline.planning import Plan, batch_images, planned_rows
 from ocr_pipeline.records import ImageRef
 
 
@@ -58,6 +60,20 @@ def test_planning_again_finds_the_same_plan_and_refuses_another(write_csv, make_
         make_plan(dataset)
 
 
+def test_planning_again_refuses_other_columns_and_says_which(tmp_path: Path, make_plan) -> None:
+    def write(**columns: object) -> Path:
+        values = {"url": ["a", "b", "a"], "price": [1.5, float("nan"), None], "tags": [["x"], None, []], **columns}
+        pa.parquet.write_table(pa.table(values), tmp_path / "d.parquet")
+        return tmp_path / "d.parquet"
+
+    _, plan = make_plan(write(), batch_size=2)
+    assert make_plan(write(), batch_size=2)[1] == plan
+    with pytest.raises(PlanError, match=r"column 'tags' of row 3 was \[\] and is now \['y'\]"):
+        make_plan(write(tags=[["x"], None, ["y"]]), batch_size=2)
+    with pytest.raises(PlanError, match=r"columns were url, price, tags and are now url, price, tags, shop"):
+        make_plan(write(shop=["s"] * 3), batch_size=2)
+
+
 def test_an_absent_or_damaged_plan_says_what_to_do(write_csv, make_plan) -> None:
     run, _ = make_plan(write_csv(enumerate("abc")))
     run.plan.write_bytes(run.plan.read_bytes()[:-20])
@@ -77,16 +93,15 @@ def test_carried_columns_keep_types_and_order(tmp_path: Path, make_plan) -> None
     assert pa.concat_tables(parts)["ocr_read_row"].to_pylist() == [0, 1, 0]
 
 
-@given(st.lists(st.integers(0, 5), max_size=60), st.booleans())
-def test_first_occurrences_agree_with_a_plain_search(values: list[int], collide: bool) -> None:
-    # The first digest may be the same for every link: the second then tells them apart.
-    first = np.array([0 if collide else v for v in values], dtype=np.uint64)
-    second = np.array(values, dtype=np.uint64)
-    assert first_occurrences(first, second).tolist() == [values.index(v) for v in values]
-
-
-def test_first_occurrences_are_found_share_by_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ocr_pipeline.planning._SHARE_ROWS", 3)
-    values = [2**64 - 1, 0, 2**63, 2**62, 2**62, 2**64 - 1, 0, 9, 2**62 - 1, 2**63]
-    digests = np.array(values, dtype=np.uint64)
-    assert first_occurrences(digests, digests).tolist() == [values.index(v) for v in values]
+@given(
+    st.lists(st.lists(st.sampled_from([0, 1, 9, 2**58 - 1, 2**58, 2**62, 2**64 - 1]), max_size=20), max_size=4),
+    st.booleans(),
+)
+def test_first_rows_agree_with_a_plain_search(parts: list[list[int]], collide: bool) -> None:
+    with tempfile.TemporaryDirectory() as scratch, LinkDigests(Path(scratch)) as digests:
+        for part in parts:
+            # The first digest may be the same for every link: the second then tells them apart.
+            first = np.array([0 if collide else value for value in part], dtype=np.uint64)
+            digests.add(first, np.array(part, dtype=np.uint64))
+        values = [value for part in parts for value in part]
+        assert digests.first_rows().tolist() == [values.index(value) for value in values]

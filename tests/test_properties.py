@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,18 +95,23 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     links=LINKS,
     size=st.integers(1, 12),
     most=st.integers(1, 40),
     attempts=st.lists(ATTEMPTS, min_size=1, max_size=6),
     guard=st.booleans(),
+    tight=st.booleans(),
 )
 def test_every_row_comes_out_once_a_page_in_order(
-    links: list[str], size: int, most: int, attempts: list[list[Attempt]], guard: bool
+    links: list[str], size: int, most: int, attempts: list[list[Attempt]], guard: bool, tight: bool
 ) -> None:
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        if tight:  # so that little fits into memory
+            patch.setattr("ocr_pipeline.repeats._GROUPS", 3)
+            patch.setattr("ocr_pipeline.repeats._WAITING_BYTES", 300)
+            patch.setattr("ocr_pipeline.merge._TABLE_BYTES", 300)
         folder = Path(name)
         with (folder / "d.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("id", "image"), *enumerate(links)])

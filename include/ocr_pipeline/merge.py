@@ -1,7 +1,7 @@
 """Merging a run: every row of the dataset with its reading, in order, streamed batch by batch.
 
 A row finds its reading by the number of the row that was read for its link, which lies in its own batch or,
-for a link that repeats an earlier one, in an earlier batch. Readings that later batches need are kept aside.
+for a link that repeats an earlier one, in an earlier batch. Readings that later batches need are kept on disk.
 """
 
 from __future__ import annotations
@@ -19,13 +19,18 @@ import pyarrow.csv
 
 from ocr_pipeline.catalog import Catalog, CatalogWriter
 from ocr_pipeline.dataset import READ_ROW, ROW
+from ocr_pipeline.duplicates import Rows
 from ocr_pipeline.errors import StagedBatchError
 from ocr_pipeline.folders import StoredFile
-from ocr_pipeline.planning import Plan, Rows, planned_rows
+from ocr_pipeline.planning import Plan, planned_rows
 from ocr_pipeline.records import RESULT_COLUMNS, BatchRef, known_row
+from ocr_pipeline.repeats import KeptReadings, pages_of
 from ocr_pipeline.results import RESULT_SCHEMA, ResultsWriter, is_failure
 from ocr_pipeline.staging import StagedBatch, read_staged
 from ocr_pipeline.storage import RunFolder
+
+_TABLE_BYTES = 32 << 20
+"""About how many bytes of readings are joined at a time."""
 
 _READING_SCHEMA = pa.schema([pa.field(READ_ROW, pa.int64(), nullable=False), *RESULT_SCHEMA])
 
@@ -83,7 +88,10 @@ def merge_run(run: RunFolder, catalog: Catalog | None = None) -> MergedRun:
     plan = Plan.load(run)
     with ExitStack() as files:
         # Entered first, it is published after the results that it speaks of.
-        merger = _Merger(run, plan, files.enter_context(catalog.recording()) if catalog else None)
+        record = files.enter_context(catalog.recording()) if catalog else None
+        earlier = run.folder.map(lambda batch: _earlier_rows(run, batch), plan.batches)
+        kept = files.enter_context(KeptReadings(plan.batches, earlier, _READING_SCHEMA))
+        merger = _Merger(run, plan, kept, record)
         # The summary goes last, so it never speaks of results that are not there.
         results = {"csv": run.results_csv, "parquet": run.results_parquet, "failures": run.failures_csv}
         for file in (*results.values(), run.summary):
@@ -112,31 +120,27 @@ class _Merger:
     ``schema`` is that of the results: the dataset's own columns, then the columns of the contract.
     """
 
-    def __init__(self, run: RunFolder, plan: Plan, record: CatalogWriter | None) -> None:
+    def __init__(self, run: RunFolder, plan: Plan, kept: KeptReadings, record: CatalogWriter | None) -> None:
         self._run = run
         self._plan = plan
         self._record = record
         self._known = _known_readings(plan.known_in)
         planned = planned_rows(run, plan.batches[0]).schema.remove_metadata()
         self.schema = pa.schema([*(field for field in planned if field.name not in (ROW, READ_ROW)), *RESULT_SCHEMA])
-        self._wanted_later = self._find_wanted_later()
-        self._kept = [_READING_SCHEMA.empty_table()]
-        self._kept_keys: list[Rows] = []
+        self._kept = kept
         self._missing: list[MissingBatch] = []
         self._images = self._failed_images = self._bytes = 0
         self._seconds = 0.0
         self._models: set[str] = set()
 
     def tables(self) -> Iterator[pa.Table]:
-        """The result rows of each batch that is there, in order."""
+        """The result rows of the batches that are there, in order."""
         for source in self._run.folder.map(self._read, self._plan.batches):
             try:
-                table = self._join(source)
+                yield from self._join(source)
             except StagedBatchError as error:
                 batch = source.batch
                 self._missing.append(MissingBatch(batch.index, batch.first_row, batch.rows, str(error)))
-                continue
-            yield table
 
     def _read(self, batch: BatchRef) -> _Source:
         planned = planned_rows(self._run, batch)
@@ -167,25 +171,15 @@ class _Merger:
             merged_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
-    def _find_wanted_later(self) -> Rows:
-        """Rows whose reading is needed by a batch after their own; int64, sorted."""
-        wanted = [np.empty(0, dtype=np.int64)]
-        wanted.extend(self._run.folder.map(self._find_earlier, self._plan.batches))
-        return np.unique(np.concatenate(wanted))
-
-    def _find_earlier(self, batch: BatchRef) -> Rows:
-        """Rows of earlier batches whose reading ``batch`` needs."""
-        read_rows = planned_rows(self._run, batch, [READ_ROW])[READ_ROW].to_numpy()
-        return _repeated(read_rows, batch)
-
-    def _join(self, source: _Source) -> pa.Table:
+    def _join(self, source: _Source) -> Iterator[pa.Table]:
+        """The result rows of a batch, not too many at a time: one long document may be repeated in every row."""
         if isinstance(source.staged, StagedBatchError):
             raise source.staged
         batch, planned, staged = source.batch, source.planned, source.staged
         rows, read_rows = (planned[name].to_numpy() for name in (ROW, READ_ROW))
         own_readings = self._own_readings(batch, staged.content, rows[rows == read_rows])
-        earlier_readings = self._earlier_readings(_repeated(read_rows, batch))
-        self._keep(own_readings, batch)
+        earlier_readings = self._kept.take(_repeated(read_rows, batch), batch)
+        self._kept.put(own_readings, batch)
         self._count(own_readings)
         if self._record:
             self._note(planned, own_readings, self._record)
@@ -193,16 +187,20 @@ class _Merger:
         self._models.add(staged.model)
         readings = pa.concat_tables([self._known, earlier_readings, own_readings])
         keys = readings[READ_ROW].to_numpy()
-        right, pages = _pages_of(read_rows, keys)
+        right, pages = pages_of(read_rows, keys)
         if not pages.all():
             # Their link is read in an earlier batch, and that one is missing.
             lost = pages == 0
             reason = f"{batch.label}: {lost.sum():,} rows, row {rows[lost][0] + 1:,} the first, repeat links of it"
             self._missing.append(MissingBatch(batch.index, int(rows[lost][0]), int(lost.sum()), reason))
         left = np.repeat(np.arange(len(rows)), pages)
-        own = planned.drop_columns([ROW, READ_ROW]).take(left)
-        read = readings.drop_columns([READ_ROW]).take(right)
-        return pa.Table.from_arrays([*own.columns, *read.columns], schema=self.schema)
+        own = planned.drop_columns([ROW, READ_ROW])
+        read = readings.drop_columns([READ_ROW])
+        size = max(1, _TABLE_BYTES * max(1, read.num_rows) // max(1, read.nbytes))
+        for start in range(0, len(left), size):
+            part = slice(start, start + size)
+            columns = [*own.take(left[part]).columns, *read.take(right[part]).columns]
+            yield pa.Table.from_arrays(columns, schema=self.schema)
 
     def _count(self, readings: pa.Table) -> None:
         """Count the images that a batch has read."""
@@ -238,19 +236,10 @@ class _Merger:
             raise StagedBatchError(f"{batch.label} lacks a page, or its rows are out of order")
         return table
 
-    def _earlier_readings(self, images: Rows) -> pa.Table:
-        """What earlier batches have read for ``images``, sorted by row and page."""
-        keys = np.concatenate([np.empty(0, dtype=np.int64), *self._kept_keys])
-        indices, _ = _pages_of(images, keys)
-        return pa.concat_tables(self._kept).take(indices)
 
-    def _keep(self, readings: pa.Table, batch: BatchRef) -> None:
-        """Put aside what later batches need of ``readings``."""
-        first, end = np.searchsorted(self._wanted_later, [batch.first_row, batch.first_row + batch.rows])
-        indices, _ = _pages_of(self._wanted_later[first:end], readings[READ_ROW].to_numpy())
-        if len(indices):
-            self._kept.append(readings.take(indices))
-            self._kept_keys.append(self._kept[-1][READ_ROW].to_numpy())
+def _earlier_rows(run: RunFolder, batch: BatchRef) -> Rows:
+    """Rows of earlier batches whose reading ``batch`` needs."""
+    return _repeated(planned_rows(run, batch, [READ_ROW])[READ_ROW].to_numpy(), batch)
 
 
 def _known_readings(runs: Sequence[str]) -> pa.Table:
@@ -264,14 +253,6 @@ def _known_readings(runs: Sequence[str]) -> pa.Table:
 def _repeated(read_rows: Rows, batch: BatchRef) -> Rows:
     """The rows of earlier batches among ``read_rows``, each once, sorted."""
     return np.unique(read_rows[(read_rows >= 0) & (read_rows < batch.first_row)])
-
-
-def _pages_of(images: Rows, keys: Rows) -> tuple[Rows, Rows]:
-    """Where in the sorted ``keys`` the pages of each of ``images`` are, and how many each has."""
-    starts = np.searchsorted(keys, images, side="left")
-    pages = np.searchsorted(keys, images, side="right") - starts
-    within = np.arange(pages.sum()) - np.repeat(np.cumsum(pages) - pages, pages)
-    return np.repeat(starts, pages) + within, pages
 
 
 def _parse(content: bytes, source: StoredFile) -> pa.Table:

@@ -1,7 +1,7 @@
 """Planning a run: number the dataset's rows, find repeated links, cut the rows into batches.
 
-The dataset is read once, into a temporary Arrow file. What stays in memory is two 64-bit digests a row,
-by which repeated links are found; the links and the other columns pass through.
+The dataset is read once, into a temporary Arrow file. What stays in memory is one number a row: the row whose
+reading it shares. Links, their digests and the other columns pass through.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 
 from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.catalog import Catalog, Digests, absolute_digests, link_digests
+from ocr_pipeline.catalog import Catalog, absolute_digests, link_digests
 from ocr_pipeline.config import RunSettings
 from ocr_pipeline.dataset import READ_ROW, ROW, Dataset, RunQuery, open_dataset
+from ocr_pipeline.duplicates import LinkDigests, Rows
 from ocr_pipeline.errors import PlanError, SettingsError
 from ocr_pipeline.folders import StoredFile
 from ocr_pipeline.records import BatchRef, ImageRef
@@ -34,11 +33,6 @@ from ocr_pipeline.storage import RunFolder
 _VERSION = 2
 
 _ROWS = "rows.arrow"
-_DIGESTS = ("first.u64", "second.u64")
-_SHARE_ROWS = 1 << 20
-_MOST_SHARES = 64
-
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +105,20 @@ def plan_run(
     :param max_batches: most batches there may be; batches grow beyond ``settings.batch_size`` to stay below.
     :param run_query: runs the query of a dataset that is one.
     :raises DatasetError: when the dataset cannot be read.
-    :raises PlanError: when the folder holds a plan for other settings or other links.
+    :raises PlanError: when the folder holds a plan for other settings or other rows, naming what differs.
     :raises StorageError: when the folder cannot be read or written.
     """
-    with tempfile.TemporaryDirectory(prefix="ocr-plan-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="ocr-plan-") as scratch, LinkDigests(Path(scratch)) as digests:
         dataset = open_dataset(settings, allowances, Path(scratch), run_query)
-        links_sha256 = _spool(dataset, settings.limit, Path(scratch))
+        links_sha256 = _spool(dataset, settings.limit, Path(scratch), digests)
         run.folder.create()
         if run.plan.exists():
             existing = Plan.load(run)
             _check_same(existing, settings, links_sha256, run)
+            _check_columns(existing, Path(scratch) / _ROWS, run)
             return existing
-        first, second = (np.fromfile(Path(scratch) / name, dtype=np.uint64) for name in _DIGESTS)
-        read_rows = first_occurrences(first, second)
+        read_rows = digests.first_rows()
         rows = len(read_rows)
-        del first, second
         catalog = Catalog.of(run, settings, allowances)
         known, known_in = 0, tuple[str, ...]()
         if catalog:
@@ -184,48 +177,19 @@ def planned_rows(run: RunFolder, batch: BatchRef, columns: list[str] | None = No
         raise PlanError(f"{file} cannot be read ({error}): delete plan.json and clear the plan task") from error
 
 
-def first_occurrences(first: Digests, second: Digests) -> Rows:
-    """For every row, the first row with the same link.
-
-    Links count as the same when both of their digests agree: among 100 million links that happens by chance
-    with a probability below 10^-22. The second digests are looked at only where the first agree.
-
-    :param first: uint64 of shape (rows,), a digest of each link.
-    :param second: likewise, independent of the first.
-    :return: int64 of shape (rows,).
-    """
-    result = np.arange(len(first))
-    # A share of the digests at a time, because sorting all at once would be the largest thing in memory.
-    shares = min(_MOST_SHARES, 1 + len(first) // _SHARE_ROWS)
-    edges = [share * (1 << 64) // shares for share in range(shares + 1)]
-    for low, high in pairwise(edges):
-        rows = np.flatnonzero((first >= np.uint64(low)) & (first <= np.uint64(high - 1)))
-        order = np.lexsort((second[rows], first[rows]))  # stable: links that are the same stay in row order
-        rows = rows[order]
-        one, two = first[rows], second[rows]
-        starts = np.ones(len(rows), dtype=bool)
-        starts[1:] = (one[1:] != one[:-1]) | (two[1:] != two[:-1])
-        result[rows] = rows[starts][np.cumsum(starts) - 1]
-    return result
-
-
-def _spool(dataset: Dataset, limit: int | None, scratch: Path) -> str:
-    """Copy the rows and two digests of each link to files in ``scratch``; return the digest of all links."""
+def _spool(dataset: Dataset, limit: int | None, scratch: Path, digests: LinkDigests) -> str:
+    """Copy the rows to a file in ``scratch`` and note their links; return the digest of all links."""
     total = hashlib.sha256()
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with (
-        pa.ipc.new_stream(scratch / _ROWS, dataset.schema, options=options) as writer,
-        open(scratch / _DIGESTS[0], "wb") as first,
-        open(scratch / _DIGESTS[1], "wb") as second,
-    ):
+    with pa.ipc.new_stream(scratch / _ROWS, dataset.schema, options=options) as writer:
         for batch in dataset.record_batches(limit):
             writer.write_batch(batch.replace_schema_metadata())
             links = [link or "" for link in batch.column(dataset.image_column).to_pylist()]
-            digests = link_digests(np.array(links, dtype=object))
-            for file, values in zip((first, second), digests, strict=True):
-                content = values.tobytes()
-                file.write(content)
-                total.update(content)
+            first, second = link_digests(np.array(links, dtype=object))
+            digests.add(first, second)
+            total.update(first.tobytes())
+            total.update(second.tobytes())
+    pa.default_memory_pool().release_unused()  # reading took more than what follows leaves room for
     return total.hexdigest()
 
 
@@ -311,3 +275,27 @@ def _check_same(plan: Plan, settings: RunSettings, links_sha256: str, run: RunFo
         changes.append("the dataset's links have changed")
     if changes:
         raise PlanError(f"{run.uri} was planned differently: {'; '.join(changes)}. Start a new run instead")
+
+
+def _check_columns(plan: Plan, spool: Path, run: RunFolder) -> None:
+    """Compare the columns beside the links, too, with those that the plan carries."""
+    for batch, now in zip(plan.batches, _slices(spool, plan.batch_size), strict=True):
+        before = planned_rows(run, batch).drop_columns([ROW, READ_ROW])
+        change = _find_change(before, now, batch.first_row)
+        if change:
+            raise PlanError(f"{run.uri} was planned differently: {change}. Start a new run instead")
+
+
+def _find_change(before: pa.Table, now: pa.Table, first_row: int) -> str | None:
+    """The first difference between two tables with equally many rows, for people."""
+    if before.column_names != now.column_names:
+        return f"the columns were {', '.join(before.column_names)} and are now {', '.join(now.column_names)}"
+    for name in now.column_names:
+        if before[name].equals(now[name]):
+            continue
+        # By their look, so that NaN is itself and a type that Parquet stores as another is no difference.
+        pairs = zip(map(repr, before[name].to_pylist()), map(repr, now[name].to_pylist()), strict=True)
+        for row, (old, new) in enumerate(pairs, first_row + 1):
+            if old != new:
+                return f"column {name!r} of row {row:,} was {old[:80]} and is now {new[:80]}"
+    return None

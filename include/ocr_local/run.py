@@ -18,10 +18,11 @@ from ocr_local.api import AirflowApi
 from ocr_local.home import Home
 from ocr_local.progress import watch
 from ocr_local.summary import print_summary
-from ocr_pipeline.allowances import ALLOW_VARIABLE, Allowances, Connection
+from ocr_pipeline.allowances import ALLOW_VARIABLE, STORE_SCHEMES, Allowances, Connection
 from ocr_pipeline.config import RunSettings
 from ocr_pipeline.dataset import open_dataset
-from ocr_pipeline.storage import RunFolder
+from ocr_pipeline.errors import SettingsError
+from ocr_pipeline.storage import RunFolder, open_folder
 
 DEMO_SETTINGS = {"batch_size": 25, "read_timeout": 3, "total_timeout": 10, "attempts": 2}
 """Small batches, so that there are several to watch; short times, because one of its hosts never answers."""
@@ -38,7 +39,7 @@ class RunRequest:
     """What the command line says of a run; None leaves the default."""
 
     image_column: str | None
-    output: Path | None
+    output: str | None
     batch_size: int | None
     limit: int | None
     allow: str
@@ -47,7 +48,7 @@ class RunRequest:
         """As settings of a run."""
         values = {
             "image_column": self.image_column,
-            "output": str(_absolute(self.output or home.output)),
+            "output": _output(self.output or home.output),
             "batch_size": self.batch_size,
             "limit": self.limit,
         }
@@ -63,14 +64,40 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().resolve()
 
 
+def _output(uri: str) -> str:
+    """A folder for results as an absolute path, or the URI in a bucket that it is."""
+    return uri if _in_bucket(uri) else str(_absolute(Path(uri)))
+
+
+def _in_bucket(uri: str) -> bool:
+    return uri.partition("://")[0].lower() in STORE_SCHEMES
+
+
+def _allowances_of(output: str) -> Allowances:
+    """What this process needs to read results: their folder, or their bucket with the environment's credentials."""
+    return Allowances.parse([output], _only_in_airflow)
+
+
+def _only_in_airflow(name: str) -> Connection:
+    raise SettingsError(
+        f"make run cannot open the output with the connection {name!r}, which only Airflow knows: leave "
+        f"{name}@ out and put the bucket's credentials into the environment (AWS_ACCESS_KEY_ID, "
+        "AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL; or GOOGLE_APPLICATION_CREDENTIALS), "
+        "or trigger the run in the UI (make up)"
+    )
+
+
 def check_request(home: Home, dataset: Path | None, request: RunRequest) -> None:
     """Find what is wrong with a request before Airflow is started for it.
 
     :raises SettingsError: when a setting or an allowed entry is wrong.
     :raises DatasetError: when the dataset cannot be read, or has no column of links.
+    :raises StorageError: when the output is in a bucket that cannot be reached.
     """
     path = _absolute(dataset) if dataset else Path("/demo.csv")
-    RunSettings.parse({"dataset": str(path), **request.settings(home)})
+    settings = RunSettings.parse({"dataset": str(path), **request.settings(home)})
+    if _in_bucket(settings.output):
+        open_folder(settings.output, _allowances_of(settings.output)).files()
     Allowances.parse(request.allowed(), _looked_up_later)
     if dataset:
         open_dataset(str(path), request.image_column, Allowances((path.parent,)))
@@ -113,7 +140,7 @@ def _run(api: AirflowApi, prefix: str, settings: dict[str, Any], console: Consol
     _end_abandoned(api)
     run_id = f"{prefix}-{time.strftime('%Y%m%d-%H%M%S')}"
     api.trigger(DAG_ID, run_id, settings)
-    run = RunFolder.of(settings["output"], run_id, Allowances((Path(settings["output"]),)))
+    run = RunFolder.of(settings["output"], run_id, _allowances_of(settings["output"]))
     console.print(f"Run {run_id}: {settings['dataset']}", markup=False, soft_wrap=True)
     console.print(f"  in the UI: {api.url}/dags/{DAG_ID}/runs/{run_id}", soft_wrap=True)
     try:

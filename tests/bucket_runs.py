@@ -12,7 +12,7 @@ from ocr_pipeline.planning import Plan, plan_run
 from ocr_pipeline.storage import RunFolder
 from tests.conftest import WidthEngine
 
-_TIMES = ("ocr_fetch_seconds", "ocr_read_seconds")
+TIMES = ("ocr_fetch_seconds", "ocr_read_seconds")
 
 
 def plan(dataset: Path, output: str, allowances: Allowances) -> tuple[RunFolder, Plan]:
@@ -31,4 +31,4 @@ def read_all(planned: Plan, allowances: Allowances) -> None:
 def results(run: RunFolder) -> list[dict[str, str]]:
     """The merged results without what differs between any two runs."""
     with run.results_csv.reading() as path, path.open(newline="") as file:
-        return [{name: value for name, value in row.items() if name not in _TIMES} for row in csv.DictReader(file)]
+        return [{name: value for name, value in row.items() if name not in TIMES} for row in csv.DictReader(file)]

@@ -2,13 +2,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_a_kill_at_any_file_operation_loses_nothing(tmp_path: Path) -> None:
+def report(module: str, folder: Path, *arguments: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.crash_points", str(tmp_path)],
+        [sys.executable, "-m", module, str(folder), *arguments],
         cwd=ROOT,
         env={"PYTHONPATH": f"{ROOT / 'include'}:{ROOT}"},
         capture_output=True,
@@ -16,8 +17,20 @@ def test_a_kill_at_any_file_operation_loses_nothing(tmp_path: Path) -> None:
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert report["operations"] > 30
+    return json.loads(done.stdout)
+
+
+def test_a_kill_at_any_file_operation_loses_nothing(tmp_path: Path) -> None:
+    found = report("tests.crash_points", tmp_path)
+    assert found["operations"] > 30
     # Checkpoints come by the clock, so a run may have a few operations less than the one that was counted.
-    assert report["killed"] > report["operations"] * 0.7
-    assert report["differences"] == []
+    assert found["killed"] > found["operations"] * 0.7
+    assert found["differences"] == []
+
+
+def test_a_kill_at_any_change_of_a_bucket_loses_nothing(tmp_path: Path) -> None:
+    every = 5
+    found = report("tests.store_crash_points", tmp_path, str(every))
+    assert found["operations"] > 20
+    assert found["killed"] * every > found["operations"] * 0.7
+    assert found["differences"] == []

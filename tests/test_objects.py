@@ -108,3 +108,10 @@ def test_no_room_on_the_local_disk_is_named(folder: Folder, tmp_path: Path, monk
         folder.file("a").writing(),
     ):
         pass
+
+
+def test_an_answer_that_repeats_credentials_is_not_repeated() -> None:
+    answer = "status code: 403 Forbidden: <Error><Code>InvalidToken</Code><Token-0>secret</Token-0></Error>"
+    assert objects._reason(Exception(f"cannot: {answer}\n\nDebug source: secret")) == (
+        "cannot: status code: 403 Forbidden, InvalidToken"
+    )

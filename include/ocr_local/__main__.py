@@ -52,7 +52,7 @@ def _parse() -> argparse.Namespace:
     run.add_argument("--dataset", help="file of rows, glob, folder of images or URI; the demo when not given")
     run.add_argument("--image-column", help="column with the links; guessed when not given")
     run.add_argument("--query", help="SQL query of a dataset sql:CONNECTION")
-    run.add_argument("--output", type=Path, help="folder for the results")
+    run.add_argument("--output", help="folder for the results, or s3://bucket/prefix, gs://bucket/prefix")
     run.add_argument("--batch-size", type=int, help="rows a task reads")
     run.add_argument("--limit", type=int, help="read only the first rows")
     run.add_argument("--allow", default="", help="folders and networks that may be read, separated by commas")

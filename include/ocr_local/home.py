@@ -45,9 +45,9 @@ class Home:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @property
-    def output(self) -> Path:
-        """Folder for results when a run names none."""
-        return Path(os.environ.get("OCR_OUTPUT", CHECKOUT / "output"))
+    def output(self) -> str:
+        """Folder for results when a run names none: a path or the URI of a prefix in a bucket."""
+        return os.environ.get("OCR_OUTPUT") or str(CHECKOUT / "output")
 
     @property
     def logs(self) -> Path:

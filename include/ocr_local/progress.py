@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from rich.console import Console
 from rich.live import Live
@@ -13,10 +14,11 @@ from rich.table import Table
 from ocr_local.airflow import DAG_ID
 from ocr_local.api import AirflowApi
 from ocr_pipeline.planning import Plan
-from ocr_pipeline.staging import read_progress
+from ocr_pipeline.staging import BatchProgress, read_progress
 from ocr_pipeline.storage import RunFolder
 
 _REFRESH_SECONDS = 0.5
+_BUCKET_REFRESH_SECONDS = 3.0  # every look costs requests
 _STATE_SECONDS = 1.0
 _PLAIN_SECONDS = 5.0
 
@@ -32,9 +34,15 @@ class Snapshot:
     failed: int
 
     @classmethod
-    def take(cls, run: RunFolder, plan: Plan) -> Snapshot:
-        """Read the run's folder."""
-        states = [read_progress(run, batch) for batch in plan.batches]
+    def take(cls, run: RunFolder, plan: Plan, staged: dict[int, BatchProgress]) -> Snapshot:
+        """Read the run's folder.
+
+        :param staged: the batches known to be done, which are not looked at again; those found are added.
+        """
+        left = [batch for batch in plan.batches if batch.index not in staged]
+        found = dict(zip(left, run.folder.map(partial(read_progress, run), left), strict=True))
+        staged.update((batch.index, state) for batch, state in found.items() if state.staged)
+        states = [staged.get(batch.index) or found[batch] for batch in plan.batches]
         return cls(
             batches=len(states),
             batches_done=sum(state.staged for state in states),
@@ -72,7 +80,7 @@ def watch(api: AirflowApi, run: RunFolder, run_id: str, console: Console) -> Wat
                 state, asked = api.run_state(DAG_ID, run_id), now
                 if state in ("success", "failed"):
                     break
-            time.sleep(_REFRESH_SECONDS)
+            time.sleep(_REFRESH_SECONDS if run.folder.parallel == 1 else _BUCKET_REFRESH_SECONDS)
     seconds = time.monotonic() - started
     return WatchedRun(state, seconds, reading.seconds if reading else 0.0)
 
@@ -84,11 +92,12 @@ class _Reading:
         self._run = run
         self._plan = Plan.load(run)
         self._first = self._last = now
-        self.snapshot = Snapshot.take(run, self._plan)
+        self._staged: dict[int, BatchProgress] = {}
+        self.snapshot = Snapshot.take(run, self._plan, self._staged)
 
     def look(self, now: float) -> None:
         """Take a new snapshot."""
-        before, self.snapshot = self.snapshot, Snapshot.take(self._run, self._plan)
+        before, self.snapshot = self.snapshot, Snapshot.take(self._run, self._plan, self._staged)
         if self.snapshot.images_done != before.images_done:
             self._last = now
 

@@ -20,10 +20,11 @@ from ocr_local.api import AirflowApi
 from ocr_local.home import Home
 from ocr_local.progress import watch
 from ocr_local.summary import print_summary
-from ocr_pipeline.allowances import ALLOW_VARIABLE, Allowances, Connection
+from ocr_pipeline.allowances import ALLOW_VARIABLE, STORE_SCHEMES, Allowances, Connection
 from ocr_pipeline.config import RunSettings
 from ocr_pipeline.dataset import check_places, is_local, local_folders, open_dataset, split_entries
-from ocr_pipeline.storage import RunFolder
+from ocr_pipeline.errors import SettingsError
+from ocr_pipeline.storage import RunFolder, open_folder
 
 DEMO_SETTINGS = {"batch_size": 25, "read_timeout": 3, "total_timeout": 10, "attempts": 2}
 """Small batches, so that there are several to watch; short times, because one of its hosts never answers."""
@@ -42,7 +43,7 @@ class RunRequest:
 
     image_column: str | None
     query: str | None
-    output: Path | None
+    output: str | None
     batch_size: int | None
     limit: int | None
     allow: str
@@ -52,7 +53,7 @@ class RunRequest:
         values = {
             "image_column": self.image_column,
             "query": self.query,
-            "output": str(_absolute(self.output or home.output)),
+            "output": _output(self.output or home.output),
             "batch_size": self.batch_size,
             "limit": self.limit,
         }
@@ -68,6 +69,29 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().resolve()
 
 
+def _output(uri: str) -> str:
+    """A folder for results as an absolute path, or the URI in a bucket that it is."""
+    return uri if _in_bucket(uri) else str(_absolute(Path(uri)))
+
+
+def _in_bucket(uri: str) -> bool:
+    return uri.partition("://")[0].lower() in STORE_SCHEMES
+
+
+def _allowances_of(output: str) -> Allowances:
+    """What this process needs to read results: their folder, or their bucket with the environment's credentials."""
+    return Allowances.parse([output], _only_in_airflow)
+
+
+def _only_in_airflow(name: str) -> Connection:
+    raise SettingsError(
+        f"make run cannot open the output with the connection {name!r}, which only Airflow knows: leave "
+        f"{name}@ out and put the bucket's credentials into the environment (AWS_ACCESS_KEY_ID, "
+        "AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL; or GOOGLE_APPLICATION_CREDENTIALS), "
+        "or trigger the run in the UI (make up)"
+    )
+
+
 def absolute_dataset(dataset: str) -> str:
     """The setting ``dataset`` with its paths, which may be relative to where the command runs, made absolute."""
     entries = (entry if _SCHEME.match(entry) else str(_absolute(Path(entry))) for entry in split_entries(dataset))
@@ -79,9 +103,12 @@ def check_request(home: Home, dataset: str | None, request: RunRequest) -> None:
 
     :raises SettingsError: when a setting or an allowed entry is wrong.
     :raises DatasetError: when the dataset cannot be read, or has no column of links.
+    :raises StorageError: when the output is in a bucket that cannot be reached.
     """
     places = absolute_dataset(dataset) if dataset else "/demo.csv"
     settings = RunSettings.parse({"dataset": places, **request.settings(home)})
+    if _in_bucket(settings.output):
+        open_folder(settings.output, _allowances_of(settings.output)).files()
     Allowances.parse(request.allowed(), _looked_up_later)
     check_places(places)
     # What lies elsewhere may need connections, which only Airflow knows.
@@ -127,7 +154,7 @@ def _run(api: AirflowApi, prefix: str, settings: dict[str, Any], console: Consol
     _end_abandoned(api)
     run_id = f"{prefix}-{time.strftime('%Y%m%d-%H%M%S')}"
     api.trigger(DAG_ID, run_id, settings)
-    run = RunFolder.of(settings["output"], run_id, Allowances((Path(settings["output"]),)))
+    run = RunFolder.of(settings["output"], run_id, _allowances_of(settings["output"]))
     console.print(f"Run {run_id}: {settings['dataset']}", markup=False, soft_wrap=True)
     console.print(f"  in the UI: {api.url}/dags/{DAG_ID}/runs/{run_id}", soft_wrap=True)
     try:

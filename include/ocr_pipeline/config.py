@@ -151,7 +151,10 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings):
     )
     query: str | None = Field(None, description="SQL query whose rows are the dataset, on the connection it names.")
     image_column: str | None = Field(None, description="Column with the links; empty: guessed from its name.")
-    output: str = Field(min_length=1, description="Folder for the results; the run makes its own folder inside.")
+    output: str = Field(
+        min_length=1,
+        description="Folder for the results, or s3://bucket/prefix or gs://…; the run makes its own inside.",
+    )
     batch_size: int = Field(1000, ge=1, le=1_000_000, description="Rows a task reads; grows when tasks get too many.")
     format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "list"] = Field(
         "auto", description="What the dataset's files are; auto tells from their names and content."

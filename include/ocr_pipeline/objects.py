@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import tempfile
 import time
@@ -41,6 +42,8 @@ _TRIES = 2
 _PAUSE_SECONDS = 1.0
 
 _NO_BUCKET = "NoSuchBucket"
+_STATUS = re.compile(r"(status code: \d{3}[ \w]*)")
+_ERROR_CODE = re.compile(r"<Code>(\w+)</Code>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +226,8 @@ def _delete(bucket: Bucket, keys: list[str]) -> None:
 def _ask(what: str, request: Callable[[], Result], *, passing: bool = False) -> Result:
     """Make ``request``, again if it fails for what may be a transient reason.
 
+    The client's own error is not chained, as it carries all of the store's answer.
+
     :param passing: whether that the object is not there is raised as it is.
     :raises FileNotFoundError: that, if ``passing``.
     :raises StorageRefusedError: when the store will not do it.
@@ -235,7 +240,7 @@ def _ask(what: str, request: Callable[[], Result], *, passing: bool = False) -> 
             raise StorageRefusedError(
                 f"cannot {what}: the store refuses it ({_reason(error)}); give the credentials the right to read, "
                 "write, list and delete there, then clear the task"
-            ) from error
+            ) from None
         except (FileNotFoundError, BaseError) as error:
             missing = isinstance(error, FileNotFoundError)
             if missing and passing and _NO_BUCKET not in str(error):
@@ -244,14 +249,17 @@ def _ask(what: str, request: Callable[[], Result], *, passing: bool = False) -> 
                 raise StorageRefusedError(
                     f"cannot {what}: it or its bucket is not there ({_reason(error)}); make the bucket or correct "
                     "its name, then clear the task"
-                ) from error
+                ) from None
             if not tries_left:
-                raise StorageError(f"cannot {what}: {_reason(error)}; a retry goes on from here") from error
+                raise StorageError(f"cannot {what}: {_reason(error)}; a retry goes on from here") from None
             log.warning("cannot %s, trying again: %s", what, _reason(error))
         time.sleep(_PAUSE_SECONDS)
     raise AssertionError("the last try returns or raises")
 
 
 def _reason(error: Exception) -> str:
-    """What the client says, without its inner workings."""
-    return str(error).partition("\n\nDebug source")[0].replace("\n", " ")
+    """What the client says, without its inner workings and without the store's answer, which may repeat credentials."""
+    text = str(error).partition("\n\nDebug source")[0]
+    code = _ERROR_CODE.search(text)
+    said = _STATUS.split(text, maxsplit=1)
+    return "".join(said[:2]) + (f", {code[1]}" if code else "")

@@ -185,6 +185,7 @@ class BatchStore:
         self._readings: Readings = {}
         # An attempt that Airflow gave up may still be writing: it must not replace what this one writes.
         self._attempt = secrets.token_hex(4)
+        self._reported = b""
 
     def resume(self, images: set[int], *, retry_permanent: bool = False) -> Resumed:
         """Read back what earlier attempts finished of the ``images`` (dataset rows).
@@ -222,7 +223,10 @@ class BatchStore:
 
         :raises StorageError: when the run's folder cannot be written.
         """
-        self._run.progress(self._batch.index).write_bytes(json.dumps({"images": done, "failed": failed}).encode())
+        progress = json.dumps({"images": done, "failed": failed}).encode()
+        if progress != self._reported:
+            self._run.progress(self._batch.index).write_bytes(progress)
+            self._reported = progress
 
     def finished(self) -> Readings:
         """What this attempt checkpointed and earlier ones left."""

@@ -33,7 +33,7 @@ STAGES = {
     "staging": (),
     "journal": (),
     "progress": ("fetch", "journal"),
-    "batch": ("planning", "fetch", "images", "ocr", "staging", "journal", "progress"),
+    "batch": ("catalog", "planning", "fetch", "images", "ocr", "staging", "journal", "progress"),
     "results": (),
     "merge": ("dataset", "catalog", "planning", "staging", "results"),
 }

@@ -114,7 +114,10 @@ def plan_run(settings: RunSettings, run: RunFolder, allowances: Allowances, *, m
         del first, second
         catalog = Catalog.of(run, settings, allowances)
         known, known_in = 0, tuple[str, ...]()
-        if catalog:
+        if catalog and settings.known_by == "content":
+            with run.known_contents.writing() as path:
+                catalog.write_contents(path, Path(scratch))
+        elif catalog:
             read_rows, known, known_in = _leave_out_known(catalog, Path(scratch) / _ROWS, dataset, read_rows)
         # As many batches as asked for or allowed, and the rows spread evenly over them.
         count = min(max(1, math.ceil(rows / settings.batch_size)), max_batches)

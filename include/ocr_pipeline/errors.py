@@ -48,7 +48,12 @@ class ErrorCategory(StrEnum):
         return member
 
     MISSING_LINK = "missing_link", Status.FETCH_FAILED, False, "the row's image cell is empty"
-    INVALID_LINK = "invalid_link", Status.FETCH_FAILED, False, "not an http(s) URL and not a usable path"
+    INVALID_LINK = (
+        "invalid_link",
+        Status.FETCH_FAILED,
+        False,
+        "not an http(s) URL, not an object's URI and not a usable path",
+    )
     FORBIDDEN_ADDRESS = (
         "forbidden_address",
         Status.FETCH_FAILED,
@@ -56,7 +61,13 @@ class ErrorCategory(StrEnum):
         "the host is a private, loopback, link-local or metadata address that is not allowed",
     )
     FORBIDDEN_PATH = "forbidden_path", Status.FETCH_FAILED, False, "the file lies outside the allowed folders"
-    NOT_FOUND = "not_found", Status.FETCH_FAILED, False, "HTTP 404 or 410, or no such file"
+    FORBIDDEN_STORE = (
+        "forbidden_store",
+        Status.FETCH_FAILED,
+        False,
+        "the object is in no bucket that is allowed, or its connection cannot open the bucket",
+    )
+    NOT_FOUND = "not_found", Status.FETCH_FAILED, False, "HTTP 404 or 410, or no such file or object"
     HTTP_REFUSED = "http_refused", Status.FETCH_FAILED, False, "another HTTP 4xx, such as 401 or 403"
     ROBOTS_REFUSED = (
         "robots_refused",

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ _VERSION = 2
 
 _ROWS = "rows.arrow"
 _DIGESTS = ("first.u64", "second.u64")
-_STEP = 1 << 20
+_SHARE_ROWS = 1 << 20
+_MOST_SHARES = 64
 
 Rows = npt.NDArray[np.int64]
 
@@ -179,23 +181,18 @@ def first_occurrences(first: Digests, second: Digests) -> Rows:
     :param second: likewise, independent of the first.
     :return: int64 of shape (rows,).
     """
-    order = np.argsort(first, kind="stable")  # equal digests stay in row order
-    # In steps, because a sorted copy of everything would be the largest thing in memory.
-    repeats = np.zeros(len(order), dtype=bool)
-    for start in range(0, len(order), _STEP):
-        ranked = first[order[max(start - 1, 0) : start + _STEP]]
-        repeats[max(start, 1) : start + _STEP] = ranked[1:] == ranked[:-1]
-    alike = repeats.copy()
-    alike[:-1] |= repeats[1:]
-    candidates = order[alike]
-    del order, repeats, alike
     result = np.arange(len(first))
-    ranking = np.lexsort((candidates, second[candidates], first[candidates]))
-    candidates = candidates[ranking]
-    one, two = first[candidates], second[candidates]
-    starts = np.ones(len(candidates), dtype=bool)
-    starts[1:] = (one[1:] != one[:-1]) | (two[1:] != two[:-1])
-    result[candidates] = candidates[starts][np.cumsum(starts) - 1]
+    # A share of the digests at a time, because sorting all at once would be the largest thing in memory.
+    shares = min(_MOST_SHARES, 1 + len(first) // _SHARE_ROWS)
+    edges = [share * (1 << 64) // shares for share in range(shares + 1)]
+    for low, high in pairwise(edges):
+        rows = np.flatnonzero((first >= np.uint64(low)) & (first <= np.uint64(high - 1)))
+        order = np.lexsort((second[rows], first[rows]))  # stable: links that are the same stay in row order
+        rows = rows[order]
+        one, two = first[rows], second[rows]
+        starts = np.ones(len(rows), dtype=bool)
+        starts[1:] = (one[1:] != one[:-1]) | (two[1:] != two[:-1])
+        result[rows] = rows[starts][np.cumsum(starts) - 1]
     return result
 
 
@@ -271,7 +268,7 @@ def _cut(spool: Path, read_rows: Rows, batch_size: int, run: RunFolder) -> Itera
 
 
 def _write_part(part: _Part) -> BatchRef:
-    part.file.write_bytes(part.content)
+    part.file.write_bytes(part.content.to_pybytes())
     return part.batch
 
 

@@ -7,25 +7,26 @@ import hashlib
 import logging
 import ssl
 import traceback
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.allowances import Allowances, ObjectUri
 from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch.addresses import AddressGuard
 from ocr_pipeline.fetch.failures import RequestFailedError
 from ocr_pipeline.fetch.files import read_file
 from ocr_pipeline.fetch.http import Answer, HttpClient, Redirect
-from ocr_pipeline.fetch.links import WebLink, parse_link, redirect_target
+from ocr_pipeline.fetch.links import ObjectLink, WebLink, parse_link, redirect_target
+from ocr_pipeline.fetch.objects import ObjectClient
 from ocr_pipeline.fetch.politeness import Host, Hosts, HostUnavailableError, Manners
 from ocr_pipeline.fetch.proxies import Proxies
 from ocr_pipeline.fetch.retries import pause_before_retry
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 MAX_REDIRECTS = 10
 _ROBOTS_REDIRECTS = 5  # RFC 9309, 2.3.1.2
 _FILE_THREADS = 4
+_Outcome = TypeVar("_Outcome")
 _NO_ANSWER = frozenset({ErrorCategory.TIMEOUT, ErrorCategory.CONNECTION_LOST})
 
 
@@ -52,13 +54,13 @@ class _Progress:
 
 
 class Fetcher:
-    """Fetches images from http(s) URLs and files; an asynchronous context manager for use in one event loop.
+    """Fetches images from http(s) URLs, object stores and files; an async context manager for use in one event loop.
 
     It bounds what one host and one image may take. How many images are fetched at once is up to the caller:
     call :meth:`fetch` from ``settings.concurrency`` tasks.
 
     :param settings: deadlines, sizes, attempts and limits.
-    :param allowances: folders and non-public networks that may be touched; nothing else of either is.
+    :param allowances: folders, object stores and non-public networks that may be touched; nothing else of these is.
     :param base: the dataset's folder, where relative paths start; without it they are invalid links.
     :param manners: how patiently struggling hosts are treated.
     :param resolver: asked for the addresses of host names instead of the system; closed with the fetcher.
@@ -81,7 +83,9 @@ class Fetcher:
         self._manners = manners or Manners()
         self._hosts = Hosts(settings.per_host, settings.host_rate, self._manners)
         guard = AddressGuard(allowances)
-        self._client = HttpClient(settings, guard, resolver, tls, Proxies(guard) if allowances.proxy else None)
+        proxies = Proxies(guard) if allowances.proxy else None
+        self._client = HttpClient(settings, guard, resolver, tls, proxies, allowances.site)
+        self._objects = ObjectClient(settings, allowances)
         self._token = product_token(settings.user_agent) if settings.robots != "ignore" else None
         self._robots = RobotsFiles(self._token) if self._token is not None and settings.robots == "all" else None
         self._file_threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="read-file")
@@ -102,7 +106,9 @@ class Fetcher:
         try:
             link = parse_link(ref.link, self._base)
             if isinstance(link, WebLink):
-                return await self._fetch_url(ref, link.url)
+                return await self._persist(ref, partial(self._attempt, link.url))
+            if isinstance(link, ObjectLink):
+                return await self._persist(ref, partial(self._attempt_object, link.uri))
             return await self._fetch_file(ref, link.path)
         except ImageError as error:
             return Failure(ref, error.category, error.detail)
@@ -130,13 +136,16 @@ class Fetcher:
         body = read_file(path, self._settings.max_bytes, self._allowances)
         return body, hashlib.sha256(body).hexdigest()
 
-    async def _fetch_url(self, ref: ImageRef, url: URL) -> FetchedImage | Failure:
+    async def _persist(
+        self, ref: ImageRef, attempt: Callable[[_Progress], Awaitable[Answer]]
+    ) -> FetchedImage | Failure:
+        """Call ``attempt`` until it succeeds or there is no point in trying again."""
         clock = asyncio.get_running_loop().time
         progress = _Progress()
         failure: RequestFailedError | None = None
         while True:
             try:
-                answer = await self._attempt(url, progress)
+                answer = await attempt(progress)
             except RequestFailedError as error:
                 if error.category is ErrorCategory.HOST_UNAVAILABLE:
                     failure = failure or error  # what was requested before keeps the reason that it failed for
@@ -196,6 +205,24 @@ class Fetcher:
             ErrorCategory.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects, the last from {url.host}", status
         )
 
+    async def _attempt_object(self, uri: ObjectUri, progress: _Progress) -> Answer:
+        """Ask for the object ``uri`` once; its bucket is treated as a host is.
+
+        :raises RequestFailedError: if it cannot be had; HOST_UNAVAILABLE if the bucket is left alone.
+        """
+        name = f"{uri.scheme}://{uri.bucket}"
+        with self._hosts.use((name, 0)) as host:
+            try:
+                since = await host.enter()
+            except HostUnavailableError as error:
+                raise RequestFailedError(ErrorCategory.HOST_UNAVAILABLE, f"{name} {error}") from None
+            try:
+                progress.attempts += 1
+                progress.started = since if progress.started is None else progress.started
+                return await self._request(host, self._objects.get(uri), since, first=progress.attempts == 1)
+            finally:
+                host.leave()
+
     def _follow(self, url: URL, redirect: Redirect) -> URL:
         try:
             return redirect_target(url, redirect.location)
@@ -214,9 +241,7 @@ class Fetcher:
             url = self._follow(url, outcome)
         raise RequestFailedError(ErrorCategory.TOO_MANY_REDIRECTS, "more redirects than are followed", outcome.status)
 
-    async def _request(
-        self, host: Host, asked: Awaitable[Answer | Redirect], since: float, first: bool
-    ) -> Answer | Redirect:
+    async def _request(self, host: Host, asked: Awaitable[_Outcome], since: float, first: bool) -> _Outcome:
         """The outcome of the request ``asked``, of which the host's record learns; ``first``: it is no retry."""
         clock = asyncio.get_running_loop().time
         try:

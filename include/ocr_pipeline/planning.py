@@ -243,7 +243,7 @@ def _leave_out_known(
             count = int(np.searchsorted(own, end)) - done
             links = batch.column(dataset.image_column).take(pa.array(own[done : done + count] - start))
             part = slice(done, done + count)
-            first[part], second[part] = absolute_digests(links.to_pylist(), str(dataset.base))
+            first[part], second[part] = absolute_digests(links.to_pylist(), dataset.base)
             start, done = end, part.stop
     found, runs = catalog.find(first, second)
     marks = np.arange(len(read_rows))

@@ -34,7 +34,7 @@ STAGES = {
     "staging": (),
     "journal": (),
     "progress": ("fetch", "journal"),
-    "batch": ("planning", "fetch", "images", "ocr", "staging", "journal", "progress"),
+    "batch": ("catalog", "planning", "fetch", "images", "ocr", "staging", "journal", "progress"),
     "results": (),
     "repeats": ("dataset", "duplicates"),
     "merge": ("dataset", "catalog", "duplicates", "planning", "staging", "results", "repeats"),

@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.catalog import Catalog, absolute_digests
+from ocr_pipeline.batch import Batch
+from ocr_pipeline.catalog import Catalog, absolute_digests, known_contents
 from ocr_pipeline.errors import CatalogError
 from ocr_pipeline.folders import LocalFolder
 from ocr_pipeline.merge import MergedRun, merge_run
 from ocr_pipeline.planning import Plan, batch_images
 from ocr_pipeline.staging import BatchStore
 from ocr_pipeline.storage import RunFolder
+from tests.conftest import WidthEngine
 from tests.test_merge import pages_of
 
 
@@ -125,6 +127,29 @@ def test_a_damaged_file_is_named(do_run, tmp_path: Path) -> None:
         do_run("tue", ["1a"])
 
 
+def test_known_by_their_content_images_are_fetched_and_those_with_new_bytes_read(
+    draw_image, write_csv, make_plan, allowances: Allowances, tmp_path: Path
+) -> None:
+    def read(run_id: str, links: list[str], **settings: Any) -> tuple[int, list[tuple[str, str]]]:
+        run, plan = make_plan(write_csv(enumerate(links)), run_id=run_id, catalog="daily", **settings)
+        engine = WidthEngine()
+        Batch(plan.batches[0], allowances, lambda _: engine).run()
+        merge(run, plan, allowances)
+        return engine.pages, results(tmp_path / "output" / run_id)
+
+    one, two, broken = draw_image(30), draw_image(40), draw_image(13)
+    assert read("mon", [one, broken])[0] == 2
+    (tmp_path / "copy.png").write_bytes((tmp_path / one).read_bytes())
+    links = ["copy.png", one, two, broken]
+    assert read("tue", links, known_by="content") == (
+        2,
+        [("copy.png", "known"), (one, "known"), (two, "ok"), (broken, "read_failed")],
+    )
+    (tmp_path / two).write_bytes((tmp_path / draw_image(50)).read_bytes())
+    assert read("wed", [one, two], known_by="content") == (1, [(one, "known"), (two, "ok")])
+
+
+@settings(deadline=None)
 @given(st.lists(st.sets(st.integers(0, 30)), max_size=5), st.sets(st.integers(0, 30)))
 def test_every_link_is_found_in_a_run_that_has_read_it(
     tmp_path_factory: pytest.TempPathFactory, read: list[set[int]], asked: set[int]
@@ -139,3 +164,21 @@ def test_every_link_is_found_in_a_run_that_has_read_it(
     for link, index in zip(wanted, np.asarray(found), strict=True):
         assert (index >= 0) == any(link in links for links in read)
         assert index < 0 or link in read[int(runs[index].removeprefix("run"))]
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.binary(min_size=32, max_size=32), max_size=20), max_size=4), st.binary(min_size=32))
+def test_every_content_is_found_that_was_read(
+    tmp_path_factory: pytest.TempPathFactory, read: list[list[bytes]], other: bytes
+) -> None:
+    folder = LocalFolder(tmp_path_factory.mktemp("catalog"))
+    for number, contents in enumerate(read):
+        with Catalog(folder, f"run{number}", "m", False).recording() as record:
+            record.add(["http://h/1"] * len(contents), "", [content.hex() for content in contents])
+    run = RunFolder(LocalFolder(tmp_path_factory.mktemp("run")))
+    with run.known_contents.writing() as path:
+        Catalog(folder, "now", "m", False).write_contents(path, tmp_path_factory.mktemp("scratch"))
+    known = {content[:16] for contents in read for content in contents}
+    with known_contents(run) as found:
+        assert all(content.hex() in found for contents in read for content in contents)
+        assert (other.hex() in found) == (other[:16] in known)

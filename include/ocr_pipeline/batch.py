@@ -17,6 +17,7 @@ from dataclasses import replace
 from itertools import chain
 
 from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.catalog import KnownContents, known_contents
 from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import BatchCancelledError, ErrorCategory, ImageError
 from ocr_pipeline.fetch import Fetcher, parse_base
@@ -32,6 +33,7 @@ from ocr_pipeline.records import (
     ImageRef,
     Page,
     ResultRow,
+    known_content_row,
     read_row,
     unfetched_row,
     unread_row,
@@ -115,9 +117,9 @@ class Batch:
             progress = Progress(len(images), len(resumed.kept), failed_before)
             if todo:
                 path = self._run.journal(self._batch.index)
-                with Journal(path, forgive=self._retry_permanent) as journal:
+                with known_contents(self._run) as known, Journal(path, forgive=self._retry_permanent) as journal:
                     watchdog = Watchdog(plan.settings, journal, CHECKPOINT_SECONDS, started + self._seconds)
-                    reading = _Reading(plan, engine, self._allowances, self._store, progress, journal, watchdog)
+                    reading = _Reading(plan, engine, self._allowances, self._store, progress, journal, watchdog, known)
                     self._run_loop(reading, todo)
         finally:
             engine.close()
@@ -206,6 +208,7 @@ class _Reading:
         progress: Progress,
         journal: Journal,
         watchdog: Watchdog,
+        known: KnownContents,
     ) -> None:
         self._plan = plan
         self._settings = plan.settings
@@ -215,6 +218,7 @@ class _Reading:
         self._progress = progress
         self._journal = journal
         self._watchdog = watchdog
+        self._known = known
         self._queue = _ByteQueue(QUEUE_BYTES)
         self._fetching: dict[int, None] = {}  # rows, in the order in which they were begun
         self._unwritten: list[ResultRow] = []
@@ -274,6 +278,9 @@ class _Reading:
         loop = asyncio.get_running_loop()
         while (image := await self._queue.get()) is not None:
             self._expect()
+            if image.sha256 in self._known:
+                self._finish([known_content_row(image)])
+                continue
             twin = self._readings.get(image.sha256)
             if twin is not None:
                 # Shielded, as whoever else waits for it must not be cancelled with this task.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,7 @@ _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/~]")
 _ROWS_AT_ONCE = 1 << 20
 _MODEL = b"ocr_model"
 _SHA256_BYTES = 16
+_CONTENT = np.dtype(f"S{_SHA256_BYTES}")
 _SCHEMA = pa.schema([("link1", pa.uint64()), ("link2", pa.uint64()), ("sha256", pa.binary(_SHA256_BYTES))])
 
 
@@ -89,11 +91,9 @@ class Catalog:
         runs: list[str] = []
         if not len(first):
             return found, ()
-        for file in self.folder.files():
-            name = file.name.removesuffix(".parquet")
-            if name in (self.run, file.name):
-                continue  # planned again, a run must not find what it has read itself
-            hits = [_hits(ranked, order, second, *digests) for digests in self._read(file)]
+        for name, file in self._others():
+            links = ((b.column(0).to_numpy(), b.column(1).to_numpy()) for b in self._read(file, ["link1", "link2"]))
+            hits = [_hits(ranked, order, second, *digests) for digests in links]
             rows = np.concatenate([np.empty(0, dtype=np.int64), *hits])
             if len(rows):
                 found[rows] = len(runs)
@@ -104,14 +104,45 @@ class Catalog:
         places[used] = np.arange(len(used))
         return places[found], tuple(runs[index] for index in used)
 
-    def _read(self, file: StoredFile) -> Iterator[tuple[Digests, Digests]]:
+    def write_contents(self, target: Path, scratch: Path) -> None:
+        """Write what image files other runs have read, for :func:`known_contents`: their digests, sorted, each once.
+
+        They may be more than fit into memory, so they are parted by their first byte and each part is sorted.
+
+        :param scratch: an existing folder for the parts.
+        :raises CatalogError: when a file of the catalog is damaged.
+        :raises StorageError: when the catalog cannot be read.
+        """
+        with ExitStack() as files:
+            parts = [files.enter_context(open(scratch / f"contents-{byte:02x}", "w+b")) for byte in range(256)]
+            for _, file in self._others():
+                for batch in self._read(file, ["sha256"]):
+                    column = batch.column(0)
+                    contents = np.frombuffer(column.buffers()[1], dtype=_CONTENT)[column.offset :][: len(column)]
+                    first_bytes = contents.view(np.uint8).reshape(-1, _SHA256_BYTES)[:, 0]
+                    order = np.argsort(first_bytes, kind="stable")
+                    bounds = np.searchsorted(first_bytes[order], np.arange(257))
+                    for part, start, end in zip(parts, bounds[:-1], bounds[1:], strict=True):
+                        part.write(contents[order[start:end]].tobytes())
+            with open(target, "wb") as whole:
+                for part in parts:
+                    part.seek(0)
+                    whole.write(np.unique(np.frombuffer(part.read(), dtype=_CONTENT)).tobytes())
+
+    def _others(self) -> Iterator[tuple[str, StoredFile]]:
+        """The other runs' files: planned again, a run must not find what it has read itself."""
+        for file in self.folder.files():
+            name = file.name.removesuffix(".parquet")
+            if name not in (self.run, file.name):
+                yield name, file
+
+    def _read(self, file: StoredFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
         try:
             with file.reading() as path, pa.parquet.ParquetFile(path) as content:
                 model = (content.schema_arrow.metadata or {})[_MODEL].decode()
                 if self.same_model and model != self.model:
                     return
-                for batch in content.iter_batches(_ROWS_AT_ONCE, columns=["link1", "link2"]):
-                    yield batch.column(0).to_numpy(), batch.column(1).to_numpy()
+                yield from content.iter_batches(_ROWS_AT_ONCE, columns=columns)
         except FileNotFoundError:
             return  # removed since the folder was listed
         except (pa.ArrowException, KeyError, ValueError, OSError) as error:
@@ -128,7 +159,40 @@ class Catalog:
         file.sweep()
         schema = _SCHEMA.with_metadata({_MODEL: self.model})
         with file.writing() as path, pa.parquet.ParquetWriter(path, schema, use_dictionary=False) as writer:
-            yield CatalogWriter(writer, schema)
+            record = CatalogWriter(writer, schema)
+            yield record
+            record.flush()
+
+
+class KnownContents:
+    """The image files that earlier runs have read. Most of it stays on the disk."""
+
+    def __init__(self, contents: npt.NDArray[np.bytes_]) -> None:
+        self._contents = contents
+
+    def __contains__(self, sha256: str) -> bool:
+        """Whether an image file with this digest, in hexadecimal, was read."""
+        content = np.array(bytes.fromhex(sha256)[:_SHA256_BYTES], dtype=_CONTENT)
+        place = int(np.searchsorted(self._contents, content))
+        return place < len(self._contents) and bool(self._contents[place] == content)
+
+
+@contextmanager
+def known_contents(run: RunFolder) -> Iterator[KnownContents]:
+    """What the plan of ``run`` knows of image files read by earlier runs, for the time of a ``with`` block.
+
+    :raises StorageError: when it cannot be read.
+    """
+    with ExitStack() as files:
+        contents = np.empty(0, dtype=_CONTENT)
+        try:
+            path = files.enter_context(run.known_contents.reading())
+        except FileNotFoundError:
+            pass  # the run goes by links, or has no catalog
+        else:
+            if path.stat().st_size:
+                contents = np.memmap(path, dtype=_CONTENT, mode="r")
+        yield KnownContents(contents)
 
 
 class CatalogWriter:
@@ -137,6 +201,8 @@ class CatalogWriter:
     def __init__(self, writer: pa.parquet.ParquetWriter, schema: pa.Schema) -> None:
         self._writer = writer
         self._schema = schema
+        self._held: list[pa.Table] = []
+        self._rows = 0
 
     def add(self, links: Sequence[str | None], base: str, sha256: Iterable[str]) -> None:
         """Note images as read.
@@ -148,7 +214,16 @@ class CatalogWriter:
         first, second = absolute_digests(links, base)
         contents = pa.array([bytes.fromhex(digest)[:_SHA256_BYTES] for digest in sha256], pa.binary(_SHA256_BYTES))
         columns = [pa.array(first), pa.array(second), contents]
-        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+        self._held.append(pa.Table.from_arrays(columns, schema=self._schema))
+        self._rows += len(first)
+        if self._rows >= _ROWS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was added so far, sorted, as looking up many digests is faster in their order."""
+        if self._held:
+            self._writer.write_table(pa.concat_tables(self._held).sort_by("link1"), row_group_size=_ROWS_AT_ONCE)
+        self._held, self._rows = [], 0
 
 
 def _hits(
@@ -162,6 +237,9 @@ def _hits(
     :return: int64, indices into ``second``. Of ours that share a first digest, which in practice none do, one is
         looked at: the others are read again.
     """
+    # In order, as they mostly are already, they are found several times as fast.
+    ascending = np.argsort(other_first, kind="stable")
+    other_first, other_second = other_first[ascending], other_second[ascending]
     places = np.minimum(np.searchsorted(ranked, other_first), len(ranked) - 1)
     rows = order[places]
     hits: npt.NDArray[np.int64] = rows[(ranked[places] == other_first) & (second[rows] == other_second)]

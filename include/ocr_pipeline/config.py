@@ -136,6 +136,11 @@ class CatalogSettings(_Settings):
         description="Read only what is new: the name under which runs in the same output folder note what they have "
         "read, and leave out what others have. Empty: read everything.",
     )
+    known_by: Literal["link", "content"] = Field(
+        "link",
+        description="What makes an image of a catalog known: link, so that it is not even fetched, or content, so that "
+        "every image is fetched and those are read whose bytes are new.",
+    )
     reread_with_new_model: bool = Field(
         False, description="Of a catalog, count only what the same model has read, so that a new one reads all again."
     )

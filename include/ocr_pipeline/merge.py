@@ -20,7 +20,7 @@ import pyarrow.csv
 from ocr_pipeline.catalog import Catalog, CatalogWriter
 from ocr_pipeline.dataset import READ_ROW, ROW
 from ocr_pipeline.duplicates import Rows
-from ocr_pipeline.errors import StagedBatchError
+from ocr_pipeline.errors import StagedBatchError, Status
 from ocr_pipeline.folders import StoredFile
 from ocr_pipeline.planning import Plan, planned_rows
 from ocr_pipeline.records import RESULT_COLUMNS, BatchRef, known_row
@@ -32,6 +32,7 @@ from ocr_pipeline.storage import RunFolder
 _TABLE_BYTES = 32 << 20
 """About how many bytes of readings are joined at a time."""
 
+_READ = pa.array([Status.OK.value, Status.NO_TEXT.value])
 _READING_SCHEMA = pa.schema([pa.field(READ_ROW, pa.int64(), nullable=False), *RESULT_SCHEMA])
 
 
@@ -212,8 +213,8 @@ class _Merger:
 
     def _note(self, planned: pa.Table, readings: pa.Table, record: CatalogWriter) -> None:
         """Note the images of a batch that were read, all their pages."""
-        failed = readings[READ_ROW].filter(is_failure(readings["ocr_status"]))
-        read = pc.invert(pc.is_in(readings[READ_ROW], failed))
+        was_read = pc.is_in(readings["ocr_status"], _READ)
+        read = pc.invert(pc.is_in(readings[READ_ROW], readings[READ_ROW].filter(pc.invert(was_read))))
         done = readings.filter(pc.and_(pc.equal(readings["ocr_page"], 0), read))
         places = np.searchsorted(planned[ROW].to_numpy(), done[READ_ROW].to_numpy())
         links = planned[self._plan.image_column].take(places)

@@ -121,7 +121,10 @@ def plan_run(
         rows = len(read_rows)
         catalog = Catalog.of(run, settings, allowances)
         known, known_in = 0, tuple[str, ...]()
-        if catalog:
+        if catalog and settings.known_by == "content":
+            with run.known_contents.writing() as path:
+                catalog.write_contents(path, Path(scratch))
+        elif catalog:
             read_rows, known, known_in = _leave_out_known(catalog, Path(scratch) / _ROWS, dataset, read_rows)
         # As many batches as asked for or allowed, and the rows spread evenly over them.
         count = min(max(1, math.ceil(rows / settings.batch_size)), max_batches)
@@ -212,7 +215,7 @@ def _leave_out_known(
             count = int(np.searchsorted(own, end)) - done
             links = batch.column(dataset.image_column).take(pa.array(own[done : done + count] - start))
             part = slice(done, done + count)
-            first[part], second[part] = absolute_digests(links.to_pylist(), str(dataset.base))
+            first[part], second[part] = absolute_digests(links.to_pylist(), dataset.base)
             start, done = end, part.stop
     found, runs = catalog.find(first, second)
     marks = np.arange(len(read_rows))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -280,6 +280,19 @@ def unfetched_row(failure: Failure) -> ResultRow:
         fetch_seconds=failure.seconds,
         read_seconds=0.0,
         model=None,
+    )
+
+
+def known_content_row(image: FetchedImage) -> ResultRow:
+    """The row of an image that was fetched and is not read because an earlier run has read the same bytes."""
+    return replace(
+        known_row(image.ref.row, ""),
+        bytes=len(image.body),
+        sha256=image.sha256,
+        error_detail="an earlier run has read the same bytes",
+        http_status=image.http_status,
+        attempts=image.attempts,
+        fetch_seconds=image.seconds,
     )
 
 

@@ -87,6 +87,11 @@ class RunFolder:
         """The dataset's rows of one batch."""
         return self.folder.file(f"plan/batch-{index:05}.parquet")
 
+    @property
+    def known_contents(self) -> StoredFile:
+        """Digests of the image files that earlier runs have read; absent unless the run goes by them."""
+        return self.folder.file("plan/known.sha256")
+
     def checkpoints(self, index: int) -> Folder:
         """The finished images of a batch that is still running."""
         return self.folder.folder(f"checkpoints/batch-{index:05}")

@@ -14,13 +14,17 @@ export UV_LINK_MODE := copy
 LOCAL := $(BIN)/python -m ocr_local
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test format docs install install-dev lock env clean models bench-ocr bench-fetch bench-memory
+.PHONY: help run retry up down test format docs install install-dev lock env clean models bench-ocr bench-fetch bench-memory
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
 
 run: install ## Run the demo, or DATASET=… [IMAGE_COLUMN= OUTPUT= BATCH_SIZE= LIMIT= ALLOW=]
 	@$(LOCAL) run $(foreach name,DATASET IMAGE_COLUMN OUTPUT BATCH_SIZE LIMIT ALLOW,$(if $($(name)),--$(subst _,-,$(shell echo $(name) | tr A-Z a-z))='$($(name))'))
+
+retry: install ## Try what failed in a run again, in place: RUN= [DAG=]
+	@test -n "$(RUN)" || { echo "make retry RUN=the run's name, as in output/"; exit 1; }
+	@$(LOCAL) retry --run '$(RUN)' $(if $(DAG),--dag '$(DAG)')
 
 up: install ## Start Airflow with its UI and keep it running
 	@$(LOCAL) up

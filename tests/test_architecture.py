@@ -25,7 +25,8 @@ FOUNDATION = (
 
 STAGES = {
     "dataset": (),
-    "planning": ("dataset",),
+    "catalog": (),
+    "planning": ("dataset", "catalog"),
     "fetch": (),
     "images": (),
     "ocr": (),
@@ -34,7 +35,7 @@ STAGES = {
     "progress": ("fetch", "journal"),
     "batch": ("planning", "fetch", "images", "ocr", "staging", "journal", "progress"),
     "results": (),
-    "merge": ("dataset", "planning", "staging", "results"),
+    "merge": ("dataset", "catalog", "planning", "staging", "results"),
 }
 """The stages in the order data passes them, and which others each may know."""
 

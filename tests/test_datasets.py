@@ -14,6 +14,7 @@ from airflow.sdk import CronDataIntervalTimetable
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
 from ocr_airflow.datasets import DatasetFileError, declared_datasets, read_dataset_file
+from ocr_airflow.deployment import default_output
 from ocr_airflow.waiting import WaitForDatasetSensor, Waiting
 
 EXAMPLE = Path(__file__).parents[1] / "include" / "datasets" / "example.yaml.disabled"
@@ -36,6 +37,8 @@ def test_the_example_becomes_a_dag(folder: Path) -> None:
     assert dag.start_date == datetime(2026, 1, 1, tzinfo=ZoneInfo("Europe/Berlin"))
     assert (dag.catchup, dag.tags) == (False, {"ocr", "receipts"})
     assert dag.params.validate().items() >= {"languages": ["de", "en"], "batch_size": 500, "dataset": None}.items()
+    filled = dag.params.validate()
+    assert (filled["catalog"], filled["output"]) == ("receipts", f"{default_output()}/receipts")
     plan, wait, merge = (dag.get_task(name) for name in ("plan", "wait", "merge"))
     assert (plan.owner, plan.retries, plan.retry_delay) == ("data-team", 3, timedelta(minutes=2))
     assert wait.downstream_task_ids == {"plan"}

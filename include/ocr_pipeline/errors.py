@@ -18,11 +18,12 @@ class Status(StrEnum):
     FETCH_FAILED = "fetch_failed"
     DECODE_FAILED = "decode_failed"
     READ_FAILED = "read_failed"
+    KNOWN = "known"
 
     @property
     def failed(self) -> bool:
-        """Whether the row is a placeholder rather than a reading."""
-        return self not in (Status.OK, Status.NO_TEXT)
+        """Whether the row stands for an image that was to be read and was not."""
+        return self not in (Status.OK, Status.NO_TEXT, Status.KNOWN)
 
 
 class ErrorCategory(StrEnum):
@@ -136,6 +137,10 @@ class DatasetError(OcrPipelineError):
 
 class DatasetMissingError(DatasetError):
     """The dataset is not there: not yet, or its name is wrong."""
+
+
+class CatalogError(OcrPipelineError):
+    """A file of the catalog of what was read is damaged."""
 
 
 class PlanError(OcrPipelineError):

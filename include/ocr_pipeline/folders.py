@@ -217,13 +217,12 @@ class LocalFile(StoredFile):
                     Path(entry).unlink(missing_ok=True)
 
     def open_log(self) -> int:
-        """Open it anew, for notes to be appended to it as they come; returns the descriptor.
+        """Open it, which is there, for notes to be appended to it as they come; returns the descriptor.
 
         :raises StorageError: when it cannot be written.
         """
         with naming(f"write {self}"):
-            self._make_parent()
-            return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+            return os.open(self.path, os.O_WRONLY | os.O_APPEND)
 
     @property
     def _temporary(self) -> str:

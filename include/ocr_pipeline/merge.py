@@ -7,7 +7,7 @@ for a link that repeats an earlier one, in an earlier batch. Readings that later
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from ocr_pipeline.catalog import Catalog, CatalogWriter
 from ocr_pipeline.dataset import READ_ROW, ROW
 from ocr_pipeline.errors import StagedBatchError
 from ocr_pipeline.folders import StoredFile
 from ocr_pipeline.planning import Plan, Rows, planned_rows
-from ocr_pipeline.records import BatchRef
+from ocr_pipeline.records import RESULT_COLUMNS, BatchRef, known_row
 from ocr_pipeline.results import RESULT_SCHEMA, ResultsWriter, is_failure
 from ocr_pipeline.staging import StagedBatch, read_staged
 from ocr_pipeline.storage import RunFolder
@@ -67,18 +68,20 @@ class MergedRun:
     merged_at: str
 
 
-def merge_run(run: RunFolder) -> MergedRun:
+def merge_run(run: RunFolder, catalog: Catalog | None = None) -> MergedRun:
     """Write ``results.csv``, ``results.parquet``, ``failures.csv`` and ``summary.json`` of a run.
 
     Batches that are not staged, or disagree with the plan, are left out and named in the summary; so are
     the rows elsewhere that repeat their links. Merging again replaces the files.
 
+    :param catalog: where to note the images that were read, all their pages; failed ones are left to a later run.
     :raises PlanError: when there is no plan.
     :raises StorageError: when the run's folder cannot be read or written.
     """
     plan = Plan.load(run)
-    merger = _Merger(run, plan)
     with ExitStack() as files:
+        # Entered first, it is published after the results that it speaks of.
+        merger = _Merger(run, plan, files.enter_context(catalog.recording()) if catalog else None)
         # The summary goes last, so it never speaks of results that are not there.
         results = {"csv": run.results_csv, "parquet": run.results_parquet, "failures": run.failures_csv}
         for file in (*results.values(), run.summary):
@@ -107,9 +110,11 @@ class _Merger:
     ``schema`` is that of the results: the dataset's own columns, then the columns of the contract.
     """
 
-    def __init__(self, run: RunFolder, plan: Plan) -> None:
+    def __init__(self, run: RunFolder, plan: Plan, record: CatalogWriter | None) -> None:
         self._run = run
         self._plan = plan
+        self._record = record
+        self._known = _known_readings(plan.known_in)
         planned = planned_rows(run, plan.batches[0]).schema.remove_metadata()
         self.schema = pa.schema([*(field for field in planned if field.name not in (ROW, READ_ROW)), *RESULT_SCHEMA])
         self._wanted_later = self._find_wanted_later()
@@ -168,7 +173,7 @@ class _Merger:
     def _find_earlier(self, batch: BatchRef) -> Rows:
         """Rows of earlier batches whose reading ``batch`` needs."""
         read_rows = planned_rows(self._run, batch, [READ_ROW])[READ_ROW].to_numpy()
-        return np.unique(read_rows[read_rows < batch.first_row])
+        return _repeated(read_rows, batch)
 
     def _join(self, source: _Source) -> pa.Table:
         if isinstance(source.staged, StagedBatchError):
@@ -176,12 +181,14 @@ class _Merger:
         batch, planned, staged = source.batch, source.planned, source.staged
         rows, read_rows = (planned[name].to_numpy() for name in (ROW, READ_ROW))
         own_readings = self._own_readings(batch, staged.content, rows[rows == read_rows])
-        earlier_readings = self._earlier_readings(np.unique(read_rows[read_rows < batch.first_row]))
+        earlier_readings = self._earlier_readings(_repeated(read_rows, batch))
         self._keep(own_readings, batch)
         self._count(own_readings)
+        if self._record:
+            self._note(planned, own_readings, self._record)
         self._seconds += staged.seconds
         self._models.add(staged.model)
-        readings = pa.concat_tables([earlier_readings, own_readings])
+        readings = pa.concat_tables([self._known, earlier_readings, own_readings])
         keys = readings[READ_ROW].to_numpy()
         right, pages = _pages_of(read_rows, keys)
         if not pages.all():
@@ -201,6 +208,15 @@ class _Merger:
         self._images += first_pages.num_rows
         self._failed_images += pc.count_distinct(failed).as_py()
         self._bytes += pc.sum(first_pages["ocr_bytes"]).as_py() or 0
+
+    def _note(self, planned: pa.Table, readings: pa.Table, record: CatalogWriter) -> None:
+        """Note the images of a batch that were read, all their pages."""
+        failed = readings[READ_ROW].filter(is_failure(readings["ocr_status"]))
+        read = pc.invert(pc.is_in(readings[READ_ROW], failed))
+        done = readings.filter(pc.and_(pc.equal(readings["ocr_page"], 0), read))
+        places = np.searchsorted(planned[ROW].to_numpy(), done[READ_ROW].to_numpy())
+        links = planned[self._plan.image_column].take(places)
+        record.add(links.to_pylist(), self._plan.base, done["ocr_sha256"].to_pylist())
 
     def _own_readings(self, batch: BatchRef, content: bytes, images: Rows) -> pa.Table:
         """What the batch has read, sorted by row and page.
@@ -232,6 +248,19 @@ class _Merger:
         if len(indices):
             self._kept.append(readings.take(indices))
             self._kept_keys.append(self._kept[-1][READ_ROW].to_numpy())
+
+
+def _known_readings(runs: Sequence[str]) -> pa.Table:
+    """What stands for images that other runs have read, under the numbers that the plan gives their rows, sorted."""
+    rows = [known_row(-1 - index, run) for index, run in enumerate(runs)][::-1]
+    columns = [[getattr(row, column.field) for row in rows] for column in RESULT_COLUMNS]
+    values = [[row.row for row in rows], *columns]
+    return pa.Table.from_arrays(list(map(pa.array, values, _READING_SCHEMA.types)), schema=_READING_SCHEMA)
+
+
+def _repeated(read_rows: Rows, batch: BatchRef) -> Rows:
+    """The rows of earlier batches among ``read_rows``, each once, sorted."""
+    return np.unique(read_rows[(read_rows >= 0) & (read_rows < batch.first_row)])
 
 
 def _pages_of(images: Rows, keys: Rows) -> tuple[Rows, Rows]:

@@ -67,6 +67,18 @@ class RunFolder:
         return self.folder.uri
 
     @property
+    def name(self) -> str:
+        """The last part of :attr:`uri`."""
+        return self.uri.rpartition("/")[2]
+
+    def catalog(self, name: str, allowances: Allowances) -> Folder:
+        """The catalog ``name`` of what the runs in the same output folder have read.
+
+        :raises SettingsError: when it is not allowed.
+        """
+        return open_folder(f"{self.uri.rpartition('/')[0]}/.catalog/{name}", allowances)
+
+    @property
     def plan(self) -> StoredFile:
         """Settings, counts and batches; written when the plan is whole."""
         return self.folder.file("plan.json")

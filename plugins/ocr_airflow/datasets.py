@@ -63,6 +63,7 @@ class DatasetFile(_Strict):
     retries: int | None = Field(None, ge=0, le=100)
     retry_delay: Duration | None = None
     owner: str | None = Field(None, min_length=1)
+    only_new: bool = False
     tags: Annotated[tuple[str, ...], Field(strict=False)] = ()
     settings: dict[str, Any] = Field(default_factory=dict)
 
@@ -187,7 +188,10 @@ def read_dataset_file(path: Path) -> ScheduledDataset:
             problems.extend(_explain(error, root, ("settings",)))
     if file is None or problems:
         raise DatasetFileError("\n".join(f"{path}:{line}: {text}" for line, text in sorted(set(problems))))
-    return ScheduledDataset(path.stem, file, settings)
+    if file.only_new:
+        settings = {"catalog": path.stem, **settings}
+    # Scheduled runs of several DAGs have the same names.
+    return ScheduledDataset(path.stem, file, {"output": f"{default_output()}/{path.stem}", **settings})
 
 
 _Problem = tuple[int, str]

@@ -62,9 +62,10 @@ class PlanRunOperator(BaseOperator):
             run = RunFolder.of(settings.output, context["run_id"], allowed)
             plan = plan_run(settings, run, allowed, max_batches=conf.getint("core", "max_map_length"))
         self.log.info(
-            "%d rows, %d distinct links, %d batches of up to %d rows, in %s",
+            "%d rows, %d distinct links to read and %d that earlier runs have read, %d batches of up to %d rows, in %s",
             plan.rows,
             plan.images,
+            plan.known,
             len(plan.batches),
             plan.batch_size,
             run.uri,
@@ -152,12 +153,16 @@ class MergeRunOperator(BaseOperator):
 
         :raises AirflowFailException: when the results are incomplete, naming the missing batches.
         """
+        from ocr_pipeline.catalog import Catalog
         from ocr_pipeline.errors import IncompleteRunError
         from ocr_pipeline.merge import describe_missing, merge_run
+        from ocr_pipeline.planning import Plan
         from ocr_pipeline.storage import RunFolder
 
         with task_errors():
-            merged = merge_run(RunFolder.open(self.run, allowances()))
+            allowed = allowances()
+            run = RunFolder.open(self.run, allowed)
+            merged = merge_run(run, Catalog.of(run, Plan.load(run).settings, allowed))
             self.log.info("%d rows in %s: %s", merged.result_rows, self.run, merged.statuses)
             for asset in self.outlets:
                 context["outlet_events"][asset].extra = {"run": self.run, "rows": merged.rows}

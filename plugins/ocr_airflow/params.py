@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from ocr_airflow.deployment import default_output
-from ocr_pipeline.config import FetchSettings, ReadSettings, RunSettings
+from ocr_pipeline.config import CatalogSettings, FetchSettings, ReadSettings, RunSettings
 
 _FIRST = ("dataset", "image_column", "output", "limit", "languages")
 """What most runs set, shown at once and in this order; the rest is folded away by stage."""
@@ -55,4 +55,6 @@ def _section(name: str) -> str | None:
         return None
     if name in FetchSettings.model_fields:
         return "Fetching images"
+    if name in CatalogSettings.model_fields:
+        return "Only what is new"
     return "Reading text" if name in ReadSettings.model_fields else "Batches and results"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
@@ -172,6 +173,18 @@ def test_stores_that_cannot_be_reached(fetch: Fetch, s3_connection: Connection, 
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     with MisbehavingServer(tls=context) as server:
         assert failure_at(server.origin) == (ErrorCategory.TLS_FAILED, 1)
+
+
+def test_a_machine_without_credentials(
+    fetch: Fetch, server: MisbehavingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_ENDPOINT_URL", "AWS_METADATA_ENDPOINT"):  # the latter is asked for the machine's role
+        monkeypatch.setenv(name, server.origin)
+    failure = failure_of(fetch("s3://image/a.png", allow=["s3://image"], attempts=2)[0])
+    assert (failure.category, failure.attempts) == (ErrorCategory.CONNECT_FAILED, 2)
+    assert "no credentials" in failure.detail
 
 
 def test_a_dead_bucket_is_left_alone(fetch: Fetch, s3_connection: Connection, closed_port: int) -> None:

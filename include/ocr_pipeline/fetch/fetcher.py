@@ -83,7 +83,8 @@ class Fetcher:
         self._manners = manners or Manners()
         self._hosts = Hosts(settings.per_host, settings.host_rate, self._manners)
         guard = AddressGuard(allowances)
-        self._client = HttpClient(settings, guard, resolver, tls, Proxies(guard) if allowances.proxy else None)
+        proxies = Proxies(guard) if allowances.proxy else None
+        self._client = HttpClient(settings, guard, resolver, tls, proxies, allowances.site)
         self._objects = ObjectClient(settings, allowances)
         self._token = product_token(settings.user_agent) if settings.robots != "ignore" else None
         self._robots = RobotsFiles(self._token) if self._token is not None and settings.robots == "all" else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ssl
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, TransferEncodingError
 from yarl import URL
 
+from ocr_pipeline.allowances import AllowedSite
 from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch.addresses import AddressGuard, AddressRefusedError
@@ -33,6 +35,10 @@ _KEEP_ALIVE_SECONDS = 5
 # Bytes taken from a socket before reading from it pauses; with less, large bodies take many small steps.
 _READ_BUFFER = 256 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+FindSite = Callable[[str, str, int], AllowedSite | None]
+"""What the deployment says of the origin with this scheme, host and port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,8 @@ class HttpClient:
     """A session of keep-alive connections with one DNS cache, which connects only where ``guard`` lets it.
 
     Use it as an asynchronous context manager. ``resolver`` and ``tls`` replace the system's resolver and
-    certificate authorities; ``proxies`` says which requests go through a proxy, without it none do.
+    certificate authorities; ``proxies`` says which requests go through a proxy, without it none do; ``sites`` says
+    which origins are asked with credentials of the deployment's.
     """
 
     def __init__(
@@ -66,8 +73,10 @@ class HttpClient:
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
         proxies: Proxies | None = None,
+        sites: FindSite | None = None,
     ) -> None:
         self._settings = settings
+        self._sites = sites
         self._guard = guard
         self._proxies = proxies
         self._resolver = resolver
@@ -127,7 +136,8 @@ class HttpClient:
         try:
             async with asyncio.timeout_at(end) as deadline:
                 proxy = self._proxies.of(url) if self._proxies else None
-                response = await self._session.get(url, allow_redirects=False, proxy=proxy)
+                url, headers = self._with_credentials(url)
+                response = await self._session.get(url, headers=headers, allow_redirects=False, proxy=proxy)
                 connection = response.connection.protocol if response.connection else None
                 try:
                     status = response.status
@@ -148,6 +158,17 @@ class HttpClient:
             raise RequestFailedError(ErrorCategory.TIMEOUT, detail, status, connected=connected) from None
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
             raise _classify(broken or error, host, status) from error
+
+    def _with_credentials(self, url: URL) -> tuple[URL, Mapping[str, str] | None]:
+        """``url`` and the headers that the deployment gives its origin, looked up for each request and redirect.
+
+        What it says of a login counts before what the link says.
+        """
+        site = self._sites(url.scheme, url.raw_host or "", url.port or 0) if self._sites else None
+        if site is None:
+            return url, None
+        login = any(name.lower() == "authorization" for name in site.headers)
+        return url.with_user(None) if login else url, site.headers
 
     async def _read(
         self, response: aiohttp.ClientResponse, deadline: asyncio.Timeout, end: float, max_bytes: int

@@ -94,12 +94,13 @@ class AirflowApi:
     def clear(self, dag_id: str, run_id: str, task_id: str, *map_indexes: int) -> list[dict[str, Any]]:
         """Clear a task and what follows it; returns the task instances that will run again.
 
-        :param map_indexes: which of a mapped task; -1 is the one of a task that is not mapped.
+        :param map_indexes: which of a mapped task; without any, the whole task.
         """
+        which: list[Any] = [[task_id, index] for index in map_indexes] or [task_id]
         body = {
             "dry_run": False,
             "dag_run_id": run_id,
-            "task_ids": [[task_id, index] for index in map_indexes],
+            "task_ids": which,
             "include_downstream": True,
             "only_failed": False,
             "reset_dag_runs": True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -18,7 +19,7 @@ from ocr_pipeline.planning import Plan
 from ocr_pipeline.staging import read_progress
 from ocr_pipeline.storage import RunFolder
 
-_READ = "read_batch"
+_PLAN, _READ = "plan", "read_batch"
 _ENDED = ("success", "failed")
 _RECENT = 10
 _STATE_SECONDS = 1.0
@@ -41,16 +42,19 @@ def retry_run(home: Home, running: Running, dag_id: str, run_id: str, console: C
     _check_ended(api, dag_id, run_id)
     tasks = {(task["task_id"], task["map_index"]): task["state"] for task in api.tasks(dag_id, run_id)}
     run = _folder(api, dag_id, run_id)
-    failed = {task for task, state in tasks.items() if state not in ("success", "skipped", "removed")}
-    incomplete = {(_READ, index) for index in _with_failed_images(run)} if run else set()
-    again = (failed | incomplete) & tasks.keys()
+    again = {task for task, state in tasks.items() if state == "failed"}
+    if run:
+        again |= {(_READ, index) for index in _unfinished(run)}
+    if not run or not again <= tasks.keys():
+        again = {(_PLAN, -1)}  # the batches are not mapped yet
     if not again:
         console.print(f"Nothing to retry: run {run_id} has no failed task and no failed image.", markup=False)
         return
     for task_id in sorted({task_id for task_id, _ in again}):
-        api.clear(dag_id, run_id, task_id, *sorted(index for name, index in again if name == task_id))
+        api.clear(dag_id, run_id, task_id, *sorted(i for name, i in again if name == task_id and i >= 0))
     batches = sum(name == _READ for name, _ in again)
-    console.print(f"Run {run_id}: trying {batches} of {_count(tasks)} batches again", markup=False, soft_wrap=True)
+    what = f"trying {batches} of {_count(tasks)} batches again" if batches else "starting where it failed"
+    console.print(f"Run {run_id}: {what}", markup=False, soft_wrap=True)
     console.print(f"  in the UI: {api.url}/dags/{dag_id}/runs/{run_id}", markup=False, soft_wrap=True)
     started = time.monotonic()
     try:
@@ -81,7 +85,7 @@ def _check_ended(api: AirflowApi, dag_id: str, run_id: str) -> None:
 
 def _folder(api: AirflowApi, dag_id: str, run_id: str) -> RunFolder | None:
     """The run's folder; None when it was never planned."""
-    uri = api.xcom(dag_id, run_id, "plan", "run")
+    uri = api.xcom(dag_id, run_id, _PLAN, "run")
     if uri is None:
         return None
     if not Path(uri).is_absolute():
@@ -89,8 +93,12 @@ def _folder(api: AirflowApi, dag_id: str, run_id: str) -> RunFolder | None:
     return RunFolder.open(uri, Allowances((Path(uri),)))
 
 
-def _with_failed_images(run: RunFolder) -> list[int]:
-    return [batch.index for batch in Plan.load(run).batches if read_progress(run, batch).failed]
+def _unfinished(run: RunFolder) -> Iterator[int]:
+    """The batches that are not staged, or with failed images."""
+    for batch in Plan.load(run).batches:
+        progress = read_progress(run, batch)
+        if progress.failed or not progress.staged:
+            yield batch.index
 
 
 def _wait(api: AirflowApi, dag_id: str, run_id: str, console: Console) -> str:

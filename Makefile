@@ -14,7 +14,7 @@ export UV_LINK_MODE := copy
 LOCAL := $(BIN)/python -m ocr_local
 
 .DEFAULT_GOAL := help
-.PHONY: help run retry up down test format docs install install-dev lock env clean models bench-ocr bench-fetch bench-memory bench-scale
+.PHONY: help run retry up down test chaos format docs install install-dev lock env clean models bench-ocr bench-fetch bench-memory bench-scale bench-run
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -40,6 +40,9 @@ test: install-dev ## Run every check: ruff, mypy, tests with branch coverage
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+chaos: install-dev ## Kill, break and compare runs, round after round: [ROUNDS=10 SEED=]
+	$(BIN)/python -m tests.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
 
 format: install-dev ## Format the code
 	$(BIN)/ruff check --fix .
@@ -80,6 +83,10 @@ bench-scale: $(VENV)/.installed ## Plan and merge ten million rows, or ROWS=; ru
 
 bench-memory: $(VENV)/.installed ## Show resident memory over 5,000 images of mixed shapes, or IMAGES=
 	$(BIN)/python -m benchmarks.memory $(if $(IMAGES),--images $(IMAGES))
+
+bench-run: $(VENV)/.installed ## Compare a whole run with the engine alone: IMAGES=folder [COUNT=500]
+	@test -n "$(IMAGES)" || { echo "make bench-run IMAGES=folder"; exit 1; }
+	$(BIN)/python -m benchmarks.run '$(IMAGES)' $(if $(COUNT),--images $(COUNT))
 
 bench-fetch: $(VENV)/.installed $(PEERS)-fetch/.installed ## Compare fetching with img2dataset: [SMALL= LARGE= ROUNDS= BENCH_JSON=]
 	$(BIN)/python -m benchmarks.fetch --peer $(PEERS)-fetch/bin/python $(if $(SMALL),--small $(SMALL)) \

@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 
 from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import BatchCancelledError, ErrorCategory, ImageError
-from ocr_pipeline.fetch import Fetcher
+from ocr_pipeline.fetch import Fetcher, parse_base
 from ocr_pipeline.images import decode_pages
 from ocr_pipeline.journal import Journal
 from ocr_pipeline.ocr import Engine, load_engine
@@ -211,7 +210,7 @@ class _Reading:
         self._plan = plan
         self._settings = plan.settings
         self._engine = engine
-        self._fetcher = Fetcher(plan.settings, allowances, base=Path(plan.base))
+        self._fetcher = Fetcher(plan.settings, allowances, base=parse_base(plan.base))
         self._store = store
         self._progress = progress
         self._journal = journal

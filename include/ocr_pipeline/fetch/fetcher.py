@@ -25,7 +25,7 @@ from ocr_pipeline.fetch.addresses import AddressGuard
 from ocr_pipeline.fetch.failures import RequestFailedError
 from ocr_pipeline.fetch.files import read_file
 from ocr_pipeline.fetch.http import Answer, HttpClient, Redirect
-from ocr_pipeline.fetch.links import ObjectLink, WebLink, parse_link, redirect_target
+from ocr_pipeline.fetch.links import Base, ObjectLink, WebLink, parse_link, redirect_target
 from ocr_pipeline.fetch.objects import ObjectClient
 from ocr_pipeline.fetch.politeness import Host, Hosts, HostUnavailableError, Manners
 from ocr_pipeline.fetch.proxies import Proxies
@@ -61,7 +61,7 @@ class Fetcher:
 
     :param settings: deadlines, sizes, attempts and limits.
     :param allowances: folders, object stores and non-public networks that may be touched; nothing else of these is.
-    :param base: the dataset's folder, where relative paths start; without it they are invalid links.
+    :param base: where the dataset's relative links start; without it they are invalid links.
     :param manners: how patiently struggling hosts are treated.
     :param resolver: asked for the addresses of host names instead of the system; closed with the fetcher.
     :param tls: trusted certificate authorities instead of the system's.
@@ -71,7 +71,7 @@ class Fetcher:
         self,
         settings: FetchSettings,
         allowances: Allowances,
-        base: Path | None = None,
+        base: Base = None,
         *,
         manners: Manners | None = None,
         resolver: AbstractResolver | None = None,

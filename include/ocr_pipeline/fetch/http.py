@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -43,7 +43,7 @@ FindSite = Callable[[str, str, int], AllowedSite | None]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole body."""
+    """A whole body, or none of it where it was written elsewhere."""
 
     status: int
     body: bytes
@@ -117,11 +117,13 @@ class HttpClient:
         await self._session.close()
         await self._guarded.close()
 
-    async def get(self, url: URL, seconds: float, max_bytes: int, token: str | None = None) -> Answer | Redirect:
+    async def get(
+        self, url: URL, seconds: float, max_bytes: int, token: str | None = None, sink: BinaryIO | None = None
+    ) -> Answer | Redirect:
         """Request ``url``, which may hold credentials, and read the body, all within ``seconds``.
 
         A body of more than ``max_bytes`` is refused, and so is one that the host's X-Robots-Tag asks the robot of the
-        name ``token``, if given, to leave alone.
+        name ``token``, if given, to leave alone. With a ``sink``, the body goes there and not into the answer.
 
         A connection that breaks before any answer is tried once more at once, by aiohttp: kept-alive connections
         break like that when the host had just closed them.
@@ -144,7 +146,7 @@ class HttpClient:
                     if status in _REDIRECTS and (location := response.headers.get("Location")):
                         return Redirect(status, location)
                     _check_head(response, host, max_bytes, token)
-                    return await self._read(response, deadline, end, max_bytes)
+                    return await self._read(response, deadline, end, max_bytes, sink)
                 finally:
                     broken = _parse_error(connection)
                     response.release()
@@ -171,7 +173,12 @@ class HttpClient:
         return url.with_user(None) if login else url, site.headers
 
     async def _read(
-        self, response: aiohttp.ClientResponse, deadline: asyncio.Timeout, end: float, max_bytes: int
+        self,
+        response: aiohttp.ClientResponse,
+        deadline: asyncio.Timeout,
+        end: float,
+        max_bytes: int,
+        sink: BinaryIO | None,
     ) -> Answer:
         # Hashed as it comes, so that a large body does not hold up the loop in one go. The content is what a
         # Content-Encoding unfolds to, a bounded step at a time, so the cap holds for compressed bodies as well.
@@ -192,7 +199,10 @@ class HttpClient:
             if size > max_bytes:
                 raise _too_large("sends more bytes", max_bytes, response.status)
             digest.update(part)
-            parts.append(part)
+            if sink is None:
+                parts.append(part)
+            else:
+                sink.write(part)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         return Answer(response.status, body, digest.hexdigest())
 

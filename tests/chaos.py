@@ -44,7 +44,7 @@ OWN_COLUMNS = ("ocr_attempts", "ocr_fetch_seconds", "ocr_read_seconds")
 """What may differ between two runs."""
 
 RUN_SECONDS = 240.0
-_LONGEST_PAUSE = 5.0
+_LONGEST_PAUSE = 3.0
 _LONGEST_OUTAGE = 1.5
 
 

@@ -30,5 +30,4 @@ def test_a_disturbed_run_ends_like_one_that_nothing_disturbed(fragile_airflow: L
         assert playground.server.failures >= 10
     assert {row["ocr_status"] for row in expected} == {"ok", "fetch_failed"}
     assert done.kills >= 2
-    assert any(t["task_id"] == "read_batch" and t["try_number"] > 1 for t in fragile_airflow.tasks("disturbed"))
     assert differences(expected, found) == []

@@ -14,14 +14,18 @@ export UV_LINK_MODE := copy
 LOCAL := $(BIN)/python -m ocr_local
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test format docs install install-dev lock env clean models bench-ocr bench-agreement bench-fetch \
-  bench-memory bench-scale bench-startup
+.PHONY: help run retry up down test chaos format docs install install-dev lock env clean models bench-ocr \
+  bench-agreement bench-fetch bench-memory bench-run bench-scale bench-startup
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
 
 run: install ## Run the demo, or DATASET=… [QUERY= IMAGE_COLUMN= OUTPUT= BATCH_SIZE= LIMIT= ALLOW=]
 	@$(LOCAL) run $(if $(QUERY),--query="$$QUERY") $(foreach name,DATASET IMAGE_COLUMN OUTPUT BATCH_SIZE LIMIT ALLOW,$(if $($(name)),--$(subst _,-,$(shell echo $(name) | tr A-Z a-z))='$($(name))'))
+
+retry: install ## Try what failed in a run again, in place: RUN= [DAG=]
+	@test -n "$(RUN)" || { echo "make retry RUN=the run's name, as in output/"; exit 1; }
+	@$(LOCAL) retry --run '$(RUN)' $(if $(DAG),--dag '$(DAG)')
 
 up: install ## Start Airflow with its UI and keep it running
 	@$(LOCAL) up
@@ -37,6 +41,9 @@ test: install-dev ## Run every check: ruff, mypy, tests with branch coverage
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+chaos: install-dev ## Kill, break and compare runs, round after round: [ROUNDS=10 SEED=]
+	$(BIN)/python -m tests.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
 
 format: install-dev ## Format the code
 	$(BIN)/ruff check --fix .
@@ -84,6 +91,10 @@ bench-startup: $(VENV)/.installed ## Show the time from a task's start to its fi
 bench-agreement: $(VENV)/.installed ## Compare what ours reads with what stock PaddleOCR reads: IMAGES= [SHOW=1]
 	@test -n "$(IMAGES)" || { echo "make bench-agreement IMAGES=folder"; exit 1; }
 	$(BIN)/python -m benchmarks.agreement --images '$(IMAGES)' $(if $(SHOW),--show)
+
+bench-run: $(VENV)/.installed ## Compare a whole run with the engine alone: IMAGES=folder [COUNT=500]
+	@test -n "$(IMAGES)" || { echo "make bench-run IMAGES=folder"; exit 1; }
+	$(BIN)/python -m benchmarks.run '$(IMAGES)' $(if $(COUNT),--images $(COUNT))
 
 bench-fetch: $(VENV)/.installed $(PEERS)-fetch/.installed ## Compare fetching with img2dataset: [SMALL= LARGE= ROUNDS= BENCH_JSON=]
 	$(BIN)/python -m benchmarks.fetch --peer $(PEERS)-fetch/bin/python $(if $(SMALL),--small $(SMALL)) \

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocr_pipeline.duplicates import LinkDigests
-from ocr_pipeline.errors import PlanError
+from ocr_pipeline.errors import MissingPlanError, PlanError
 from ocr_pipeline.planning import Plan, batch_images, planned_rows
 from ocr_pipeline.records import ImageRef
 
@@ -80,8 +80,20 @@ def test_an_absent_or_damaged_plan_says_what_to_do(write_csv, make_plan) -> None
     with pytest.raises(PlanError, match="damaged"):
         Plan.load(run)
     run.plan.delete()
-    with pytest.raises(PlanError, match="clear the plan task"):
+    with pytest.raises(MissingPlanError, match="clear the plan task"):
         Plan.load(run)
+
+
+def test_rows_that_are_out_of_reach_are_tried_again_and_damaged_ones_are_not(write_csv, make_plan) -> None:
+    run, plan = make_plan(write_csv(enumerate("abc")))
+    content = run.plan_batch(0).read_bytes()
+    run.plan_batch(0).delete()
+    with pytest.raises(MissingPlanError, match="parquet cannot be read now") as missing:
+        planned_rows(run, plan.batches[0])
+    run.plan_batch(0).write_bytes(content[:-20])
+    with pytest.raises(PlanError, match="json and clear the plan task") as damaged:
+        planned_rows(run, plan.batches[0])
+    assert (missing.value.retryable, damaged.value.retryable) == (True, False)
 
 
 def test_carried_columns_keep_types_and_order(tmp_path: Path, make_plan) -> None:

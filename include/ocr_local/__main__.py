@@ -1,4 +1,4 @@
-"""The commands behind ``make run``, ``make up`` and ``make down``."""
+"""The commands behind ``make run``, ``make retry``, ``make up`` and ``make down``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import argparse
 import os
 import signal
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
-from ocr_local.airflow import LocalAirflowError, attached, find_running, start_detached, stop
+from ocr_local.airflow import DAG_ID, LocalAirflowError, Running, attached, find_running, start_detached, stop
 from ocr_local.home import CHECKOUT, USER, Home
+from ocr_local.retry import RetryError, retry_run
 from ocr_local.run import RunFailedError, RunRequest, check_request, run_dataset, run_demo
 from ocr_pipeline.errors import OcrPipelineError
 
@@ -32,13 +34,16 @@ def main() -> int:
             _up(home, console)
         elif arguments.command == "down":
             console.print("Airflow is stopped." if stop(home) else "Airflow was not running.")
+        elif arguments.command == "retry":
+            with _starting(home, console) as running:
+                retry_run(home, running, arguments.dag, arguments.run, console)
         else:
             _run(home, arguments, console)
-    except (LocalAirflowError, OcrPipelineError, RunFailedError) as error:
+    except (LocalAirflowError, OcrPipelineError, RetryError, RunFailedError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        console.print("\nStopped. What was finished is kept; a new run starts afresh.")
+        console.print("\nStopped. What was finished is kept: make retry RUN=… goes on from there.")
         return 130
     return 0
 
@@ -56,7 +61,20 @@ def _parse() -> argparse.Namespace:
     run.add_argument("--batch-size", type=int, help="rows a task reads")
     run.add_argument("--limit", type=int, help="read only the first rows")
     run.add_argument("--allow", default="", help="folders and networks that may be read, separated by commas")
+    retry = commands.add_parser("retry", help="try the failed batches and images of a run again, in place")
+    retry.add_argument("--run", required=True, help="the run, such as demo-20260102-030405")
+    retry.add_argument("--dag", default=DAG_ID, help="its DAG, when a scheduled dataset has one of its own")
     return parser.parse_args()
+
+
+@contextmanager
+def _starting(home: Home, console: Console) -> Iterator[Running]:
+    """A running Airflow, as :func:`ocr_local.airflow.attached` has it, with a word while it starts."""
+    with ExitStack() as airflow:
+        with console.status("Starting Airflow ...") as status:
+            starting = attached(home, lambda s: status.update(f"Starting Airflow ... {s:.0f} s"))
+            running = airflow.enter_context(starting)
+        yield running
 
 
 def _up(home: Home, console: Console) -> None:
@@ -80,10 +98,7 @@ def _run(home: Home, arguments: argparse.Namespace, console: Console) -> None:
         allow=arguments.allow,
     )
     check_request(home, arguments.dataset, request)
-    with ExitStack() as running_airflow:
-        with console.status("Starting Airflow ...") as status:
-            starting = attached(home, lambda s: status.update(f"Starting Airflow ... {s:.0f} s"))
-            running = running_airflow.enter_context(starting)
+    with _starting(home, console) as running:
         if arguments.dataset:
             run_dataset(home, running, arguments.dataset, request, console)
         else:

@@ -69,16 +69,38 @@ class AirflowApi:
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The task instances of a run, mapped ones included."""
-        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=1000"
-        instances: list[dict[str, Any]] = self.request("GET", path)["task_instances"]
-        return instances
+        instances: list[dict[str, Any]] = []
+        while True:
+            # Airflow gives at most a page, of a size that its configuration limits.
+            path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=1000&offset={len(instances)}"
+            page = self.request("GET", path)
+            instances.extend(page["task_instances"])
+            if not page["task_instances"] or len(instances) >= page["total_entries"]:
+                return instances
 
-    def clear(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> list[dict[str, Any]]:
-        """Clear one mapped task and what follows it; returns the task instances that will run again."""
+    def recent_runs(self, dag_id: str, count: int) -> list[tuple[str, str]]:
+        """Identifiers and states of the latest runs, the newest first."""
+        runs = self.request("GET", f"dags/{dag_id}/dagRuns?order_by=-run_after&limit={count}")["dag_runs"]
+        return [(str(run["dag_run_id"]), str(run["state"])) for run in runs]
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> str | None:
+        """A text that a task of a run published; None when it did not."""
+        try:
+            path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
+            return str(self.request("GET", path)["value"])
+        except ApiError:
+            return None
+
+    def clear(self, dag_id: str, run_id: str, task_id: str, *map_indexes: int) -> list[dict[str, Any]]:
+        """Clear a task and what follows it; returns the task instances that will run again.
+
+        :param map_indexes: which of a mapped task; without any, the whole task.
+        """
+        which: list[Any] = [[task_id, index] for index in map_indexes] or [task_id]
         body = {
             "dry_run": False,
             "dag_run_id": run_id,
-            "task_ids": [[task_id, map_index]],
+            "task_ids": which,
             "include_downstream": True,
             "only_failed": False,
             "reset_dag_runs": True,

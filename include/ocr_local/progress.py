@@ -54,11 +54,18 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class WatchedRun:
-    """How a run ended: its state, the time since the trigger, and the time from first to last image."""
+    """How a run ended: its state, the time since the trigger, its images, and the time from the first
+    to the last of them."""
 
     state: str
     seconds: float
+    images: int
     reading_seconds: float
+
+    def describe(self) -> str:
+        """How long it took, and how many images a second were read."""
+        rate = self.images / self.reading_seconds if self.reading_seconds else 0.0
+        return f"in {self.seconds:.0f} s from trigger to results ({rate:.1f} images/s while reading)"
 
 
 def watch(api: AirflowApi, run: RunFolder, run_id: str, console: Console) -> WatchedRun:
@@ -82,7 +89,9 @@ def watch(api: AirflowApi, run: RunFolder, run_id: str, console: Console) -> Wat
                     break
             time.sleep(_REFRESH_SECONDS if run.folder.parallel == 1 else _BUCKET_REFRESH_SECONDS)
     seconds = time.monotonic() - started
-    return WatchedRun(state, seconds, reading.seconds if reading else 0.0)
+    if reading is None:
+        return WatchedRun(state, seconds, 0, 0.0)
+    return WatchedRun(state, seconds, reading.snapshot.images, reading.seconds)
 
 
 class _Reading:

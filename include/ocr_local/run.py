@@ -163,10 +163,10 @@ def _run(api: AirflowApi, prefix: str, settings: dict[str, Any], console: Consol
         api.fail_run(DAG_ID, run_id)
         raise
     if run.summary.exists():
-        print_summary(run, watched, console)
+        print_summary(run, watched.describe(), console)
     console.print("To look at it in the Airflow UI: make up")
     if watched.state != "success":
-        raise RunFailedError(_explain(api, run_id))
+        raise RunFailedError(explain_failure(api, DAG_ID, run_id))
 
 
 def _end_abandoned(api: AirflowApi) -> None:
@@ -195,11 +195,12 @@ def _allowed_meanwhile(api: AirflowApi, entry: str) -> Iterator[None]:
         api.set_variable(ALLOW_VARIABLE, ",".join(kept))
 
 
-def _explain(api: AirflowApi, run_id: str) -> str:
-    failed = [task for task in api.tasks(DAG_ID, run_id) if task["state"] == "failed"]
+def explain_failure(api: AirflowApi, dag_id: str, run_id: str) -> str:
+    """Which tasks of a run failed, and why."""
+    failed = [task for task in api.tasks(dag_id, run_id) if task["state"] == "failed"]
     lines = [f"Run {run_id} failed."]
     for task in failed:
         name = task["task_id"] if task["map_index"] < 0 else f"{task['task_id']} [{task['map_index']}]"
-        errors = [line for line in api.task_log(DAG_ID, run_id, task) if "Error" in line or "Exception" in line]
+        errors = [line for line in api.task_log(dag_id, run_id, task) if "Error" in line or "Exception" in line]
         lines.append(f"  {name}: {errors[-1] if errors else 'see its log in the UI'}")
     return "\n".join(lines)

@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ocr_demo import word_f1
-from ocr_local.progress import WatchedRun
 from ocr_pipeline.storage import RunFolder
 
 TRUE_TEXT = "true_text"
@@ -23,8 +22,8 @@ TRUE_TEXT = "true_text"
 _SAMPLES = 4
 
 
-def print_summary(run: RunFolder, watched: WatchedRun, console: Console) -> None:
-    """Print counts, throughput, accuracy when the truth is known, a few texts, and where the results are."""
+def print_summary(run: RunFolder, took: str, console: Console) -> None:
+    """Print counts, how long it took, accuracy when the truth is known, a few texts, and where the results are."""
     summary = json.loads(run.summary.read_bytes())
     with run.results_csv.reading() as path, path.open(newline="", encoding="utf-8") as file:
         csv.field_size_limit(1 << 30)
@@ -33,7 +32,7 @@ def print_summary(run: RunFolder, watched: WatchedRun, console: Console) -> None
             samples.add(row)
     console.print("Result rows", style="bold")
     console.print(_counts(summary))
-    _print_figures(summary, watched, samples, console)
+    _print_figures(summary, took, samples, console)
     console.print("Some of the text", style="bold")
     console.print(samples.table())
     console.print("Results", style="bold")
@@ -78,13 +77,9 @@ def _counts(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def _print_figures(summary: Mapping[str, Any], watched: WatchedRun, samples: _Samples, console: Console) -> None:
-    rate = summary["images"] / watched.reading_seconds if watched.reading_seconds else 0.0
-    console.print(
-        f"\n{summary['images']:,} images in {watched.seconds:.0f} s from trigger to results "
-        f"({rate:.1f} images/s while reading), {', '.join(summary['models'])}",
-        soft_wrap=True,
-    )
+def _print_figures(summary: Mapping[str, Any], took: str, samples: _Samples, console: Console) -> None:
+    models = ", ".join(summary["models"])
+    console.print(f"\n{summary['images']:,} images {took}, {models}", soft_wrap=True)
     if samples.pairs:
         accuracy = word_f1(samples.pairs)
         console.print(f"Word accuracy (F1) over {len(samples.pairs)} rows with known text: {accuracy:.3f}")

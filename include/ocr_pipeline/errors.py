@@ -153,6 +153,12 @@ class PlanError(OcrPipelineError):
     """A plan is missing, damaged, or belongs to other settings than those asked for."""
 
 
+class MissingPlanError(PlanError):
+    """A plan is not there or cannot be read: so it looks, too, while the folder of a run is out of reach."""
+
+    retryable = True
+
+
 class StorageError(OcrPipelineError):
     """The output folder cannot be read or written."""
 

@@ -25,7 +25,7 @@ from ocr_pipeline.catalog import Catalog, absolute_digests, link_digests
 from ocr_pipeline.config import RunSettings
 from ocr_pipeline.dataset import READ_ROW, ROW, Dataset, RunQuery, open_dataset
 from ocr_pipeline.duplicates import LinkDigests, Rows
-from ocr_pipeline.errors import PlanError, SettingsError
+from ocr_pipeline.errors import MissingPlanError, PlanError, SettingsError
 from ocr_pipeline.folders import StoredFile
 from ocr_pipeline.records import BatchRef, ImageRef
 from ocr_pipeline.storage import RunFolder
@@ -74,7 +74,7 @@ class Plan:
             values["batches"] = tuple(BatchRef(run=run.uri, **batch) for batch in values["batches"])
             return cls(**values)
         except FileNotFoundError:
-            raise PlanError(f"{run.plan} is not there: clear the plan task first") from None
+            raise MissingPlanError(f"{run.plan} is not there: clear the plan task first") from None
         except (ValueError, TypeError, KeyError, SettingsError) as error:
             raise PlanError(f"{run.plan} is damaged ({error}): delete it and clear the plan task") from error
 
@@ -169,14 +169,16 @@ def planned_rows(run: RunFolder, batch: BatchRef, columns: list[str] | None = No
     The latter is negative where the image is not read: -1 - n, because run n of ``known_in`` has read it.
 
     :param columns: only these.
-    :raises PlanError: when it is missing or damaged.
-    :raises StorageError: when it cannot be read.
+    :raises PlanError: when it is damaged; as :class:`MissingPlanError` when it is not there or cannot be read.
+    :raises StorageError: when its store cannot be reached.
     """
     file = run.plan_batch(batch.index)
     try:
         with file.reading() as path:
             return pa.parquet.read_table(path, columns=columns)
-    except (OSError, pa.ArrowException) as error:
+    except OSError as error:
+        raise MissingPlanError(f"{file} cannot be read now ({error}): a retry goes on when it can") from error
+    except pa.ArrowException as error:
         raise PlanError(f"{file} cannot be read ({error}): delete plan.json and clear the plan task") from error
 
 

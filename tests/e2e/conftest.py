@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,10 +77,10 @@ class LocalAirflow:
         self.api.trigger(DAG_ID, run_id, {"dataset": str(dataset), **settings})
         return RunFolder(LocalFolder(self.output / run_id))
 
-    def wait(self, run_id: str) -> str:
+    def wait(self, run_id: str, seconds: float = 240) -> str:
         """Wait for a run to end; returns its state."""
         ended = ("success", "failed")
-        wait_for(lambda: self.api.run_state(DAG_ID, run_id) in ended, 240)
+        wait_for(lambda: self.api.run_state(DAG_ID, run_id) in ended, seconds)
         return self.api.run_state(DAG_ID, run_id)
 
     def task(self, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
@@ -94,10 +95,17 @@ class LocalAirflow:
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    home = tmp_path_factory.mktemp("local") / "airflow"
-    home.mkdir()
     # No retries: tests of a failed batch would wait for them.
-    (home / "airflow.cfg").write_text("[core]\ndefault_task_retries = 0\n")
+    with running_airflow(tmp_path_factory.mktemp("local"), "[core]\ndefault_task_retries = 0\n") as running:
+        yield running
+
+
+@contextmanager
+def running_airflow(folder: Path, config: str) -> Iterator[LocalAirflow]:
+    """An Airflow in ``folder`` with ``config`` as its airflow.cfg, ended with the block."""
+    home = folder / "airflow"
+    home.mkdir()
+    (home / "airflow.cfg").write_text(config)
     datasets = home.parent / "datasets"
     datasets.mkdir()
     up = local(home, "up")

@@ -1,0 +1,148 @@
+"""A whole run through the real DAG beside the engine alone: ``make bench-run IMAGES=folder``.
+
+The images of a folder, repeated to a number of distinct files, are served on loopback with a delay. Timed are the
+run, from trigger to merged results on the local Airflow, and then the engine alone on the same bytes: as many threads,
+no network, no files. The ratio is what the pipeline leaves of the engine's speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle, islice
+from pathlib import Path
+
+from aiohttp import web
+from rich.console import Console
+
+from benchmarks.goals import Goal, check
+from ocr_local.airflow import DAG_ID, attached, connect
+from ocr_local.home import READ_SLOTS, Home
+from ocr_pipeline.allowances import ALLOW_VARIABLE
+from ocr_pipeline.config import ReadSettings
+from ocr_pipeline.images import decode_pages
+from ocr_pipeline.ocr import load_engine
+
+DELAY_SECONDS = 0.1
+GOAL = 0.90
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def repeated(folder: Path, images: int) -> list[bytes]:
+    """The images of ``folder`` over and over, each with a number behind its end, so that no two files are the same."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
+        raise SystemExit(f"{folder} has no {', '.join(IMAGE_SUFFIXES)} files")
+    return [path.read_bytes() + b"%08d" % number for number, path in enumerate(islice(cycle(paths), images))]
+
+
+async def serve(folder: Path) -> None:
+    """Serve ``folder`` on a free port of loopback, each answer after :data:`DELAY_SECONDS`, until stdin closes."""
+
+    async def answer(request: web.Request) -> web.FileResponse:
+        await asyncio.sleep(DELAY_SECONDS)
+        return web.FileResponse(folder / request.match_info["name"])
+
+    application = web.Application()
+    application.router.add_get("/{name}", answer)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await runner.cleanup()
+
+
+def time_engine(bodies: list[bytes]) -> float:
+    """Seconds that the engine alone takes to decode and read ``bodies``, once it is warm."""
+    settings = ReadSettings()
+    engine = load_engine(settings)
+
+    def read(body: bytes) -> None:
+        for page in decode_pages(body, max_pixels=settings.max_pixels):
+            engine.read(page)
+
+    try:
+        with ThreadPoolExecutor(engine.threads) as pool:
+            list(pool.map(read, bodies[: 2 * engine.threads]))
+            started = time.perf_counter()
+            list(pool.map(read, bodies))
+            return time.perf_counter() - started
+    finally:
+        engine.close()
+
+
+def time_run(home: Home, folder: Path, images: int) -> float:
+    """Seconds from the trigger of a run on the local Airflow to its merged results.
+
+    :raises SystemExit: when the run fails or an image was not read.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.run", "--serve", str(folder / "images")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        address = f"127.0.0.1:{server.stdout.readline().strip()}"
+        dataset = folder / "dataset.csv"
+        dataset.write_text("image\n" + "".join(f"http://{address}/{n}\n" for n in range(images)))
+        console = Console()
+        with attached(home, lambda _: None) as running:
+            api = connect(home, running)
+            api.set_variable(ALLOW_VARIABLE, f"{folder},{address}")
+            conf = {
+                "dataset": str(dataset),
+                "output": str(folder / "output"),
+                # A batch for every one that is read at once, each with its share of the cores.
+                "batch_size": -(-images // READ_SLOTS),
+                "threads": max(1, (os.cpu_count() or 1) // READ_SLOTS),
+            }
+            console.print(f"running {images} images through the DAG ...")
+            started = time.perf_counter()
+            api.trigger(DAG_ID, "bench", conf)
+            while (state := api.run_state(DAG_ID, "bench")) not in ("success", "failed"):
+                time.sleep(0.2)
+            seconds = time.perf_counter() - started
+        server.stdin.close()
+    if state != "success":
+        raise SystemExit("the run failed")
+    statuses = json.loads((folder / "output" / "bench" / "summary.json").read_bytes())["statuses"]
+    if statuses != {"ok": images}:
+        raise SystemExit(f"not every image was read: {statuses}")
+    return seconds
+
+
+def main() -> int:
+    """Run the benchmark; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="folder with images")
+    parser.add_argument("--images", type=int, default=500, help="how many files to make of them")
+    parser.add_argument("--serve", action="store_true", help="only serve the folder, for the benchmark itself")
+    arguments = parser.parse_args()
+    if arguments.serve:
+        asyncio.run(serve(arguments.folder))
+        return 0
+    bodies = repeated(arguments.folder, arguments.images)
+    with tempfile.TemporaryDirectory(prefix="ocr-bench-") as scratch:
+        folder = Path(scratch).resolve()
+        (folder / "images").mkdir()
+        for number, body in enumerate(bodies):
+            (folder / "images" / str(number)).write_bytes(body)
+        run = time_run(Home(folder / "airflow"), folder, arguments.images)
+    alone = time_engine(bodies)
+    for name, seconds in (("through the DAG", run), ("the engine alone", alone)):
+        print(f"{name}: {arguments.images} images in {seconds:.1f} s, {arguments.images / seconds:.2f} images/s")
+    return check([Goal("images/s of the whole run over those of the engine alone", alone / run, least=GOAL)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

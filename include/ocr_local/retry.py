@@ -1,0 +1,120 @@
+"""Trying again what failed in a run of the local Airflow: its own batches, and in them only the failed images."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from ocr_local.airflow import Running, connect
+from ocr_local.api import AirflowApi, ApiError
+from ocr_local.home import Home
+from ocr_local.run import RunFailedError, explain_failure
+from ocr_local.summary import print_summary
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.planning import Plan
+from ocr_pipeline.staging import read_progress
+from ocr_pipeline.storage import RunFolder
+
+_PLAN, _READ = "plan", "read_batch"
+_ENDED = ("success", "failed")
+_RECENT = 10
+_STATE_SECONDS = 1.0
+_TASKS_SECONDS = 5.0
+
+
+class RetryError(Exception):
+    """The run cannot be retried; the message says why and what to do."""
+
+
+def retry_run(home: Home, running: Running, dag_id: str, run_id: str, console: Console) -> None:
+    """Clear the batches of a run that failed or have failed images, wait for them, and print the summary.
+
+    What was read stays as it is. The other tasks that failed are cleared as well, and whatever follows from one.
+
+    :raises RetryError: when there is no such run, it has not ended, or its folder is not on this machine.
+    :raises RunFailedError: when the run does not succeed this time either.
+    """
+    api = connect(home, running)
+    _check_ended(api, dag_id, run_id)
+    tasks = {(task["task_id"], task["map_index"]): task["state"] for task in api.tasks(dag_id, run_id)}
+    run = _folder(api, dag_id, run_id)
+    again = {task for task, state in tasks.items() if state == "failed"}
+    if run:
+        again |= {(_READ, index) for index in _unfinished(run)}
+    if not run or not again <= tasks.keys():
+        again = {(_PLAN, -1)}  # the batches are not mapped yet
+    if not again:
+        console.print(f"Nothing to retry: run {run_id} has no failed task and no failed image.", markup=False)
+        return
+    for task_id in sorted({task_id for task_id, _ in again}):
+        api.clear(dag_id, run_id, task_id, *sorted(i for name, i in again if name == task_id and i >= 0))
+    batches = sum(name == _READ for name, _ in again)
+    what = f"trying {batches} of {_count(tasks)} batches again" if batches else "starting where it failed"
+    console.print(f"Run {run_id}: {what}", markup=False, soft_wrap=True)
+    console.print(f"  in the UI: {api.url}/dags/{dag_id}/runs/{run_id}", markup=False, soft_wrap=True)
+    started = time.monotonic()
+    try:
+        state = _wait(api, dag_id, run_id, console)
+    except KeyboardInterrupt:
+        api.fail_run(dag_id, run_id)
+        raise
+    run = _folder(api, dag_id, run_id)
+    if run and run.summary.exists():
+        print_summary(run, f"tried again in {time.monotonic() - started:.0f} s", console)
+    if state != "success":
+        raise RunFailedError(explain_failure(api, dag_id, run_id))
+
+
+def _check_ended(api: AirflowApi, dag_id: str, run_id: str) -> None:
+    try:
+        state = api.run_state(dag_id, run_id)
+    except ApiError as error:
+        try:
+            recent = api.recent_runs(dag_id, _RECENT)
+        except ApiError:
+            raise RetryError(f"there is no DAG {dag_id} with a run {run_id}: {error}") from None
+        known = "\n".join(f"  {name}  {state}" for name, state in recent) or "  none"
+        raise RetryError(f"{dag_id} has no run {run_id}. Its latest runs:\n{known}") from None
+    if state not in _ENDED:
+        raise RetryError(f"run {run_id} is {state}: wait until it has ended, or fail it in the UI")
+
+
+def _folder(api: AirflowApi, dag_id: str, run_id: str) -> RunFolder | None:
+    """The run's folder; None when it was never planned."""
+    uri = api.xcom(dag_id, run_id, _PLAN, "run")
+    if uri is None:
+        return None
+    if not Path(uri).is_absolute():
+        raise RetryError(f"the results are in {uri}, not on this machine: clear the tasks of {run_id} in the UI")
+    return RunFolder.open(uri, Allowances((Path(uri),)))
+
+
+def _unfinished(run: RunFolder) -> Iterator[int]:
+    """The batches that are not staged, or with failed images."""
+    for batch in Plan.load(run).batches:
+        progress = read_progress(run, batch)
+        if progress.failed or not progress.staged:
+            yield batch.index
+
+
+def _wait(api: AirflowApi, dag_id: str, run_id: str, console: Console) -> str:
+    """Wait for the run to end, showing what its batches do; returns its state."""
+    shown, looked = "", 0.0
+    while (state := api.run_state(dag_id, run_id)) not in _ENDED:
+        if time.monotonic() - looked >= _TASKS_SECONDS:
+            looked = time.monotonic()
+            states = Counter(task["state"] for task in api.tasks(dag_id, run_id) if task["task_id"] == _READ)
+            line = "  batches: " + ", ".join(f"{count} {name or 'waiting'}" for name, count in states.most_common())
+            if line != shown:
+                console.print(line, markup=False)
+            shown = line
+        time.sleep(_STATE_SECONDS)
+    return state
+
+
+def _count(tasks: dict[tuple[str, int], str]) -> int:
+    return sum(task_id == _READ and map_index >= 0 for task_id, map_index in tasks)

@@ -14,13 +14,14 @@ export UV_LINK_MODE := copy
 LOCAL := $(BIN)/python -m ocr_local
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test format docs install install-dev lock env clean models bench-ocr bench-fetch bench-memory bench-scale
+.PHONY: help run up down test format docs install install-dev lock env clean models bench-ocr bench-agreement bench-fetch \
+  bench-memory bench-scale bench-startup
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
 
-run: install ## Run the demo, or DATASET=… [IMAGE_COLUMN= OUTPUT= BATCH_SIZE= LIMIT= ALLOW=]
-	@$(LOCAL) run $(foreach name,DATASET IMAGE_COLUMN OUTPUT BATCH_SIZE LIMIT ALLOW,$(if $($(name)),--$(subst _,-,$(shell echo $(name) | tr A-Z a-z))='$($(name))'))
+run: install ## Run the demo, or DATASET=… [QUERY= IMAGE_COLUMN= OUTPUT= BATCH_SIZE= LIMIT= ALLOW=]
+	@$(LOCAL) run $(if $(QUERY),--query="$$QUERY") $(foreach name,DATASET IMAGE_COLUMN OUTPUT BATCH_SIZE LIMIT ALLOW,$(if $($(name)),--$(subst _,-,$(shell echo $(name) | tr A-Z a-z))='$($(name))'))
 
 up: install ## Start Airflow with its UI and keep it running
 	@$(LOCAL) up
@@ -76,6 +77,13 @@ bench-scale: $(VENV)/.installed ## Plan and merge ten million rows, or ROWS=; ru
 
 bench-memory: $(VENV)/.installed ## Show resident memory over 5,000 images of mixed shapes, or IMAGES=
 	$(BIN)/python -m benchmarks.memory $(if $(IMAGES),--images $(IMAGES))
+
+bench-startup: $(VENV)/.installed ## Show the time from a task's start to its first image read
+	$(BIN)/python -m benchmarks.startup
+
+bench-agreement: $(VENV)/.installed ## Compare what ours reads with what stock PaddleOCR reads: IMAGES= [SHOW=1]
+	@test -n "$(IMAGES)" || { echo "make bench-agreement IMAGES=folder"; exit 1; }
+	$(BIN)/python -m benchmarks.agreement --images '$(IMAGES)' $(if $(SHOW),--show)
 
 bench-fetch: $(VENV)/.installed $(PEERS)-fetch/.installed ## Compare fetching with img2dataset: [SMALL= LARGE= ROUNDS= BENCH_JSON=]
 	$(BIN)/python -m benchmarks.fetch --peer $(PEERS)-fetch/bin/python $(if $(SMALL),--small $(SMALL)) \

@@ -51,6 +51,7 @@ def _parse() -> argparse.Namespace:
     run = commands.add_parser("run", help="run the demo or a dataset")
     run.add_argument("--dataset", help="file of rows, glob, folder of images or URI; the demo when not given")
     run.add_argument("--image-column", help="column with the links; guessed when not given")
+    run.add_argument("--query", help="SQL query of a dataset sql:CONNECTION")
     run.add_argument("--output", type=Path, help="folder for the results")
     run.add_argument("--batch-size", type=int, help="rows a task reads")
     run.add_argument("--limit", type=int, help="read only the first rows")
@@ -72,6 +73,7 @@ def _up(home: Home, console: Console) -> None:
 def _run(home: Home, arguments: argparse.Namespace, console: Console) -> None:
     request = RunRequest(
         image_column=arguments.image_column,
+        query=arguments.query,
         output=arguments.output,
         batch_size=arguments.batch_size,
         limit=arguments.limit,

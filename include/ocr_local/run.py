@@ -22,7 +22,7 @@ from ocr_local.progress import watch
 from ocr_local.summary import print_summary
 from ocr_pipeline.allowances import ALLOW_VARIABLE, Allowances, Connection
 from ocr_pipeline.config import RunSettings
-from ocr_pipeline.dataset import is_local, local_folders, open_dataset, split_entries
+from ocr_pipeline.dataset import check_places, is_local, local_folders, open_dataset, split_entries
 from ocr_pipeline.storage import RunFolder
 
 DEMO_SETTINGS = {"batch_size": 25, "read_timeout": 3, "total_timeout": 10, "attempts": 2}
@@ -41,6 +41,7 @@ class RunRequest:
     """What the command line says of a run; None leaves the default."""
 
     image_column: str | None
+    query: str | None
     output: Path | None
     batch_size: int | None
     limit: int | None
@@ -50,6 +51,7 @@ class RunRequest:
         """As settings of a run."""
         values = {
             "image_column": self.image_column,
+            "query": self.query,
             "output": str(_absolute(self.output or home.output)),
             "batch_size": self.batch_size,
             "limit": self.limit,
@@ -68,10 +70,7 @@ def _absolute(path: Path) -> Path:
 
 def absolute_dataset(dataset: str) -> str:
     """The setting ``dataset`` with its paths, which may be relative to where the command runs, made absolute."""
-    entries = (
-        str(_absolute(Path(entry))) if is_local(entry) or not _SCHEME.match(entry) else entry
-        for entry in split_entries(dataset)
-    )
+    entries = (entry if _SCHEME.match(entry) else str(_absolute(Path(entry))) for entry in split_entries(dataset))
     return "\n".join(entries)
 
 
@@ -84,6 +83,7 @@ def check_request(home: Home, dataset: str | None, request: RunRequest) -> None:
     places = absolute_dataset(dataset) if dataset else "/demo.csv"
     settings = RunSettings.parse({"dataset": places, **request.settings(home)})
     Allowances.parse(request.allowed(), _looked_up_later)
+    check_places(places)
     # What lies elsewhere may need connections, which only Airflow knows.
     if dataset and all(is_local(entry) for entry in split_entries(places)):
         with tempfile.TemporaryDirectory(prefix="ocr-check-") as scratch:

@@ -147,8 +147,9 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings):
     dataset: str = Field(
         min_length=1,
         description="File with one image a row (CSV, TSV, JSON Lines, Parquet or a list of links), a glob or several "
-        "of them, or a folder of images.",
+        "of them, or a folder of images; local, http(s)://, s3:// or gs://. sql:CONNECTION for the setting query.",
     )
+    query: str | None = Field(None, description="SQL query whose rows are the dataset, on the connection it names.")
     image_column: str | None = Field(None, description="Column with the links; empty: guessed from its name.")
     output: str = Field(min_length=1, description="Folder for the results; the run makes its own folder inside.")
     batch_size: int = Field(1000, ge=1, le=1_000_000, description="Rows a task reads; grows when tasks get too many.")
@@ -184,6 +185,12 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings):
         except LookupError:
             raise ValueError("there is no such text encoding; common ones are utf-8, cp1252 and shift_jis") from None
         return encoding
+
+    @model_validator(mode="after")
+    def _a_query_has_a_connection(self) -> Self:
+        if self.dataset.startswith("sql:") != (self.query is not None):
+            raise ValueError("query: is needed with a dataset sql:CONNECTION, and only then")
+        return self
 
     @model_validator(mode="after")
     def _timeouts_agree(self) -> Self:

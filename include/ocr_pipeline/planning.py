@@ -23,7 +23,7 @@ import pyarrow.parquet
 from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.catalog import Catalog, absolute_digests, link_digests
 from ocr_pipeline.config import RunSettings
-from ocr_pipeline.dataset import READ_ROW, ROW, Dataset, open_dataset
+from ocr_pipeline.dataset import READ_ROW, ROW, Dataset, RunQuery, open_dataset
 from ocr_pipeline.duplicates import LinkDigests, Rows
 from ocr_pipeline.errors import PlanError, SettingsError
 from ocr_pipeline.folders import StoredFile
@@ -92,16 +92,24 @@ class Plan:
         run.plan.write_bytes(json.dumps(values, indent=1, ensure_ascii=False).encode())
 
 
-def plan_run(settings: RunSettings, run: RunFolder, allowances: Allowances, *, max_batches: int) -> Plan:
+def plan_run(
+    settings: RunSettings,
+    run: RunFolder,
+    allowances: Allowances,
+    *,
+    max_batches: int,
+    run_query: RunQuery | None = None,
+) -> Plan:
     """Plan a run into its folder, or find it planned already.
 
     :param max_batches: most batches there may be; batches grow beyond ``settings.batch_size`` to stay below.
+    :param run_query: runs the query of a dataset that is one.
     :raises DatasetError: when the dataset cannot be read.
     :raises PlanError: when the folder holds a plan for other settings or other rows, naming what differs.
     :raises StorageError: when the folder cannot be read or written.
     """
     with tempfile.TemporaryDirectory(prefix="ocr-plan-") as scratch, LinkDigests(Path(scratch)) as digests:
-        dataset = open_dataset(settings, allowances, Path(scratch))
+        dataset = open_dataset(settings, allowances, Path(scratch), run_query)
         links_sha256 = _spool(dataset, settings.limit, Path(scratch), digests)
         run.folder.create()
         if run.plan.exists():

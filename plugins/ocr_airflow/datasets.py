@@ -237,7 +237,8 @@ def _check_settings(given: dict[str, Any]) -> dict[str, Any]:
 
     :raises ValidationError: when one is wrong.
     """
-    checked = RunSettings.model_validate({"output": default_output(), **given, "dataset": "/"})
+    dataset = "sql:CONNECTION" if given.get("query") else "/"  # the source is a template, filled in by each run
+    checked = RunSettings.model_validate({"output": default_output(), **given, "dataset": dataset})
     return checked.model_dump(mode="json", include=set(given))
 
 

@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from ocr_airflow.deployment import allowances
+from ocr_airflow.queries import run_query
 from ocr_airflow.settings import run_settings
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class PlanRunOperator(BaseOperator):
             stage_model(settings)  # once, instead of by every batch
             allowed = allowances()
             run = RunFolder.of(settings.output, context["run_id"], allowed)
-            plan = plan_run(settings, run, allowed, max_batches=conf.getint("core", "max_map_length"))
+            most = conf.getint("core", "max_map_length")
+            plan = plan_run(settings, run, allowed, max_batches=most, run_query=run_query)
         self.log.info(
             "%d rows, %d distinct links to read and %d that earlier runs have read, %d batches of up to %d rows, in %s",
             plan.rows,

@@ -13,6 +13,8 @@ from ocr_pipeline.config import CatalogSettings, FetchSettings, ReadSettings, Ru
 _FIRST = ("dataset", "image_column", "output", "limit", "languages")
 """What most runs set, shown at once and in this order; the rest is folded away by stage."""
 
+_DATASET = ("query", "format", "encoding", "bad_rows")
+
 
 def run_params(*, dataset_known: bool, defaults: Mapping[str, Any] | None = None) -> dict[str, Param]:
     """A Param for every setting of a run, with its description, default and allowed values.
@@ -53,6 +55,8 @@ def _param(name: str, schema: dict[str, Any]) -> Param:
 def _section(name: str) -> str | None:
     if name in _FIRST:
         return None
+    if name in _DATASET:
+        return "Reading the dataset"
     if name in FetchSettings.model_fields:
         return "Fetching images"
     if name in CatalogSettings.model_fields:

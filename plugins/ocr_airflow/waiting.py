@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, A
 
 from ocr_airflow.deployment import allowances
 from ocr_airflow.operators import task_errors
+from ocr_airflow.queries import run_query
 from ocr_airflow.settings import run_settings
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class WaitForDatasetSensor(BaseSensorOperator):
             settings = RunSettings.parse(run_settings(self, self.settings, context))
             try:
                 with tempfile.TemporaryDirectory(prefix="ocr-wait-") as scratch:
-                    open_dataset(settings, allowances(), Path(scratch))
+                    open_dataset(settings, allowances(), Path(scratch), run_query)
             except DatasetMissingError as error:
                 self.log.info("waiting: %s", error)
                 return False

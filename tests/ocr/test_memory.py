@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
+
+import pytest
+
+from ocr_pipeline.ocr.allocator import return_large_blocks
 
 CODE = """
 import numpy as np
@@ -32,3 +37,46 @@ def test_new_shapes_stop_costing_memory() -> None:
 
     # 83 MB when written, 355 MB when OpenVINO keeps everything that it compiles.
     assert late - early < 150
+
+
+BLOCKS = """
+import ctypes
+import psutil
+from ocr_pipeline.ocr.allocator import return_large_blocks
+
+return_large_blocks()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.malloc.argtypes = [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+
+def block(size):
+    address = libc.malloc(size)
+    ctypes.memset(address, 1, size)
+    return address
+
+libc.free(block(30 << 20))  # after which glibc would keep blocks of up to this size
+before = psutil.Process().memory_info().rss
+freed = []
+for _ in range(40):  # a small block that stays after each large one, so that the heap cannot shrink
+    freed.append(block(4 << 20))
+    block(4 << 10)
+for address in freed:
+    libc.free(address)
+print((psutil.Process().memory_info().rss - before) / 1e6)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
+def test_large_blocks_go_back_to_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", BLOCKS], capture_output=True, text=True, check=True)
+
+    # 160 MB otherwise.
+    assert float(done.stdout) < 20
+
+
+def test_other_platforms_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr("ctypes.CDLL", None)
+
+    return_large_blocks()

@@ -4,6 +4,18 @@ Public surface: :func:`open_dataset` gives a :class:`Dataset`, whose rows are st
 """
 
 from ocr_pipeline.dataset.locations import is_local, local_folders, split_entries
-from ocr_pipeline.dataset.opening import READ_ROW, ROW, Dataset, open_dataset
+from ocr_pipeline.dataset.opening import READ_ROW, ROW, Dataset, check_places, open_dataset
+from ocr_pipeline.dataset.queries import QueryRows, RunQuery
 
-__all__ = ["READ_ROW", "ROW", "Dataset", "is_local", "local_folders", "open_dataset", "split_entries"]
+__all__ = [
+    "READ_ROW",
+    "ROW",
+    "Dataset",
+    "QueryRows",
+    "RunQuery",
+    "check_places",
+    "is_local",
+    "local_folders",
+    "open_dataset",
+    "split_entries",
+]

@@ -61,7 +61,7 @@ def find_local(entry: str, allowances: Allowances) -> Found:
     path = _local_path(entry)
     folder = Path(os.path.realpath(_folder(path)))
     # Before anything else: what lies outside must not be told apart from what does not exist.
-    _check_allowed(folder if folder == Path(os.path.realpath(path)) else Path(os.path.realpath(path)), allowances)
+    _check_allowed(Path(os.path.realpath(path)), allowances)
     if path.is_dir():
         walk = _walk(folder)
         first = next(walk, None)
@@ -78,6 +78,8 @@ def find_local(entry: str, allowances: Allowances) -> Found:
     matches = sorted(match for match in glob.iglob(str(path), recursive=True) if os.path.isfile(match))
     if not matches:
         raise DatasetMissingError(f"dataset {path}: no file matches")
+    for parent in {os.path.dirname(match) for match in matches}:
+        _check_allowed(Path(os.path.realpath(parent)), allowances)
     images = [match for match in matches if is_image(match)]
     if len(images) == len(matches):
         prefix = _folder(path)

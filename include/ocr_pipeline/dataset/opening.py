@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.allowances import Allowances, ObjectUri
 from ocr_pipeline.config import RunSettings
 from ocr_pipeline.dataset.locations import Found, find_local, is_local, split_entries
+from ocr_pipeline.dataset.queries import RunQuery, find_query, is_query
 from ocr_pipeline.dataset.rejections import Rejections
 from ocr_pipeline.dataset.remote import find_objects, find_web, is_object, is_web
 from ocr_pipeline.dataset.tables import LINK, LinksTable, Table, open_table, widest
-from ocr_pipeline.errors import DatasetError
+from ocr_pipeline.errors import DatasetError, ImageError
+from ocr_pipeline.fetch import parse_url
 from ocr_pipeline.records import RESULT_COLUMNS
 
 USUAL_IMAGE_COLUMNS = (
@@ -89,17 +91,20 @@ class Dataset:
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
-def open_dataset(settings: RunSettings, allowances: Allowances, scratch: Path) -> Dataset:
+def open_dataset(
+    settings: RunSettings, allowances: Allowances, scratch: Path, run_query: RunQuery | None = None
+) -> Dataset:
     """Find the dataset that ``settings`` name and the column with its links.
 
     :param scratch: folder for copies and for the notes on rows that cannot be read; it must outlive the dataset.
+    :param run_query: runs the query of a dataset that is one.
     :raises DatasetMissingError: when it is not there.
     :raises DatasetUnavailableError: when it cannot be had now.
     :raises StorageError: when an object store cannot be asked now.
     :raises DatasetError: when it is not allowed, not of a known format, or has no such column.
     """
     entries = split_entries(settings.dataset)
-    found = [_find(entry, settings, allowances, scratch) for entry in entries]
+    found = [_find(entry, settings, allowances, scratch, run_query) for entry in entries]
     tables = tuple(table for place in found for table in _tables(place, settings, scratch))
     schema = _common_schema(tables)
     name = tables[0].name if len(tables) == 1 else settings.dataset
@@ -115,14 +120,39 @@ def open_dataset(settings: RunSettings, allowances: Allowances, scratch: Path) -
     )
 
 
-def _find(entry: str, settings: RunSettings, allowances: Allowances, scratch: Path) -> Found:
+def check_places(dataset: str) -> None:
+    """Check the form of the places that the setting names, without looking for what is there.
+
+    :raises DatasetError: when one is of no known kind, or not of its kind's form.
+    """
+    for entry in split_entries(dataset):
+        try:
+            if is_web(entry):
+                parse_url(entry)
+            elif is_object(entry):
+                ObjectUri.parse(entry)
+            elif not is_local(entry) and not is_query(entry):
+                raise DatasetError(_unknown(entry))
+        except (ValueError, ImageError) as error:
+            raise DatasetError(f"dataset {entry}: {error}") from None
+
+
+def _unknown(entry: str) -> str:
+    return f"dataset {entry!r} must be an absolute path, an http(s)://, s3:// or gs:// address, or sql:CONNECTION"
+
+
+def _find(
+    entry: str, settings: RunSettings, allowances: Allowances, scratch: Path, run_query: RunQuery | None
+) -> Found:
     if is_local(entry):
         return find_local(entry, allowances)
     if is_web(entry):
         return find_web(entry, settings, allowances, scratch)
     if is_object(entry):
         return find_objects(entry, allowances, scratch)
-    raise DatasetError(f"dataset {entry!r} must be an absolute path or an http(s)://, s3:// or gs:// address")
+    if is_query(entry):
+        return find_query(entry, settings.query, allowances, scratch, run_query)
+    raise DatasetError(_unknown(entry))
 
 
 def _common_base(bases: list[str]) -> str:
@@ -159,7 +189,8 @@ def _common_schema(tables: tuple[Table, ...]) -> pa.Schema:
                 f"dataset: {other.name} {' and '.join(differences)}, compared with {first.name}; "
                 "all files of a dataset must have the same columns"
             )
-    return widest([table.schema for table in tables])
+    common = widest([table.schema for table in tables])
+    return pa.schema([field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in common])
 
 
 def _check_names(dataset: str, names: list[str]) -> None:

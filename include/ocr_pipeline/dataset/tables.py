@@ -200,9 +200,6 @@ class JsonLinesTable(Table):
             self.schema = widest([self.schema, _as_written(self._table(piece, None, reject).schema)])
         if not self.schema.names:
             raise DatasetError(f"dataset {self.name}: it is empty; each line must hold a JSON object")
-        self.schema = pa.schema(
-            [field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in self.schema]
-        )
 
     def batches(self, rejections: Rejections) -> Iterator[pa.RecordBatch]:
         """The objects."""

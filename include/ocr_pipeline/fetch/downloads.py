@@ -54,7 +54,7 @@ async def _download(
     guard = AddressGuard(allowances)
     proxies = Proxies(guard) if allowances.proxy else None
     attempt = 0
-    async with HttpClient(settings, guard, None, tls, proxies) as client:
+    async with HttpClient(settings, guard, None, tls, proxies, allowances.site) as client:
         while True:
             attempt += 1
             try:

@@ -32,19 +32,32 @@ _MAX_ASPECT = 4
 _OVERLAP = 192
 """Pixels that neighbouring tiles share; half of them, at each inner edge, only give the network context."""
 
-_THRESHOLD = 0.3
-"""Probability from which a pixel counts as text (PP-OCR's default)."""
-
-_BOX_THRESHOLD = 0.5
-"""Mean probability that a box needs (PP-OCR: 0.6)."""
-
-_UNCLIP = 1.6
-"""How far boxes grow back, in units of area / perimeter: the network is trained on shrunk ones (PP-OCR: 1.5)."""
-
 _MIN_SIDE = 3
 """Boxes whose short side has fewer pixels of the reduced page are noise (PP-OCR)."""
 
 _DILATION = np.ones((2, 2), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """From which probabilities on there is a line, and how large its box is.
+
+    ``pixel`` is the probability from which a pixel counts as text, ``box`` the mean probability that a box needs.
+    Boxes grow back by ``unclip`` in units of area / perimeter, because the network is trained on shrunk ones; with
+    ``dilation``, text is first widened by a pixel of the map.
+    """
+
+    pixel: float
+    box: float
+    unclip: float
+    dilation: bool
+
+
+OURS = Thresholds(pixel=0.3, box=0.5, unclip=1.6, dilation=True)
+"""What reads scanned receipts best (measured)."""
+
+PADDLEOCR = Thresholds(pixel=0.3, box=0.6, unclip=1.5, dilation=False)
+"""PaddleOCR's own, to compare with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +70,14 @@ class _Tile:
     keep_to: int
 
 
-def detect(pixels: Pixels, network: Network, size: int = SIZE) -> Quads:
+def detect(pixels: Pixels, network: Network, size: int = SIZE, thresholds: Thresholds = OURS) -> Quads:
     """The boxes of the lines of text in ``pixels``, in its coordinates, in no particular order.
 
     ``size``, a multiple of :data:`STRIDE`, is the longest side of what the network sees.
     """
     height, width = pixels.shape[:2]
     probability = probability_map(pixels, network, size)
-    quads = boxes_from_map(probability)
+    quads = boxes_from_map(probability, thresholds)
     scale = np.array([width / probability.shape[1], height / probability.shape[0]], np.float32)
     limit = np.array([width, height], np.float32)
     return np.clip(quads * scale, 0, limit)
@@ -115,13 +128,15 @@ def _tiles(length: int, size: int) -> Iterator[_Tile]:
         kept = keep_to
 
 
-def boxes_from_map(probability: ProbabilityMap) -> Quads:
+def boxes_from_map(probability: ProbabilityMap, thresholds: Thresholds = OURS) -> Quads:
     """The boxes of the lines in a probability map, in pixels of the map.
 
     All of them: a cap on candidates, as PP-OCR has, drops the top of a dense page, because contours come from
     the bottom up. Coordinates are floats: the usual int16 wraps beyond 32,767 pixels.
     """
-    mask = cv2.dilate((probability > _THRESHOLD).astype(np.uint8), _DILATION)
+    mask = (probability > thresholds.pixel).astype(np.uint8)
+    if thresholds.dilation:
+        mask = np.asarray(cv2.dilate(mask, _DILATION), np.uint8)
     contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     quads = []
     for index, contour in enumerate(contours):
@@ -131,11 +146,11 @@ def boxes_from_map(probability: ProbabilityMap) -> Quads:
         if min(width, height) < _MIN_SIDE:
             continue
         corners = np.asarray(cv2.boxPoints((centre, (width, height), angle)), np.float32)
-        if _mean_inside(probability, corners) < _BOX_THRESHOLD:
+        if _mean_inside(probability, corners) < thresholds.box:
             continue
         # Growing a rectangle by d on all sides; PP-OCR offsets the polygon with rounded corners and takes the
         # smallest rectangle around it, which is this one.
-        growth = 2 * _UNCLIP * width * height / (2 * (width + height))
+        growth = 2 * thresholds.unclip * width * height / (2 * (width + height))
         quads.append(clockwise(cv2.boxPoints((centre, (width + growth, height + growth), angle))))
     return np.array(quads, np.float32).reshape(-1, 4, 2)
 

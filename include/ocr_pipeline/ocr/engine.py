@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import EngineError
 from ocr_pipeline.model_names import MODELS
+from ocr_pipeline.ocr.allocator import return_large_blocks
 from ocr_pipeline.records import Page, PageText
 
 if TYPE_CHECKING:
+    from ocr_pipeline.ocr.detection import Thresholds
     from ocr_pipeline.ocr.runners import Runner
 
 
@@ -44,13 +46,14 @@ def load_engine(settings: ReadSettings) -> Engine:
 
     :raises EngineError: when it cannot be used: not installed, no such device, or a model is missing.
     """
+    return_large_blocks()
     threads = settings.threads or len(os.sched_getaffinity(0))
     name = _fastest(settings) if settings.engine == "auto" else settings.engine
     if name == "paddleocr":
         from ocr_pipeline.ocr.stock import StockEngine
 
         return StockEngine(settings, threads)
-    return _load_pipeline(name, settings, threads)
+    return load_pipeline(name, settings, threads)
 
 
 def _fastest(settings: ReadSettings) -> str:
@@ -73,15 +76,24 @@ def _fastest(settings: ReadSettings) -> str:
     raise EngineError("; ".join(reasons))
 
 
-def _runner(name: str, threads: int, device: str) -> Runner:
+def _runner(name: str, threads: int, device: str, *, exact: bool = False) -> Runner:
     from ocr_pipeline.ocr.runners import OnnxRuntimeRunner, OpenVinoRunner
 
-    return OpenVinoRunner(threads, device) if name == "openvino" else OnnxRuntimeRunner(device)
+    return OpenVinoRunner(threads, device, exact=exact) if name == "openvino" else OnnxRuntimeRunner(device)
 
 
-def _load_pipeline(name: str, settings: ReadSettings, threads: int) -> Engine:
+def load_pipeline(
+    name: str, settings: ReadSettings, threads: int, *, thresholds: Thresholds | None = None, exact: bool = False
+) -> Engine:
+    """Load our own pipeline over the runner with the ``name``.
+
+    :param thresholds: which boxes there are, for comparisons; ours without.
+    :param exact: compute in float32 also where the hardware is faster with less.
+    :raises EngineError: as :func:`load_engine`.
+    """
     import cv2
 
+    from ocr_pipeline.ocr.detection import OURS
     from ocr_pipeline.ocr.models import find_model
     from ocr_pipeline.ocr.networks import cached_detection_network, cached_recognition_network
     from ocr_pipeline.ocr.pipeline import PipelineEngine
@@ -89,7 +101,7 @@ def _load_pipeline(name: str, settings: ReadSettings, threads: int) -> Engine:
     # Pages are read in parallel; OpenCV splitting each of its calls over all cores as well would only add contention.
     cv2.setNumThreads(1)
     model = find_model(settings.model)
-    runner = _runner(name, threads, settings.device)
+    runner = _runner(name, threads, settings.device, exact=exact)
     detection = cached_detection_network(model.detection)
     recognition = cached_recognition_network(model.recognition, settings.languages)
     try:
@@ -103,6 +115,7 @@ def _load_pipeline(name: str, settings: ReadSettings, threads: int) -> Engine:
             stretch=settings.resize == "stretch",
             find_turns=settings.orientation == "auto",
             detection_size=settings.detection_size,
+            thresholds=thresholds or OURS,
         )
     except EngineError:
         raise

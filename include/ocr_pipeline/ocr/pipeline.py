@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
-from ocr_pipeline.ocr.detection import SIZE, detect
+from ocr_pipeline.ocr.detection import OURS, SIZE, Thresholds, detect
 from ocr_pipeline.ocr.geometry import Quads, as_quad
 from ocr_pipeline.ocr.models import Model
 from ocr_pipeline.ocr.networks import DetectionNetwork, RecognitionNetwork
@@ -35,6 +35,7 @@ class PipelineEngine:
         stretch: bool,
         find_turns: bool = True,
         detection_size: int = SIZE,
+        thresholds: Thresholds = OURS,
     ) -> None:
         self.model = f"{runner.name}/{model.name}"
         self.threads = threads
@@ -45,6 +46,7 @@ class PipelineEngine:
         self._stretch = stretch
         self._find_turns = find_turns
         self._size = detection_size
+        self._thresholds = thresholds
 
     def read(self, page: Page) -> PageText:
         """Read one page. Thread-safe.
@@ -57,7 +59,8 @@ class PipelineEngine:
             return recognise(pixels, quads, self._recognise, self._characters)
 
         try:
-            lines = read_lines(detect(pixels, self._detect, self._size), read, find_turns=self._find_turns)
+            boxes = detect(pixels, self._detect, self._size, self._thresholds)
+            lines = read_lines(boxes, read, find_turns=self._find_turns)
         except (cv2.error, RuntimeError, MemoryError) as error:
             raise ImageError(
                 ErrorCategory.ENGINE_ERROR, f"{self.model} failed on {page.width}x{page.height} pixels: {error}"

@@ -49,11 +49,12 @@ class OpenVinoRunner:
 
     :param threads: how many threads will call the networks at once.
     :param device: as in the settings: ``cpu``, or ``gpu:0`` for the first GPU of Intel's.
+    :param exact: compute in float32 everywhere.
     """
 
     name = "openvino"
 
-    def __init__(self, threads: int, device: str = "cpu") -> None:
+    def __init__(self, threads: int, device: str = "cpu", *, exact: bool = False) -> None:
         try:
             import openvino
             from openvino import properties
@@ -63,6 +64,8 @@ class OpenVinoRunner:
         self._core = openvino.Core()
         self._device = openvino_device(device, self._core.available_devices)
         self._options: dict[Any, Any] = {properties.num_streams: threads}
+        if exact:
+            self._options[properties.hint.inference_precision] = "f32"
         if device == "cpu":
             self._options |= {
                 properties.inference_num_threads: threads,

@@ -14,7 +14,7 @@ export UV_LINK_MODE := copy
 LOCAL := $(BIN)/python -m ocr_local
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test format docs install install-dev lock env clean models bench-ocr bench-fetch bench-memory
+.PHONY: help run up down test format docs install install-dev lock env clean models bench-ocr bench-fetch bench-memory bench-scale
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -70,8 +70,9 @@ bench-ocr: $(VENV)/.installed $(PEERS)/.installed ## Compare reading with its pe
 	$(BIN)/python -m benchmarks.ocr --peers $(PEERS)/bin/python --images '$(IMAGES)' --labels '$(LABELS)' \
 	  $(if $(BENCH_JSON),--json '$(BENCH_JSON)')
 
-bench-scale: $(VENV)/.installed ## Plan and merge ten million rows, or ROWS=
-	$(BIN)/python -m benchmarks.scale $(if $(ROWS),--rows $(ROWS))
+bench-scale: $(VENV)/.installed ## Plan and merge ten million rows, or ROWS=; run a million with nothing to read, or IMAGES=
+	$(BIN)/python -m benchmarks.scale $(if $(ROWS),--rows $(ROWS)); missed=$$?; \
+	  $(BIN)/python -m benchmarks.overhead $(if $(IMAGES),--images $(IMAGES)) && exit $$missed
 
 bench-memory: $(VENV)/.installed ## Show resident memory over 5,000 images of mixed shapes, or IMAGES=
 	$(BIN)/python -m benchmarks.memory $(if $(IMAGES),--images $(IMAGES))

@@ -18,6 +18,7 @@ import pytest
 from ocr_pipeline.allowances import Allowances, Connection
 from ocr_pipeline.config import ReadSettings, RunSettings
 from ocr_pipeline.errors import ErrorCategory, ImageError
+from ocr_pipeline.merge import merge_run
 from ocr_pipeline.planning import Plan, plan_run
 from ocr_pipeline.records import Page, PageText, TextLine
 from ocr_pipeline.storage import RunFolder
@@ -133,3 +134,21 @@ def bucket(s3_endpoint: str) -> str:
 def s3_allowances(bucket: str, s3_connection: Connection) -> Allowances:
     """Lets runs use that bucket."""
     return Allowances.parse(f"s3://minio@{bucket}", lambda _: s3_connection)
+
+
+@pytest.fixture
+def dataset(draw_image: Callable[[int], str], write_csv: Callable[..., Path]) -> Path:
+    """Images that can be read, repeated links, and one that is not there."""
+    links = [draw_image(width) for width in range(20, 40)]
+    return write_csv(enumerate([*links, links[3], "gone.png", links[3]]))
+
+
+@pytest.fixture
+def expected(dataset: Path, tmp_path: Path, allowances: Allowances) -> list[dict[str, str]]:
+    """The results of an undisturbed run of that dataset on a disk."""
+    from tests.bucket_runs import plan, read_all, results
+
+    run, planned = plan(dataset, str(tmp_path / "disk"), allowances)
+    read_all(planned, allowances)
+    assert merge_run(run).complete
+    return results(run)

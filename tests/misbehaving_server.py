@@ -1,7 +1,8 @@
 """A real HTTP server on loopback that misbehaves as asked, for tests of whatever fetches from the internet.
 
 The path of a request says what happens to it, its query how: ``server.url("status", code=503, times=2)`` is
-answered with 503 twice and with an image from then on. Every request that arrives is kept in
+answered with 503 twice and with an image from then on. A query may stand in the path as well, as in
+``/status/code=503/times=2/x.png``, which is how a store is asked for an object. Every request that arrives is kept in
 ``server.requests``. Requests with the same path and query count together: add ``id=...`` to tell them apart.
 """
 
@@ -23,7 +24,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from types import TracebackType
 from typing import Self
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 MEGABYTE = 1_000_000
 TLS_HANDSHAKE = b"\x16"
@@ -346,7 +347,9 @@ class MisbehavingServer:
         self._counts[target] += 1
         parts = urlsplit(self.robots_txt if target == "/robots.txt" else target)
         behaviour = BEHAVIOURS.get(parts.path.strip("/").split("/")[0])
-        exchange = Exchange(request, dict(parse_qsl(parts.query)), self._counts[target], reader, writer)
+        in_path = [part for part in unquote(parts.path).split("/") if "=" in part]
+        query = dict(parse_qsl("&".join([parts.query, *in_path])))
+        exchange = Exchange(request, query, self._counts[target], reader, writer)
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         try:

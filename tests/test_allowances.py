@@ -116,6 +116,7 @@ def test_databases_are_named() -> None:
         ({"host": "images.example.org"}, ("http", "images.example.org", 80)),
         ({"host": "Images.Example.org", "schema": "https"}, ("https", "images.example.org", 443)),
         ({"host": "https://images.example.org/base", "port": 8443}, ("https", "images.example.org", 8443)),
+        ({"host": "bücher.example.org"}, ("http", "xn--bcher-kva.example.org", 80)),
         ({"host": "https://images.example.org:9000"}, ("https", "images.example.org", 9000)),
     ],
 )
@@ -144,11 +145,22 @@ def test_a_site_is_asked_with_the_headers_and_the_login_of_its_connection() -> N
 
 @pytest.mark.parametrize(
     "values",
-    [{"kind": "aws", "host": "h"}, {"host": ""}, {"host": "ftp://h"}, {"host": "h", "extra": {"X-Number": 3}}],
+    [
+        {"kind": "aws", "host": "h"},
+        {"host": ""},
+        {"host": "ftp://h"},
+        {"host": "h:99999"},
+        {"host": "h", "extra": {"X-Number": 3}},
+        {"host": "h", "extra": {"X Key": "secret"}},
+        {"host": "h", "extra": {"X-Key": "secret\r\nX-Other: 1"}},
+        {"host": "h", "extra": {"headers": "{secret"}},
+        {"host": "h", "extra": {"headers": "3"}},
+    ],
 )
 def test_a_connection_that_is_no_site_is_refused_by_name(values: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError, match="'named'"):
+    with pytest.raises(SettingsError, match="'named'") as caught:
         Allowances.parse("connection:named", lambda _: connection(**values))
+    assert "secret" not in str(caught.value)
 
 
 def test_a_connection_is_refused_where_there_are_none() -> None:

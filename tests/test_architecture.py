@@ -9,12 +9,24 @@ import pytest
 INCLUDE = Path(__file__).parents[1] / "include"
 CORE = INCLUDE / "ocr_pipeline"
 
-FOUNDATION = ("errors", "languages", "model_names", "config", "allowances", "stores", "folders", "storage", "records")
+FOUNDATION = (
+    "errors",
+    "languages",
+    "model_names",
+    "config",
+    "allowances",
+    "stores",
+    "folders",
+    "objects",
+    "storage",
+    "records",
+)
 """What every stage may know, each only what stands before it."""
 
 STAGES = {
     "dataset": (),
-    "planning": ("dataset",),
+    "catalog": (),
+    "planning": ("dataset", "catalog"),
     "fetch": (),
     "images": (),
     "ocr": (),
@@ -22,7 +34,8 @@ STAGES = {
     "journal": (),
     "progress": ("fetch", "journal"),
     "batch": ("planning", "fetch", "images", "ocr", "staging", "journal", "progress"),
-    "merge": ("dataset", "planning", "staging"),
+    "results": (),
+    "merge": ("dataset", "catalog", "planning", "staging", "results"),
 }
 """The stages in the order data passes them, and which others each may know."""
 

@@ -80,7 +80,7 @@ def test_a_culprit_may_be_given_one_more_chance(tmp_path: Path) -> None:
 
 
 def test_a_torn_note_is_passed_over(tmp_path: Path) -> None:
-    (tmp_path / "j").write_bytes(b"+12\n+\n\xff\n-1x\n?3\nx4")
+    (tmp_path / "j").write_bytes(b"+12\n+\n\xff\n-1x\n?3\nx4\n!5")
     assert Journal(file(tmp_path)).before == DeathNote(frozenset({12}), frozenset({4}))
 
 

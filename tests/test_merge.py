@@ -1,19 +1,18 @@
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
-import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.config import RunSettings
 from ocr_pipeline.errors import ErrorCategory, Status
 from ocr_pipeline.merge import describe_missing, merge_run
-from ocr_pipeline.planning import Plan, batch_images, plan_run
+from ocr_pipeline.planning import Plan, batch_images
 from ocr_pipeline.records import RESULT_COLUMNS, Failure, ImageRef, ResultRow, unfetched_row
 from ocr_pipeline.staging import BatchStore, encode_rows
 from ocr_pipeline.storage import RunFolder
@@ -23,7 +22,7 @@ def page(image: ImageRef, number: int) -> ResultRow:
     text = f'{image.link} page {number}, "quoted"\r\nsecond line\rthird'
     return ResultRow(
         row=image.row, status=Status.OK, text=text, confidence=0.5, lines="[]", page=number, width=3, height=4,
-        bytes=5, sha256="ab", error=None, error_detail=None, http_status=None, attempts=1, fetch_seconds=0.25,
+        bytes=5, sha256="ab" * 32, error=None, error_detail=None, http_status=None, attempts=1, fetch_seconds=0.25,
         read_seconds=0.5, model="m",
     )  # fmt: skip
 
@@ -62,6 +61,8 @@ def test_every_row_comes_out_once_a_page_in_order(write_csv, make_plan) -> None:
     assert list(rows[0]) == ["id", "image", *(column.name for column in RESULT_COLUMNS)]
     assert (merged.complete, merged.rows, merged.result_rows, merged.images) == (True, 7, 11, 4)
     assert merged.statuses == {"ok": 9, "fetch_failed": 2}
+    assert (merged.failed_rows, merged.failed_images, merged.bytes) == (2, 1, 15)
+    assert (merged.batches, merged.planned_rows, merged.planned_images) == (4, 7, 4)
     assert json.loads(run.summary.read_bytes())["errors"] == {"not_found": 2}
 
 
@@ -95,6 +96,7 @@ def test_missing_batches_are_named_and_the_rest_is_written(write_csv, make_plan)
     assert not merged.complete
     assert [row["id"] for row in results(run)] == ["0", "1", "4"]
     assert [(m.index, m.first_row, m.rows) for m in merged.missing] == [(1, 2, 2), (2, 5, 1)]
+    assert (merged.images, merged.planned_images) == (3, 5)
     assert "batch 1 (rows 3 to 4) is not finished" in describe_missing(merged)
     assert (merged.rows, json.loads(run.summary.read_bytes())["complete"]) == (3, False)
     stage(run, plan)
@@ -122,30 +124,32 @@ def test_merging_again_changes_nothing(write_csv, make_plan) -> None:
     assert [path.read_bytes() for path in (run.results_csv, run.results_parquet, run.failures_csv)] == before
 
 
+def test_what_a_killed_merge_left_is_gone_after_the_next(write_csv, make_plan) -> None:
+    run, plan = make_plan(write_csv(enumerate(["1a", "0b"])))
+    stage(run, plan)
+    merging = f"""
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.merge import merge_run
+from ocr_pipeline.results import ResultsWriter
+from ocr_pipeline.storage import RunFolder
+import os
+ResultsWriter.__exit__ = lambda *_: os.kill(os.getpid(), 9)
+merge_run(RunFolder.open({run.uri!r}, Allowances.parse({run.uri!r})))
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run([sys.executable, "-c", merging], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    left = set(run.results_csv.path.parent.glob(".tmp-*"))
+    assert {path.name.split("-")[1] for path in left} == {"results.csv", "results.parquet", "failures.csv"}
+    assert merge_run(run).complete
+    assert {path.name for path in run.results_csv.path.parent.iterdir()} == {
+        "plan", "plan.json", "batches", "results.csv", "results.parquet", "failures.csv", "summary.json",
+    }  # fmt: skip
+
+
 def test_a_dataset_without_rows_has_results_without_rows(write_csv, make_plan) -> None:
     run, plan = make_plan(write_csv([]))
     stage(run, plan)
     assert merge_run(run).complete
     assert results(run) == []
     assert pa.parquet.read_table(run.results_parquet.path).num_rows == 0
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    links=st.lists(st.tuples(st.sampled_from("0123"), st.sampled_from("abc")).map("".join) | st.just(""), max_size=25),
-    size=st.integers(1, 6),
-)
-def test_exactly_once_in_order_whatever_the_mixture(tmp_path_factory: pytest.TempPathFactory, links, size) -> None:
-    folder = tmp_path_factory.mktemp("merge")
-    with (folder / "d.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("id", "image"), *enumerate(links)])
-    allowances = Allowances.parse(str(folder))
-    parsed = RunSettings(dataset=str(folder / "d.csv"), output=str(folder / "out"), batch_size=size)
-    run = RunFolder.of(parsed.output, "run", allowances)
-    plan = plan_run(parsed, run, allowances, max_batches=1000)
-    stage(run, plan)
-    assert merge_run(run).complete
-    expected = [
-        (str(row), link, str(number)) for row, link in enumerate(links) for number in range(max(1, int(link[:1] or 0)))
-    ]
-    assert [(row["id"], row["image"], row["ocr_page"]) for row in results(run)] == expected

@@ -85,8 +85,8 @@ def test_first_occurrences_agree_with_a_plain_search(values: list[int], collide:
     assert first_occurrences(first, second).tolist() == [values.index(v) for v in values]
 
 
-def test_first_occurrences_are_found_across_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ocr_pipeline.planning._STEP", 3)
-    values = [5, 1, 5, 2, 2, 5, 1, 9, 2, 5]
+def test_first_occurrences_are_found_share_by_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ocr_pipeline.planning._SHARE_ROWS", 3)
+    values = [2**64 - 1, 0, 2**63, 2**62, 2**62, 2**64 - 1, 0, 9, 2**62 - 1, 2**63]
     digests = np.array(values, dtype=np.uint64)
     assert first_occurrences(digests, digests).tolist() == [values.index(v) for v in values]

@@ -7,8 +7,8 @@ import pytest
 
 from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.errors import SettingsError, StorageError
-from ocr_pipeline.folders import LocalFolder, open_folder
-from ocr_pipeline.storage import RunFolder
+from ocr_pipeline.folders import LocalFolder
+from ocr_pipeline.storage import RunFolder, open_folder
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -50,7 +50,8 @@ def test_a_run_has_a_folder_whatever_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "said"), [("results", "absolute"), ("/etc/ocr", "ALLOW=/etc/ocr"), ("s3://b/k", "absolute")]
+    ("output", "said"),
+    [("results", "absolute"), ("/etc/ocr", "ALLOW=/etc/ocr"), ("s3://b/k", "s3://b/k is not allowed")],
 )
 def test_results_go_only_where_the_deployment_allows(tmp_path: Path, output: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said):

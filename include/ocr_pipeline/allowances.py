@@ -10,11 +10,13 @@ import base64
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+
+from yarl import URL
 
 from ocr_pipeline.errors import SettingsError
 
@@ -38,6 +40,9 @@ _HTTP_OPTIONS = frozenset(
     {"allow_redirects", "cert", "check_response", "max_redirects", "proxies", "proxy", "stream", "timeout"}
     | {"trust_env", "verify"}
 )
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
+_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,11 @@ class AllowedStore:
 
 @dataclass(frozen=True, slots=True)
 class AllowedSite:
-    """An HTTP origin that is asked with ``headers`` of the deployment's, its credentials among them."""
+    """An HTTP origin that is asked with ``headers`` of the deployment's, its credentials among them.
+
+    ``host`` is in lower case, a name in other scripts in its ASCII form. That an origin is named here makes no
+    private address of it reachable: that takes a network.
+    """
 
     scheme: str
     host: str
@@ -198,7 +207,10 @@ class Allowances:
         return max((s for s in self.stores if s.covers(uri)), key=lambda store: len(store.prefix), default=None)
 
     def site(self, scheme: str, host: str, port: int) -> AllowedSite | None:
-        """What the deployment says of an HTTP origin; None when it is one like any other."""
+        """What the deployment says of an HTTP origin; None when it is one like any other.
+
+        :param host: as a URL has it, a name in other scripts in its ASCII form.
+        """
         origin = (scheme, host.lower(), port)
         return next((site for site in self.sites if (site.scheme, site.host, site.port) == origin), None)
 
@@ -219,26 +231,30 @@ def _parse_store(entry: str, find: FindConnection) -> AllowedStore:
 def _site(connection: Connection) -> AllowedSite:
     """The origin of an HTTP connection, its headers and its login, as Airflow's HTTP hook reads them."""
     host = connection.host or ""
-    address = host if "://" in host else f"{connection.schema or 'http'}://{host}"
     try:
-        parts = urlsplit(address)
-        name, port = (parts.hostname or "").lower(), connection.port or parts.port
+        url = URL(host if "://" in host else f"{connection.schema or 'http'}://{host}")
+        name, port = url.raw_host, connection.port or url.port
     except ValueError:
-        name, port = "", None
-    if connection.kind not in ("http", "https") or parts.scheme not in ("http", "https") or not name:
+        name, port = None, None
+    if connection.kind not in ("http", "https") or not name or not port or url.scheme not in ("http", "https"):
         raise SettingsError(
             f"connection {connection.id!r} cannot be used to fetch images: it must be of type http and name a host "
             "and, if not http, the schema https"
         )
     headers = {key: value for key, value in connection.extra.items() if key.lower() not in _HTTP_OPTIONS}
-    nested = headers.pop("headers", {})
-    headers |= json.loads(nested) if isinstance(nested, str) else nested
-    if not all(isinstance(value, str) for value in headers.values()):
-        raise SettingsError(f"connection {connection.id!r}: its extra may hold headers only, names and texts")
+    try:
+        nested = headers.pop("headers", {})
+        headers |= json.loads(nested) if isinstance(nested, str) else nested
+        usable = all(_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(text) for name, text in headers.items())
+    except (ValueError, TypeError):
+        usable = False
+    if not usable:  # what stands there is left out, as it may be a secret
+        raise SettingsError(f"connection {connection.id!r}: its extra may hold headers only, names and texts of a line")
     if connection.login:
         login = f"{connection.login}:{connection.password or ''}".encode()
-        headers.setdefault("Authorization", f"Basic {base64.b64encode(login).decode()}")
-    return AllowedSite(parts.scheme, name, port or (443 if parts.scheme == "https" else 80), headers)
+        if not any(name.lower() == "authorization" for name in headers):
+            headers["Authorization"] = f"Basic {base64.b64encode(login).decode()}"
+    return AllowedSite(url.scheme, name, port, headers)
 
 
 def _parse_network(entry: str) -> AllowedNetwork:

@@ -11,8 +11,9 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from ocr_pipeline.allowances import Allowances
@@ -173,7 +174,11 @@ class _Reading:
         self._journal = journal
         self._watchdog = watchdog
         self._fetched: asyncio.Queue[FetchedImage | None] = asyncio.Queue()
+        self._waiting: dict[int, None] = {}  # rows that were fetched, in the order in which they will be read
         self._unwritten: list[ResultRow] = []
+        # Only the one thread of this pool writes, and holds what it could not write so far.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._held: list[ResultRow] = []
         self._readings: dict[str, asyncio.Future[list[ResultRow]]] = {}
 
     async def read(self, todo: list[ImageRef]) -> None:
@@ -181,19 +186,21 @@ class _Reading:
         pool = ThreadPoolExecutor(self._engine.threads, thread_name_prefix="ocr")
         try:
             async with self._fetcher, asyncio.TaskGroup() as stages:
-                checkpoints = stages.create_task(self._keep_checkpoints())
+                always = [stages.create_task(self._watch()), stages.create_task(self._keep_checkpoints())]
                 todo = await self._read_suspects(todo, pool)
                 readers = [stages.create_task(self._read_fetched(pool)) for _ in range(self._engine.threads)]
                 await self._fetch_all(todo)
                 await asyncio.gather(*readers)
-                checkpoints.cancel()
+                for task in always:
+                    task.cancel()
         except BaseExceptionGroup as group:
             raise _first_error(group) from None
         finally:
+            self._watchdog.rest()
             try:
-                self._checkpoint()
+                self._submit_checkpoint().result()
             finally:
-                self._watchdog.rest()
+                self._writer.shutdown()
                 # A page being read cannot be interrupted, and the engine must not be closed under it.
                 pool.shutdown(cancel_futures=True)
         self._progress.check_outage(self._settings.max_transient_failures)
@@ -206,13 +213,20 @@ class _Reading:
     def _take(self, outcome: FetchedImage | Failure) -> None:
         if isinstance(outcome, Failure):
             self._finish([unfetched_row(outcome)])
-        else:
-            self._watchdog.moved()
-            self._fetched.put_nowait(outcome)
+            return
+        self._watchdog.moved()
+        self._waiting[outcome.ref.row] = None
+        self._fetched.put_nowait(outcome)
+        self._expect()
+
+    def _expect(self) -> None:
+        self._journal.expect(chain(self._waiting, (ref.row for ref in self._fetcher.under_way)))
 
     async def _read_fetched(self, pool: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
         while (image := await self._fetched.get()) is not None:
+            del self._waiting[image.ref.row]
+            self._expect()
             twin = self._readings.get(image.sha256)
             if twin is None:
                 twin = self._readings[image.sha256] = loop.run_in_executor(pool, self._read, image)
@@ -250,18 +264,28 @@ class _Reading:
         self._unwritten.extend(rows)
         self._progress.count(rows)
 
-    async def _keep_checkpoints(self) -> None:
+    async def _watch(self) -> None:
         while True:
             rows = sorted(ref.row for ref in self._fetcher.under_way)
             self._watchdog.check(rows, self._fetched.qsize())
             await asyncio.sleep(CHECKPOINT_SECONDS)
-            self._checkpoint()
 
-    def _checkpoint(self) -> None:
-        if self._unwritten:
-            self._store.checkpoint(self._unwritten)
-            self._unwritten = []
-        self._store.report(self._progress.done, self._progress.failed)
+    async def _keep_checkpoints(self) -> None:
+        while True:
+            await asyncio.sleep(CHECKPOINT_SECONDS)
+            await asyncio.shield(asyncio.wrap_future(self._submit_checkpoint()))
+
+    def _submit_checkpoint(self) -> Future[None]:
+        """Have what is finished written down in the background, because a store may be slow, after what was before."""
+        rows, self._unwritten = self._unwritten, []
+        return self._writer.submit(self._checkpoint, rows, self._progress.done, self._progress.failed)
+
+    def _checkpoint(self, rows: list[ResultRow], done: int, failed: int) -> None:
+        self._held.extend(rows)
+        if self._held:
+            self._store.checkpoint(self._held)
+            self._held = []
+        self._store.report(done, failed)
 
 
 def _same_reading(rows: list[ResultRow], image: FetchedImage) -> list[ResultRow]:

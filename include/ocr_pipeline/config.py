@@ -127,7 +127,21 @@ class ReadSettings(_Settings):
         return self
 
 
-class RunSettings(FetchSettings, ReadSettings):
+class CatalogSettings(_Settings):
+    """What a run leaves out because an earlier one has read it."""
+
+    catalog: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$",
+        description="Read only what is new: the name under which runs in the same output folder note what they have "
+        "read, and leave out what others have. Empty: read everything.",
+    )
+    reread_with_new_model: bool = Field(
+        False, description="Of a catalog, count only what the same model has read, so that a new one reads all again."
+    )
+
+
+class RunSettings(FetchSettings, ReadSettings, CatalogSettings):
     """Everything that a run can be told."""
 
     dataset: str = Field(min_length=1, description="CSV or Parquet file with one image a row.")
@@ -140,6 +154,11 @@ class RunSettings(FetchSettings, ReadSettings):
         gt=0,
         le=1,
         description="A batch with a larger share of transient failures fails as a task, to be retried later.",
+    )
+    csv_formulas: Literal["keep", "guard"] = Field(
+        "keep",
+        description="guard puts a single quote before text in CSV results that a spreadsheet would run as a formula; "
+        "keep leaves every text as it is.",
     )
 
     @model_validator(mode="after")

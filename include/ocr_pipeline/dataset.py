@@ -18,7 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.errors import DatasetError
+from ocr_pipeline.errors import DatasetError, DatasetMissingError
 from ocr_pipeline.records import RESULT_COLUMNS
 
 USUAL_IMAGE_COLUMNS = (
@@ -87,7 +87,8 @@ def open_dataset(uri: str, image_column: str | None, allowances: Allowances) -> 
     :param uri: absolute path (or ``file://`` URL) of a ``.csv``, ``.tsv`` or ``.parquet`` file; the text
         formats may be compressed (``.csv.gz``, ``.tsv.zst``).
     :param image_column: name of the column; None to take one of :data:`USUAL_IMAGE_COLUMNS`.
-    :raises DatasetError: when it is missing, not allowed, not of a known format, or has no such column.
+    :raises DatasetMissingError: when it is not there.
+    :raises DatasetError: when it is not allowed, not of a known format, or has no such column.
     """
     path = Path(os.path.realpath(os.path.expanduser(uri.removeprefix("file://"))))
     if not uri.startswith(("/", "~", "file:///")):
@@ -98,7 +99,7 @@ def open_dataset(uri: str, image_column: str | None, allowances: Allowances) -> 
             f"variable ocr_allow (with make run: ALLOW={path.parent})"
         )
     if not path.is_file():
-        raise DatasetError(f"dataset {path}: there is no such file")
+        raise DatasetMissingError(f"dataset {path}: there is no such file")
     _format(path)
     try:
         schema = _schema(path)

@@ -18,11 +18,12 @@ class Status(StrEnum):
     FETCH_FAILED = "fetch_failed"
     DECODE_FAILED = "decode_failed"
     READ_FAILED = "read_failed"
+    KNOWN = "known"
 
     @property
     def failed(self) -> bool:
-        """Whether the row is a placeholder rather than a reading."""
-        return self not in (Status.OK, Status.NO_TEXT)
+        """Whether the row stands for an image that was to be read and was not."""
+        return self not in (Status.OK, Status.NO_TEXT, Status.KNOWN)
 
 
 class ErrorCategory(StrEnum):
@@ -47,7 +48,12 @@ class ErrorCategory(StrEnum):
         return member
 
     MISSING_LINK = "missing_link", Status.FETCH_FAILED, False, "the row's image cell is empty"
-    INVALID_LINK = "invalid_link", Status.FETCH_FAILED, False, "not an http(s) URL and not a usable path"
+    INVALID_LINK = (
+        "invalid_link",
+        Status.FETCH_FAILED,
+        False,
+        "not an http(s) URL, not an object's URI and not a usable path",
+    )
     FORBIDDEN_ADDRESS = (
         "forbidden_address",
         Status.FETCH_FAILED,
@@ -55,7 +61,13 @@ class ErrorCategory(StrEnum):
         "the host is a private, loopback, link-local or metadata address that is not allowed",
     )
     FORBIDDEN_PATH = "forbidden_path", Status.FETCH_FAILED, False, "the file lies outside the allowed folders"
-    NOT_FOUND = "not_found", Status.FETCH_FAILED, False, "HTTP 404 or 410, or no such file"
+    FORBIDDEN_STORE = (
+        "forbidden_store",
+        Status.FETCH_FAILED,
+        False,
+        "the object is in no bucket that is allowed, or its connection cannot open the bucket",
+    )
+    NOT_FOUND = "not_found", Status.FETCH_FAILED, False, "HTTP 404 or 410, or no such file or object"
     HTTP_REFUSED = "http_refused", Status.FETCH_FAILED, False, "another HTTP 4xx, such as 401 or 403"
     ROBOTS_REFUSED = (
         "robots_refused",
@@ -123,6 +135,14 @@ class DatasetError(OcrPipelineError):
     """The dataset cannot be read as asked: no such file, no such column, an unreadable format."""
 
 
+class DatasetMissingError(DatasetError):
+    """The dataset is not there: not yet, or its name is wrong."""
+
+
+class CatalogError(OcrPipelineError):
+    """A file of the catalog of what was read is damaged."""
+
+
 class PlanError(OcrPipelineError):
     """A plan is missing, damaged, or belongs to other settings than those asked for."""
 
@@ -131,6 +151,12 @@ class StorageError(OcrPipelineError):
     """The output folder cannot be read or written."""
 
     retryable = True
+
+
+class StorageRefusedError(StorageError):
+    """The output's store refuses access or has no such bucket: a person has to change something first."""
+
+    retryable = False
 
 
 class StagedBatchError(OcrPipelineError):

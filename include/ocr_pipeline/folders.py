@@ -1,4 +1,4 @@
-"""Folders of files that appear whole or not at all: the same on a disk and in an object store."""
+"""Folders of files that appear whole or not at all: what they are anywhere, and on a disk."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from errno import ENOENT
 from pathlib import Path
 from typing import TypeVar
 
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.errors import SettingsError, StorageError
+from ocr_pipeline.errors import StorageError
 
 _TEMPORARY = ".tmp-"
 
@@ -78,6 +77,12 @@ class StoredFile(ABC):
         :raises StorageError: when it cannot be written.
         """
 
+    def sweep(self) -> None:  # noqa: B027 (where files are written whole, nothing is ever left)
+        """Remove what killed processes left behind of their writing to it; a write under way fails.
+
+        :raises StorageError: when something is left.
+        """
+
 
 class Folder(ABC):
     """A folder of files. Names are relative to it, their parts separated by ``/``. Thread-safe."""
@@ -85,7 +90,7 @@ class Folder(ABC):
     @property
     @abstractmethod
     def uri(self) -> str:
-        """What :func:`open_folder` opens it by: an absolute path, or a URI without credentials."""
+        """What :func:`ocr_pipeline.storage.open_folder` opens it by: an absolute path, or a URI without credentials."""
 
     @property
     @abstractmethod
@@ -143,21 +148,6 @@ class Folder(ABC):
             pool.shutdown(cancel_futures=True)
 
 
-def open_folder(uri: str, allowances: Allowances) -> Folder:
-    """The folder at ``uri``, an absolute path; it need not be there yet.
-
-    :raises SettingsError: when it is not an absolute path, or not allowed.
-    """
-    if not uri.startswith(("/", "~")):
-        raise SettingsError(f"folder {uri!r} must be absolute, such as /data/ocr")
-    path = Path(os.path.realpath(os.path.expanduser(uri)))
-    if not allowances.allows_path(path):
-        raise SettingsError(
-            f"folder {path} is not allowed here: add it to the Airflow variable ocr_allow (with make run: ALLOW={path})"
-        )
-    return LocalFolder(path)
-
-
 @dataclass(frozen=True, slots=True)
 class LocalFile(StoredFile):
     """A file on a disk. ``root`` is the folder that must be there for it to be written."""
@@ -175,7 +165,7 @@ class LocalFile(StoredFile):
 
     def read_bytes(self) -> bytes:
         """Its content."""
-        with _naming(f"read {self}", passing=FileNotFoundError):
+        with naming(f"read {self}", passing=FileNotFoundError):
             return self.path.read_bytes()
 
     def write_bytes(self, content: bytes) -> None:
@@ -185,18 +175,18 @@ class LocalFile(StoredFile):
 
     def exists(self) -> bool:
         """Whether it is there."""
-        with _naming(f"look for {self}"):
+        with naming(f"look for {self}"):
             return self.path.exists()
 
     def delete(self) -> None:
         """Remove it."""
-        with _naming(f"remove {self}"):
+        with naming(f"remove {self}"):
             self.path.unlink(missing_ok=True)
 
     @contextmanager
     def reading(self) -> Iterator[Path]:
         """Give its own path."""
-        with _naming(f"read {self}", passing=FileNotFoundError):
+        with naming(f"read {self}", passing=FileNotFoundError):
             self.path.stat()
         yield self.path
 
@@ -206,8 +196,8 @@ class LocalFile(StoredFile):
 
         The content is on the disk before the name is, so a crash leaves either the old file or the new one.
         """
-        temporary = self.path.with_name(f"{_TEMPORARY}{self.name}-{secrets.token_hex(4)}")
-        with _naming(f"write {self}"):
+        temporary = self.path.with_name(f"{self._temporary}{secrets.token_hex(4)}")
+        with naming(f"write {self}"):
             try:
                 self._make_parent()
                 yield temporary
@@ -219,14 +209,25 @@ class LocalFile(StoredFile):
                 with suppress(OSError):
                     temporary.unlink()
 
+    def sweep(self) -> None:
+        """Remove the leftovers of writes that never finished."""
+        with naming(f"remove what is left of {self}"), suppress(FileNotFoundError):
+            for entry in list(os.scandir(self.path.parent)):
+                if entry.name.startswith(self._temporary):
+                    Path(entry).unlink(missing_ok=True)
+
     def open_log(self) -> int:
-        """Open it anew, for notes to be appended to it as they come; returns the descriptor.
+        """Open it, which is there, for notes to be appended to it as they come; returns the descriptor.
 
         :raises StorageError: when it cannot be written.
         """
-        with _naming(f"write {self}"):
-            self._make_parent()
-            return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+        with naming(f"write {self}"):
+            return os.open(self.path, os.O_WRONLY | os.O_APPEND)
+
+    @property
+    def _temporary(self) -> str:
+        """How the names of files begin that are to become this one."""
+        return f"{_TEMPORARY}{self.name}-"
 
     def _make_parent(self) -> None:
         """Make the folder it lies in, but not the root: one that is gone was perhaps unmounted.
@@ -257,7 +258,7 @@ class LocalFolder(Folder):
 
     def create(self) -> None:
         """Make it and the folders above it."""
-        with _naming(f"make folder {self.path}"):
+        with naming(f"make folder {self.path}"):
             self.path.mkdir(parents=True, exist_ok=True)
 
     def file(self, name: str) -> LocalFile:
@@ -270,7 +271,7 @@ class LocalFolder(Folder):
 
     def files(self) -> list[StoredFile]:
         """The files in it; leftovers of writes that never finished are none."""
-        with _naming(f"list {self.path}"):
+        with naming(f"list {self.path}"):
             try:
                 names = sorted(entry.name for entry in os.scandir(self.path) if entry.is_file())
             except (FileNotFoundError, NotADirectoryError):
@@ -279,13 +280,17 @@ class LocalFolder(Folder):
 
     def clear(self) -> None:
         """Remove it with everything in it."""
-        with _naming(f"remove {self.path}"), suppress(FileNotFoundError):
+        with naming(f"remove {self.path}"), suppress(FileNotFoundError):
             shutil.rmtree(self.path)
 
 
 @contextmanager
-def _naming(what: str, passing: type[OSError] | tuple[()] = ()) -> Iterator[None]:
-    """Say what could not be done when the file system refuses."""
+def naming(what: str, passing: type[OSError] | tuple[()] = ()) -> Iterator[None]:
+    """Say what could not be done when the file system refuses.
+
+    :param passing: errors to be raised as they are.
+    :raises StorageError: instead of any other OSError.
+    """
     try:
         yield
     except passing:

@@ -7,44 +7,27 @@ for a link that repeats an earlier one, in an earlier batch. Readings that later
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet
 
+from ocr_pipeline.catalog import Catalog, CatalogWriter
 from ocr_pipeline.dataset import READ_ROW, ROW
-from ocr_pipeline.errors import StagedBatchError, Status
+from ocr_pipeline.errors import StagedBatchError
 from ocr_pipeline.folders import StoredFile
 from ocr_pipeline.planning import Plan, Rows, planned_rows
-from ocr_pipeline.records import RESULT_COLUMNS, BatchRef
+from ocr_pipeline.records import RESULT_COLUMNS, BatchRef, known_row
+from ocr_pipeline.results import RESULT_SCHEMA, ResultsWriter, is_failure
 from ocr_pipeline.staging import StagedBatch, read_staged
 from ocr_pipeline.storage import RunFolder
 
-_ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
-
-_RESULT_SCHEMA = pa.schema(
-    [pa.field(column.name, _ARROW_TYPES[column.type], nullable=column.nullable) for column in RESULT_COLUMNS]
-)
-_READING_SCHEMA = pa.schema([pa.field(READ_ROW, pa.int64(), nullable=False), *_RESULT_SCHEMA])
-
-_FAILURE_COLUMNS = (
-    "ocr_status",
-    "ocr_error",
-    "ocr_error_detail",
-    "ocr_page",
-    "ocr_http_status",
-    "ocr_attempts",
-)
-
-_FAILED = [status.value for status in Status if status.failed]
+_READING_SCHEMA = pa.schema([pa.field(READ_ROW, pa.int64(), nullable=False), *RESULT_SCHEMA])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +44,23 @@ class MissingBatch:
 class MergedRun:
     """What was merged; the content of ``summary.json``.
 
-    ``rows`` counts rows of the dataset, ``result_rows`` those of the results (one a page), ``statuses`` and
-    ``errors`` result rows, ``images`` distinct links. ``seconds`` is the work of all batches added up.
+    ``rows`` counts rows of the dataset in the results out of ``planned_rows``, ``result_rows`` those of the results
+    (one a page), and of these ``statuses`` each status and ``errors`` each category of failure. ``images`` counts
+    distinct links out of ``planned_images``, ``failed_images`` those with a page that failed, ``bytes`` adds up their
+    files. ``seconds`` is the work of all ``batches`` added up.
     """
 
     complete: bool
     missing: tuple[MissingBatch, ...]
+    batches: int
+    planned_rows: int
     rows: int
     result_rows: int
+    failed_rows: int
+    planned_images: int
     images: int
+    failed_images: int
+    bytes: int
     statuses: dict[str, int]
     errors: dict[str, int]
     seconds: float
@@ -77,22 +68,26 @@ class MergedRun:
     merged_at: str
 
 
-def merge_run(run: RunFolder) -> MergedRun:
+def merge_run(run: RunFolder, catalog: Catalog | None = None) -> MergedRun:
     """Write ``results.csv``, ``results.parquet``, ``failures.csv`` and ``summary.json`` of a run.
 
     Batches that are not staged, or disagree with the plan, are left out and named in the summary; so are
     the rows elsewhere that repeat their links. Merging again replaces the files.
 
+    :param catalog: where to note the images that were read, all their pages; failed ones are left to a later run.
     :raises PlanError: when there is no plan.
     :raises StorageError: when the run's folder cannot be read or written.
     """
     plan = Plan.load(run)
-    merger = _Merger(run, plan)
     with ExitStack() as files:
+        # Entered first, it is published after the results that it speaks of.
+        merger = _Merger(run, plan, files.enter_context(catalog.recording()) if catalog else None)
         # The summary goes last, so it never speaks of results that are not there.
-        results = (run.results_csv, run.results_parquet, run.failures_csv)
-        paths = [files.enter_context(file.writing()) for file in results]
-        with _Writer(merger.schema, *paths) as writer:
+        results = {"csv": run.results_csv, "parquet": run.results_parquet, "failures": run.failures_csv}
+        for file in (*results.values(), run.summary):
+            file.sweep()
+        paths = {kind: files.enter_context(file.writing()) for kind, file in results.items()}
+        with ResultsWriter(merger.schema, **paths, csv_formulas=plan.settings.csv_formulas) as writer:
             for table in merger.tables():
                 writer.write(table)
     merged = merger.merged(writer)
@@ -115,15 +110,18 @@ class _Merger:
     ``schema`` is that of the results: the dataset's own columns, then the columns of the contract.
     """
 
-    def __init__(self, run: RunFolder, plan: Plan) -> None:
+    def __init__(self, run: RunFolder, plan: Plan, record: CatalogWriter | None) -> None:
         self._run = run
         self._plan = plan
+        self._record = record
+        self._known = _known_readings(plan.known_in)
         planned = planned_rows(run, plan.batches[0]).schema.remove_metadata()
-        self.schema = pa.schema([*(field for field in planned if field.name not in (ROW, READ_ROW)), *_RESULT_SCHEMA])
+        self.schema = pa.schema([*(field for field in planned if field.name not in (ROW, READ_ROW)), *RESULT_SCHEMA])
         self._wanted_later = self._find_wanted_later()
         self._kept = [_READING_SCHEMA.empty_table()]
         self._kept_keys: list[Rows] = []
         self._missing: list[MissingBatch] = []
+        self._images = self._failed_images = self._bytes = 0
         self._seconds = 0.0
         self._models: set[str] = set()
 
@@ -145,14 +143,20 @@ class _Merger:
         except StagedBatchError as error:
             return _Source(batch, planned, error)
 
-    def merged(self, writer: _Writer) -> MergedRun:
+    def merged(self, writer: ResultsWriter) -> MergedRun:
         """The summary, once all tables are written."""
         return MergedRun(
             complete=not self._missing,
             missing=tuple(self._missing),
+            batches=len(self._plan.batches),
+            planned_rows=self._plan.rows,
             rows=self._plan.rows - sum(batch.rows for batch in self._missing),
             result_rows=writer.rows,
-            images=self._plan.images,
+            failed_rows=writer.failed,
+            planned_images=self._plan.images,
+            images=self._images,
+            failed_images=self._failed_images,
+            bytes=self._bytes,
             statuses=dict(writer.statuses.most_common()),
             errors=dict(writer.errors.most_common()),
             seconds=round(self._seconds, 3),
@@ -169,7 +173,7 @@ class _Merger:
     def _find_earlier(self, batch: BatchRef) -> Rows:
         """Rows of earlier batches whose reading ``batch`` needs."""
         read_rows = planned_rows(self._run, batch, [READ_ROW])[READ_ROW].to_numpy()
-        return np.unique(read_rows[read_rows < batch.first_row])
+        return _repeated(read_rows, batch)
 
     def _join(self, source: _Source) -> pa.Table:
         if isinstance(source.staged, StagedBatchError):
@@ -177,11 +181,14 @@ class _Merger:
         batch, planned, staged = source.batch, source.planned, source.staged
         rows, read_rows = (planned[name].to_numpy() for name in (ROW, READ_ROW))
         own_readings = self._own_readings(batch, staged.content, rows[rows == read_rows])
-        earlier_readings = self._earlier_readings(np.unique(read_rows[read_rows < batch.first_row]))
+        earlier_readings = self._earlier_readings(_repeated(read_rows, batch))
         self._keep(own_readings, batch)
+        self._count(own_readings)
+        if self._record:
+            self._note(planned, own_readings, self._record)
         self._seconds += staged.seconds
         self._models.add(staged.model)
-        readings = pa.concat_tables([earlier_readings, own_readings])
+        readings = pa.concat_tables([self._known, earlier_readings, own_readings])
         keys = readings[READ_ROW].to_numpy()
         right, pages = _pages_of(read_rows, keys)
         if not pages.all():
@@ -193,6 +200,23 @@ class _Merger:
         own = planned.drop_columns([ROW, READ_ROW]).take(left)
         read = readings.drop_columns([READ_ROW]).take(right)
         return pa.Table.from_arrays([*own.columns, *read.columns], schema=self.schema)
+
+    def _count(self, readings: pa.Table) -> None:
+        """Count the images that a batch has read."""
+        first_pages = readings.filter(pc.equal(readings["ocr_page"], 0))
+        failed = readings[READ_ROW].filter(is_failure(readings["ocr_status"]))
+        self._images += first_pages.num_rows
+        self._failed_images += pc.count_distinct(failed).as_py()
+        self._bytes += pc.sum(first_pages["ocr_bytes"]).as_py() or 0
+
+    def _note(self, planned: pa.Table, readings: pa.Table, record: CatalogWriter) -> None:
+        """Note the images of a batch that were read, all their pages."""
+        failed = readings[READ_ROW].filter(is_failure(readings["ocr_status"]))
+        read = pc.invert(pc.is_in(readings[READ_ROW], failed))
+        done = readings.filter(pc.and_(pc.equal(readings["ocr_page"], 0), read))
+        places = np.searchsorted(planned[ROW].to_numpy(), done[READ_ROW].to_numpy())
+        links = planned[self._plan.image_column].take(places)
+        record.add(links.to_pylist(), self._plan.base, done["ocr_sha256"].to_pylist())
 
     def _own_readings(self, batch: BatchRef, content: bytes, images: Rows) -> pa.Table:
         """What the batch has read, sorted by row and page.
@@ -226,48 +250,25 @@ class _Merger:
             self._kept_keys.append(self._kept[-1][READ_ROW].to_numpy())
 
 
+def _known_readings(runs: Sequence[str]) -> pa.Table:
+    """What stands for images that other runs have read, under the numbers that the plan gives their rows, sorted."""
+    rows = [known_row(-1 - index, run) for index, run in enumerate(runs)][::-1]
+    columns = [[getattr(row, column.field) for row in rows] for column in RESULT_COLUMNS]
+    values = [[row.row for row in rows], *columns]
+    return pa.Table.from_arrays(list(map(pa.array, values, _READING_SCHEMA.types)), schema=_READING_SCHEMA)
+
+
+def _repeated(read_rows: Rows, batch: BatchRef) -> Rows:
+    """The rows of earlier batches among ``read_rows``, each once, sorted."""
+    return np.unique(read_rows[(read_rows >= 0) & (read_rows < batch.first_row)])
+
+
 def _pages_of(images: Rows, keys: Rows) -> tuple[Rows, Rows]:
     """Where in the sorted ``keys`` the pages of each of ``images`` are, and how many each has."""
     starts = np.searchsorted(keys, images, side="left")
     pages = np.searchsorted(keys, images, side="right") - starts
     within = np.arange(pages.sum()) - np.repeat(np.cumsum(pages) - pages, pages)
     return np.repeat(starts, pages) + within, pages
-
-
-class _Writer:
-    """Writes result rows to the three files at once and counts them."""
-
-    def __init__(self, schema: pa.Schema, csv_path: Path, parquet_path: Path, failures_path: Path) -> None:
-        self.rows = 0
-        self.statuses: Counter[str] = Counter()
-        self.errors: Counter[str] = Counter()
-        self._flat = pa.schema([_flat_field(field) for field in schema])
-        self._failure_names = [n for n in schema.names if n not in _RESULT_SCHEMA.names] + list(_FAILURE_COLUMNS)
-        options = pa.csv.WriteOptions(quoting_style="needed")
-        self._files = ExitStack()
-        self._parquet = self._files.enter_context(pa.parquet.ParquetWriter(parquet_path, schema, compression="zstd"))
-        self._csv = self._files.enter_context(pa.csv.CSVWriter(csv_path, self._flat, write_options=options))
-        failures = pa.schema([self._flat.field(name) for name in self._failure_names])
-        self._failures = self._files.enter_context(pa.csv.CSVWriter(failures_path, failures, write_options=options))
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._files.close()
-
-    def write(self, table: pa.Table) -> None:
-        """Append the rows of one batch."""
-        self.rows += table.num_rows
-        self.statuses.update(_counts(table["ocr_status"]))
-        self.errors.update(_counts(table["ocr_error"].drop_null()))
-        if not table.num_rows:
-            return
-        self._parquet.write_table(table)
-        flat = _flatten(table, self._flat)
-        self._csv.write_table(flat)
-        failed = flat.filter(pc.is_in(flat["ocr_status"], pa.array(_FAILED)))
-        self._failures.write_table(failed.select(self._failure_names))
 
 
 def _parse(content: bytes, source: StoredFile) -> pa.Table:
@@ -293,29 +294,6 @@ def _parse(content: bytes, source: StoredFile) -> pa.Table:
         for column, field in zip(table.columns, _READING_SCHEMA, strict=True)
     ]
     return pa.Table.from_arrays(columns, schema=_READING_SCHEMA)
-
-
-def _counts(column: pa.ChunkedArray) -> dict[str, int]:
-    """How often each value occurs."""
-    return {item["values"]: item["counts"] for item in pc.value_counts(column).to_pylist()}
-
-
-def _flat_field(field: pa.Field) -> pa.Field:
-    nested = pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_dictionary(field.type)
-    return pa.field(field.name, pa.string(), field.nullable) if nested else field
-
-
-def _flatten(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table as CSV can hold it: nested values as JSON, dictionary values as themselves."""
-    columns = []
-    for column, field in zip(table.columns, schema, strict=True):
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type).cast(pa.string())
-        elif column.type != field.type:
-            values = (None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in column.to_pylist())
-            column = pa.chunked_array([pa.array(values, pa.string())])
-        columns.append(column)
-    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def describe_missing(merged: MergedRun) -> str:

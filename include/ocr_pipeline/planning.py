@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.catalog import Catalog, Digests, absolute_digests, link_digests
 from ocr_pipeline.config import RunSettings
 from ocr_pipeline.dataset import READ_ROW, ROW, Dataset, open_dataset
 from ocr_pipeline.errors import PlanError, SettingsError
@@ -29,20 +31,22 @@ from ocr_pipeline.folders import StoredFile
 from ocr_pipeline.records import BatchRef, ImageRef
 from ocr_pipeline.storage import RunFolder
 
-_VERSION = 1
-_HASH_KEYS = ("image link key 1", "image link key 2")  # pandas' SipHash takes keys of 16 characters
+_VERSION = 2
 
 _ROWS = "rows.arrow"
 _DIGESTS = ("first.u64", "second.u64")
-_STEP = 1 << 20
+_SHARE_ROWS = 1 << 20
+_MOST_SHARES = 64
 
 Rows = npt.NDArray[np.int64]
-Digests = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is to do: its settings and its batches, as ``plan.json`` holds them."""
+    """What a run is to do: its settings and its batches, as ``plan.json`` holds them.
+
+    ``images`` counts distinct links that are to be read, ``known`` those that the runs ``known_in`` have read.
+    """
 
     settings: RunSettings
     image_column: str
@@ -50,6 +54,8 @@ class Plan:
     links_sha256: str
     rows: int
     images: int
+    known: int
+    known_in: tuple[str, ...]
     batch_size: int
     batches: tuple[BatchRef, ...]
     created_at: str
@@ -66,6 +72,7 @@ class Plan:
                 raise PlanError(f"{run.plan} was written by another version; start a new run")
             values.pop("settings_fingerprint")
             values["settings"] = RunSettings.parse(values["settings"])
+            values["known_in"] = tuple(values["known_in"])
             values["batches"] = tuple(BatchRef(run=run.uri, **batch) for batch in values["batches"])
             return cls(**values)
         except FileNotFoundError:
@@ -107,6 +114,10 @@ def plan_run(settings: RunSettings, run: RunFolder, allowances: Allowances, *, m
         read_rows = first_occurrences(first, second)
         rows = len(read_rows)
         del first, second
+        catalog = Catalog.of(run, settings, allowances)
+        known, known_in = 0, tuple[str, ...]()
+        if catalog:
+            read_rows, known, known_in = _leave_out_known(catalog, Path(scratch) / _ROWS, dataset, read_rows)
         # As many batches as asked for or allowed, and the rows spread evenly over them.
         count = min(max(1, math.ceil(rows / settings.batch_size)), max_batches)
         batch_size = max(1, math.ceil(rows / count))
@@ -119,6 +130,8 @@ def plan_run(settings: RunSettings, run: RunFolder, allowances: Allowances, *, m
         links_sha256=links_sha256,
         rows=rows,
         images=sum(batch.images for batch in batches),
+        known=known,
+        known_in=known_in,
         batch_size=batch_size,
         batches=batches,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -140,6 +153,8 @@ def batch_images(run: RunFolder, batch: BatchRef, plan: Plan) -> list[ImageRef]:
 
 def planned_rows(run: RunFolder, batch: BatchRef, columns: list[str] | None = None) -> pa.Table:
     """What the plan holds of ``batch``: the dataset's own columns, :data:`ROW` and :data:`READ_ROW`.
+
+    The latter is negative where the image is not read: -1 - n, because run n of ``known_in`` has read it.
 
     :param columns: only these.
     :raises PlanError: when it is missing or damaged.
@@ -163,30 +178,23 @@ def first_occurrences(first: Digests, second: Digests) -> Rows:
     :param second: likewise, independent of the first.
     :return: int64 of shape (rows,).
     """
-    order = np.argsort(first, kind="stable")  # equal digests stay in row order
-    # In steps, because a sorted copy of everything would be the largest thing in memory.
-    repeats = np.zeros(len(order), dtype=bool)
-    for start in range(0, len(order), _STEP):
-        ranked = first[order[max(start - 1, 0) : start + _STEP]]
-        repeats[max(start, 1) : start + _STEP] = ranked[1:] == ranked[:-1]
-    alike = repeats.copy()
-    alike[:-1] |= repeats[1:]
-    candidates = order[alike]
-    del order, repeats, alike
     result = np.arange(len(first))
-    ranking = np.lexsort((candidates, second[candidates], first[candidates]))
-    candidates = candidates[ranking]
-    one, two = first[candidates], second[candidates]
-    starts = np.ones(len(candidates), dtype=bool)
-    starts[1:] = (one[1:] != one[:-1]) | (two[1:] != two[:-1])
-    result[candidates] = candidates[starts][np.cumsum(starts) - 1]
+    # A share of the digests at a time, because sorting all at once would be the largest thing in memory.
+    shares = min(_MOST_SHARES, 1 + len(first) // _SHARE_ROWS)
+    edges = [share * (1 << 64) // shares for share in range(shares + 1)]
+    for low, high in pairwise(edges):
+        rows = np.flatnonzero((first >= np.uint64(low)) & (first <= np.uint64(high - 1)))
+        order = np.lexsort((second[rows], first[rows]))  # stable: links that are the same stay in row order
+        rows = rows[order]
+        one, two = first[rows], second[rows]
+        starts = np.ones(len(rows), dtype=bool)
+        starts[1:] = (one[1:] != one[:-1]) | (two[1:] != two[:-1])
+        result[rows] = rows[starts][np.cumsum(starts) - 1]
     return result
 
 
 def _spool(dataset: Dataset, limit: int | None, scratch: Path) -> str:
     """Copy the rows and two digests of each link to files in ``scratch``; return the digest of all links."""
-    import pandas as pd  # here, because the tasks that read batches need none of it and it loads slowly
-
     total = hashlib.sha256()
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with (
@@ -196,13 +204,40 @@ def _spool(dataset: Dataset, limit: int | None, scratch: Path) -> str:
     ):
         for batch in dataset.record_batches(limit):
             writer.write_batch(batch.replace_schema_metadata())
-            links = pd.Series(batch.column(dataset.image_column).to_pylist(), dtype=object).fillna("")
-            values = links.to_numpy(dtype=object)
-            for file, key in ((first, _HASH_KEYS[0]), (second, _HASH_KEYS[1])):
-                content = pd.util.hash_array(values, hash_key=key, categorize=False).tobytes()
+            links = [link or "" for link in batch.column(dataset.image_column).to_pylist()]
+            digests = link_digests(np.array(links, dtype=object))
+            for file, values in zip((first, second), digests, strict=True):
+                content = values.tobytes()
                 file.write(content)
                 total.update(content)
     return total.hexdigest()
+
+
+def _leave_out_known(
+    catalog: Catalog, spool: Path, dataset: Dataset, read_rows: Rows
+) -> tuple[Rows, int, tuple[str, ...]]:
+    """Find the links that other runs have read.
+
+    :param read_rows: for every row, the row whose reading it shares.
+    :return: the same, but -1 - n for rows that run n has read; how many links that are; and the names of those runs.
+    :raises CatalogError: when the catalog is damaged.
+    :raises StorageError: when it cannot be read.
+    """
+    own = np.flatnonzero(read_rows == np.arange(len(read_rows)))
+    first, second = np.empty((2, len(own)), dtype=np.uint64)
+    done = start = 0
+    with pa.ipc.open_stream(spool) as reader:
+        for batch in reader:
+            end = start + batch.num_rows
+            count = int(np.searchsorted(own, end)) - done
+            links = batch.column(dataset.image_column).take(pa.array(own[done : done + count] - start))
+            part = slice(done, done + count)
+            first[part], second[part] = absolute_digests(links.to_pylist(), str(dataset.base))
+            start, done = end, part.stop
+    found, runs = catalog.find(first, second)
+    marks = np.arange(len(read_rows))
+    marks[own[found >= 0]] = -1 - found[found >= 0]
+    return marks[read_rows], int(np.count_nonzero(found >= 0)), runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +265,7 @@ def _cut(spool: Path, read_rows: Rows, batch_size: int, run: RunFolder) -> Itera
 
 
 def _write_part(part: _Part) -> BatchRef:
-    part.file.write_bytes(part.content)
+    part.file.write_bytes(part.content.to_pybytes())
     return part.batch
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from ocr_pipeline.config import FetchSettings
-from ocr_pipeline.errors import DeadlineError, ErrorCategory, OutageError, StalledError
+from ocr_pipeline.errors import DeadlineError, ErrorCategory, OutageError, StalledError, StorageError
 from ocr_pipeline.fetch import Manners
 from ocr_pipeline.journal import Journal
 from ocr_pipeline.records import ResultRow
@@ -153,7 +153,10 @@ class Watchdog:
                 hung[0] + 1,
                 PAGE_SECONDS,
             )
-            self._journal.blame(hung)
+            try:
+                self._journal.blame(hung)
+            except StorageError as error:
+                log.critical("which one it was cannot be noted: %s", error)
             logging.shutdown()
             os._exit(HUNG_EXIT_CODE)
 

@@ -160,7 +160,9 @@ class ResultRow:
     """
 
     row: int
-    status: Status = _column("`ok`, `no_text`, `fetch_failed`, `decode_failed` or `read_failed`")
+    status: Status = _column(
+        "`ok`, `no_text`, `fetch_failed`, `decode_failed`, `read_failed`, or `known` (read by an earlier run)"
+    )
     text: str = _column("the page's text in reading order, a line each; empty without text")
     confidence: float | None = _column("mean confidence of the lines, 0 to 1, weighted by their length")
     lines: str = _column("JSON list of the lines: `text`, `confidence`, `quad` (four x, y corners in pixels)")
@@ -170,7 +172,7 @@ class ResultRow:
     bytes: int | None = _column("size of the image file")
     sha256: str | None = _column("SHA-256 of the image file")
     error: str | None = _column("category of the failure, from the list below; empty when there is none")
-    error_detail: str | None = _column("what exactly went wrong")
+    error_detail: str | None = _column("what exactly went wrong; of a `known` image, the run that has read it")
     http_status: int | None = _column("last HTTP status; empty for files")
     attempts: int = _column("how often the image was requested")
     fetch_seconds: float = _column("time to fetch the image, retries included")
@@ -276,6 +278,29 @@ def unfetched_row(failure: Failure) -> ResultRow:
         http_status=failure.http_status,
         attempts=failure.attempts,
         fetch_seconds=failure.seconds,
+        read_seconds=0.0,
+        model=None,
+    )
+
+
+def known_row(row: int, run: str) -> ResultRow:
+    """The row of an image that is not read because ``run`` has read it."""
+    return ResultRow(
+        row=row,
+        status=Status.KNOWN,
+        text="",
+        confidence=None,
+        lines="[]",
+        page=0,
+        width=None,
+        height=None,
+        bytes=None,
+        sha256=None,
+        error=None,
+        error_detail=f"read by the run {run}",
+        http_status=None,
+        attempts=0,
+        fetch_seconds=0.0,
         read_seconds=0.0,
         model=None,
     )

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.folders import Folder, StoredFile, open_folder
+from ocr_pipeline.allowances import STORE_SCHEMES, Allowances
+from ocr_pipeline.errors import SettingsError
+from ocr_pipeline.folders import Folder, LocalFolder, StoredFile
+
+
+def open_folder(uri: str, allowances: Allowances) -> Folder:
+    """The folder at ``uri``, an absolute path or the URI of a prefix in a bucket; it need not be there yet.
+
+    :raises SettingsError: when it is neither, or not allowed, or the bucket's connection cannot be used.
+    """
+    if uri.partition("://")[0].lower() in STORE_SCHEMES:
+        from ocr_pipeline.objects import ObjectFolder  # here, as most runs need no client of object stores
+
+        return ObjectFolder.open(uri, allowances)
+    if not uri.startswith(("/", "~")):
+        raise SettingsError(
+            f"folder {uri!r} must be absolute, such as /data/ocr, or in a bucket, such as s3://bucket/ocr"
+        )
+    path = Path(os.path.realpath(os.path.expanduser(uri)))
+    if not allowances.allows_path(path):
+        raise SettingsError(
+            f"folder {path} is not allowed here: add it to the Airflow variable ocr_allow (with make run: ALLOW={path})"
+        )
+    return LocalFolder(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +65,18 @@ class RunFolder:
     def uri(self) -> str:
         """Where it is: an absolute path, or a URI without credentials."""
         return self.folder.uri
+
+    @property
+    def name(self) -> str:
+        """The last part of :attr:`uri`."""
+        return self.uri.rpartition("/")[2]
+
+    def catalog(self, name: str, allowances: Allowances) -> Folder:
+        """The catalog ``name`` of what the runs in the same output folder have read.
+
+        :raises SettingsError: when it is not allowed.
+        """
+        return open_folder(f"{self.uri.rpartition('/')[0]}/.catalog/{name}", allowances)
 
     @property
     def plan(self) -> StoredFile:

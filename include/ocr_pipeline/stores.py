@@ -54,7 +54,8 @@ def open_bucket(store: AllowedStore, *, retries: int, timeout: float) -> Bucket:
     """
     options: dict[str, Any] = {
         "client_options": {"timeout": timedelta(seconds=timeout), "connect_timeout": _CONNECT_TIMEOUT},
-        "retry_config": {"max_retries": retries},
+        # At least one request that timed out is repeated.
+        "retry_config": {"max_retries": retries, "retry_timeout": timedelta(seconds=2 * timeout)},
     }
     if store.scheme == "s3":
         return _open_s3(store, options)

@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from ocr_airflow.deployment import allowances
+from ocr_airflow.settings import run_settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,7 +23,7 @@ RUN_KEY = "run"
 
 
 @contextmanager
-def _task_errors() -> Iterator[None]:
+def task_errors() -> Iterator[None]:
     """Let Airflow retry what a later attempt may mend, and only that."""
     from ocr_pipeline.errors import OcrPipelineError
 
@@ -54,19 +55,17 @@ class PlanRunOperator(BaseOperator):
         from ocr_pipeline.planning import plan_run
         from ocr_pipeline.storage import RunFolder
 
-        with _task_errors():
-            given = {name: value for name, value in context["params"].items() if value not in (None, "")}
-            # Rendered here, and only what is used: a date has no value in a run without a logical date.
-            own = {name: value for name, value in self.settings.items() if name not in given}
-            settings = RunSettings.parse({**self.render_template(own, context), **given})
+        with task_errors():
+            settings = RunSettings.parse(run_settings(self, self.settings, context))
             stage_model(settings)  # once, instead of by every batch
             allowed = allowances()
             run = RunFolder.of(settings.output, context["run_id"], allowed)
             plan = plan_run(settings, run, allowed, max_batches=conf.getint("core", "max_map_length"))
         self.log.info(
-            "%d rows, %d distinct links, %d batches of up to %d rows, in %s",
+            "%d rows, %d distinct links to read and %d that earlier runs have read, %d batches of up to %d rows, in %s",
             plan.rows,
             plan.images,
+            plan.known,
             len(plan.batches),
             plan.batch_size,
             run.uri,
@@ -113,7 +112,7 @@ class ReadBatchOperator(BaseOperator):
         from ocr_pipeline.records import BatchRef
 
         assert self.execution_timeout is not None
-        with _task_errors():
+        with task_errors():
             self._running = Batch(
                 BatchRef(**self.batch),
                 allowances(),
@@ -154,13 +153,19 @@ class MergeRunOperator(BaseOperator):
 
         :raises AirflowFailException: when the results are incomplete, naming the missing batches.
         """
+        from ocr_pipeline.catalog import Catalog
         from ocr_pipeline.errors import IncompleteRunError
         from ocr_pipeline.merge import describe_missing, merge_run
+        from ocr_pipeline.planning import Plan
         from ocr_pipeline.storage import RunFolder
 
-        with _task_errors():
-            merged = merge_run(RunFolder.open(self.run, allowances()))
+        with task_errors():
+            allowed = allowances()
+            run = RunFolder.open(self.run, allowed)
+            merged = merge_run(run, Catalog.of(run, Plan.load(run).settings, allowed))
             self.log.info("%d rows in %s: %s", merged.result_rows, self.run, merged.statuses)
+            for asset in self.outlets:
+                context["outlet_events"][asset].extra = {"run": self.run, "rows": merged.rows}
             if not merged.complete:
                 raise IncompleteRunError(describe_missing(merged))
         return {"rows": merged.rows, "result_rows": merged.result_rows, "statuses": merged.statuses}

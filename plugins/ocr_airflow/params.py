@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from airflow.sdk import Param
 
 from ocr_airflow.deployment import default_output
-from ocr_pipeline.config import FetchSettings, ReadSettings, RunSettings
+from ocr_pipeline.config import CatalogSettings, FetchSettings, ReadSettings, RunSettings
 
 _FIRST = ("dataset", "image_column", "output", "limit", "languages")
 """What most runs set, shown at once and in this order; the rest is folded away by stage."""
 
 
-def run_params(*, dataset_known: bool) -> dict[str, Param]:
+def run_params(*, dataset_known: bool, defaults: Mapping[str, Any] | None = None) -> dict[str, Param]:
     """A Param for every setting of a run, with its description, default and allowed values.
 
     :param dataset_known: whether the DAG has a dataset of its own, so that a run need not name one.
+    :param defaults: values that take the place of the settings' own defaults.
     """
     properties: dict[str, dict[str, Any]] = RunSettings.model_json_schema()["properties"]
+    properties["output"]["default"] = default_output()
+    for name, value in (defaults or {}).items():
+        properties[name]["default"] = value
     order = [*_FIRST, *(name for name in properties if name not in _FIRST)]
     params = {name: _param(name, dict(properties[name])) for name in order}
-    params["output"] = _param("output", properties["output"] | {"default": default_output()})
     if dataset_known:
         optional = {"type": ["null", "string"], "default": None, "description": "Empty: the dataset of this DAG."}
         params["dataset"] = _param("dataset", properties["dataset"] | optional)
@@ -51,4 +55,6 @@ def _section(name: str) -> str | None:
         return None
     if name in FetchSettings.model_fields:
         return "Fetching images"
-    return "Reading text" if name in ReadSettings.model_fields else "Batches"
+    if name in CatalogSettings.model_fields:
+        return "Only what is new"
+    return "Reading text" if name in ReadSettings.model_fields else "Batches and results"

@@ -36,8 +36,8 @@ def local(home: Path, *arguments: str) -> subprocess.Popen[str]:
 def local_environment(home: Path) -> dict[str, str]:
     """The environment of a local command on ``home``."""
     paths = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "include"), str(CHECKOUT / "plugins")])
-    output = str(home.parent / "output")
-    return os.environ | {"OCR_LOCAL_HOME": str(home), "OCR_OUTPUT": output, "PYTHONPATH": paths, "COLUMNS": "160"}
+    own = {"OCR_LOCAL_HOME": home, "OCR_OUTPUT": home.parent / "output", "OCR_DATASETS": home.parent / "datasets"}
+    return os.environ | {name: str(path) for name, path in own.items()} | {"PYTHONPATH": paths, "COLUMNS": "160"}
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
@@ -69,6 +69,7 @@ class LocalAirflow:
     home: Path
     api: AirflowApi
     output: Path
+    datasets: Path
 
     def trigger(self, run_id: str, dataset: Path, **settings: Any) -> RunFolder:
         """Start a run; returns its folder."""
@@ -97,6 +98,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     home.mkdir()
     # No retries: tests of a failed batch would wait for them.
     (home / "airflow.cfg").write_text("[core]\ndefault_task_retries = 0\n")
+    datasets = home.parent / "datasets"
+    datasets.mkdir()
     up = local(home, "up")
     printed, _ = up.communicate(timeout=300)
     assert up.returncode == 0, printed
@@ -104,7 +107,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     assert running is not None
     assert running.url in printed
     assert Home(home).secrets().password in printed
-    yield LocalAirflow(home, connect(Home(home), running), home.parent / "output")
+    yield LocalAirflow(home, connect(Home(home), running), home.parent / "output", datasets)
     down = local(home, "down")
     down.communicate(timeout=120)
     assert down.returncode == 0

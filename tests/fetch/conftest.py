@@ -27,7 +27,7 @@ class Fetch(Protocol):
     def __call__(
         self,
         *links: str,
-        allow: Sequence[str] = (),
+        allow: Sequence[str] | Allowances = (),
         base: Path | None = None,
         manners: Manners = QUICK,
         resolver: AbstractResolver | None = None,
@@ -52,8 +52,11 @@ def other_server() -> Iterator[MisbehavingServer]:
 def fetch(server: MisbehavingServer) -> Fetch:
     """Fetches; ``server`` is allowed unless ``allow`` says otherwise."""
 
-    def run(*links: str, allow: Sequence[str] | None = None, **options: Any) -> list[FetchedImage | Failure]:
-        allowances = Allowances.parse([server.address] if allow is None else allow)
+    def run(
+        *links: str, allow: Sequence[str] | Allowances | None = None, **options: Any
+    ) -> list[FetchedImage | Failure]:
+        allow = [server.address] if allow is None else allow
+        allowances = allow if isinstance(allow, Allowances) else Allowances.parse(allow)
         extra = {name: options.pop(name) for name in ("base", "resolver", "tls") if name in options}
         manners = options.pop("manners", QUICK)
 

@@ -170,7 +170,8 @@ def test_redirect_loop_ends(fetch: Fetch, server: MisbehavingServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "to", ["file:///etc/passwd", "ftp://example.org/a.jpg", "http://:80/", "http://[::bad/", "data:,x"]
+    "to",
+    ["file:///etc/passwd", "ftp://example.org/a.jpg", "http://:80/", "http://[::bad/", "data:,x", "s3://bucket/a.jpg"],
 )
 def test_redirect_to_what_is_no_web_address(fetch: Fetch, server: MisbehavingServer, to: str) -> None:
     failure = failure_of(fetch(server.url("redirect", to=to))[0])

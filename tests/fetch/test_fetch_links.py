@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.allowances import Allowances, ObjectUri
 from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch import Fetcher
 from ocr_pipeline.fetch.addresses import AddressGuard
-from ocr_pipeline.fetch.links import FileLink, WebLink, parse_link, redirect_target
+from ocr_pipeline.fetch.links import FileLink, ObjectLink, WebLink, parse_link, redirect_target
 from ocr_pipeline.records import Failure, ImageRef
 from tests.fetch.conftest import QUICK
 from tests.fetch.test_fetch_addresses import Answers
@@ -28,6 +28,7 @@ PIECES = [
         "https",
         "file",
         "s3",
+        "gs",
         "ftp",
         "data",
         "javascript",
@@ -88,10 +89,25 @@ def test_file_links(link: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("link", "uri"),
+    [
+        (" s3://bucket/a b%20ü?#.jpg\n", ObjectUri("s3", "bucket", "a b%20ü?#.jpg")),
+        ("GS://named@Bucket/folder/a.jpg", ObjectUri("gs", "Bucket", "folder/a.jpg", "named")),
+    ],
+)
+def test_object_links(link: str, uri: ObjectUri) -> None:
+    assert parse_link(link, BASE) == ObjectLink(uri)
+
+
+@pytest.mark.parametrize(
     ("link", "says"),
     [
         ("ftp://host.example/a.jpg", "ftp: links are not supported; http:// and https://"),
-        ("s3://bucket/a.jpg", "s3: links"),
+        ("s3://bucket", "an image is an object in one"),
+        ("s3://bucket/", "an image is an object in one"),
+        ("s3:///a.jpg", "not the URI of an object"),
+        ("gs://key:secret@bucket/a.jpg", "not the URI of an object"),
+        ("s3://bucket/a/../b.jpg", "not the URI of an object"),
         ("data:image/png;base64,iVBORw0KGgo=", "data: links"),
         ("//host.example/a.jpg", "write https://"),
         ("http://", "names no host"),
@@ -130,7 +146,14 @@ def test_any_text_is_a_link_or_a_failure(text: str, base: Path | None) -> None:
     except ImageError as error:
         category = error.category
     else:
-        assert link.path.is_absolute() if isinstance(link, FileLink) else link.url.host
+        match link:
+            case FileLink(path):
+                assert path.is_absolute()
+            case ObjectLink(uri):
+                assert uri.bucket
+                assert uri.key
+            case WebLink(url):
+                assert url.host
     assert category in (None, ErrorCategory.INVALID_LINK, ErrorCategory.MISSING_LINK)
 
 

@@ -47,6 +47,7 @@ CAUSES: dict[ErrorCategory, Callable[[World], str]] = {
     ErrorCategory.INVALID_LINK: lambda world: "http://[::1/",
     ErrorCategory.FORBIDDEN_ADDRESS: lambda world: "http://127.0.0.2/",
     ErrorCategory.FORBIDDEN_PATH: lambda world: "/etc/hostname",
+    ErrorCategory.FORBIDDEN_STORE: lambda world: "s3://bucket/a.jpg",
     ErrorCategory.NOT_FOUND: lambda world: world.server.url("status", code=404),
     ErrorCategory.HTTP_REFUSED: lambda world: world.server.url("status", code=403),
     ErrorCategory.ROBOTS_REFUSED: lambda world: world.server.url("image", tag="noai"),

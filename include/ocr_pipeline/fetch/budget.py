@@ -155,3 +155,18 @@ class Lease:
     def drop(self) -> None:
         """There is no body."""
         self._budget._drop(self)
+
+
+async def wait_for_room(lease: Lease, size: int, deadline: asyncio.Timeout) -> float:
+    """Wait, however long it takes, until ``lease`` has room for ``size`` bytes; move ``deadline`` by as much.
+
+    :return: the seconds that it took.
+    """
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    end = deadline.when()
+    deadline.reschedule(None)
+    await lease.grow(size)
+    waited = clock() - began
+    deadline.reschedule(end + waited if end is not None else None)
+    return waited

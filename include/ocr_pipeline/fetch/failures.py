@@ -38,3 +38,16 @@ class RequestFailedError(ImageError):
             connected=self.connected,
             unanswered=self.unanswered,
         )
+
+
+def refused_by_status(status: int, says: str, retry_after: float | None = None) -> RequestFailedError:
+    """What an answer with ``status`` means that is no whole image; ``says`` becomes the detail."""
+    if status in (404, 410):
+        return RequestFailedError(ErrorCategory.NOT_FOUND, says, status)
+    if status == 429 or status in (408, 425) or status >= 500:
+        category = ErrorCategory.THROTTLED if status == 429 else ErrorCategory.HTTP_SERVER_ERROR
+        return RequestFailedError(category, says, status, retry_after=retry_after)
+    if status >= 400:
+        return RequestFailedError(ErrorCategory.HTTP_REFUSED, says, status)
+    detail = f"{says}, which does not answer a request for a whole image"
+    return RequestFailedError(ErrorCategory.BAD_RESPONSE, detail, status)

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.allowances import Allowances, ObjectUri
 from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch.addresses import AddressGuard
@@ -28,7 +28,8 @@ from ocr_pipeline.fetch.budget import ByteBudget
 from ocr_pipeline.fetch.failures import RequestFailedError
 from ocr_pipeline.fetch.files import read_file
 from ocr_pipeline.fetch.http import Answer, HttpClient, Redirect
-from ocr_pipeline.fetch.links import FileLink, WebLink, parse_link, redirect_target
+from ocr_pipeline.fetch.links import FileLink, ObjectLink, WebLink, parse_link, redirect_target
+from ocr_pipeline.fetch.objects import ObjectClient
 from ocr_pipeline.fetch.politeness import Host, Manners
 from ocr_pipeline.fetch.proxies import Proxies
 from ocr_pipeline.fetch.queues import HostQueues
@@ -41,6 +42,7 @@ logger = logging.getLogger(__name__)
 MAX_REDIRECTS = 10
 _ROBOTS_REDIRECTS = 5  # RFC 9309, 2.3.1.2
 _FILE_THREADS = 4
+_Outcome = TypeVar("_Outcome")
 _NO_ANSWER = frozenset({ErrorCategory.TIMEOUT, ErrorCategory.CONNECTION_LOST})
 
 
@@ -83,7 +85,7 @@ class _Job:
 
     order: _Order
     ref: ImageRef
-    link: WebLink | FileLink
+    link: WebLink | ObjectLink | FileLink
     url: URL = URL()
     attempts: int = 0
     started: float | None = None
@@ -98,13 +100,13 @@ class _Job:
 
 
 class Fetcher:
-    """Fetches images from http(s) URLs and files; an asynchronous context manager for use in one event loop.
+    """Fetches images from http(s) URLs, object stores and files; an async context manager for use in one event loop.
 
     It bounds how many images are requested at once, overall and of one host, and the bytes that are held. An image
     that waits for its host or to be tried again takes none of the places of those that are requested.
 
     :param settings: deadlines, sizes, attempts and limits.
-    :param allowances: folders and non-public networks that may be touched; nothing else of either is.
+    :param allowances: folders, object stores and non-public networks that may be touched; nothing else of these is.
     :param base: the dataset's folder, where relative paths start; without it they are invalid links.
     :param budget: the bytes that may be held; whoever gets an image calls its :meth:`ByteBudget.release`. Without
         one, as many as come.
@@ -136,7 +138,9 @@ class Fetcher:
         self._under_way: dict[_Job, asyncio.Task[None]] = {}
         self._closing = False
         guard = AddressGuard(allowances)
-        self._client = HttpClient(settings, guard, resolver, tls, Proxies(guard) if allowances.proxy else None)
+        proxies = Proxies(guard) if allowances.proxy else None
+        self._client = HttpClient(settings, guard, resolver, tls, proxies, allowances.site)
+        self._objects = ObjectClient(settings, allowances)
         self._token = product_token(settings.user_agent) if settings.robots != "ignore" else None
         self._robots = RobotsFiles(self._token) if self._token is not None and settings.robots == "all" else None
         self._file_threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="read-file")
@@ -159,9 +163,9 @@ class Fetcher:
         await self._client.__aexit__(kind, error, trace)
 
     @property
-    def under_way(self) -> list[ImageRef]:
-        """The images that are being requested now."""
-        return [job.ref for job in self._under_way]
+    def under_way(self) -> Iterator[ImageRef]:
+        """The images that are being requested now, in the order in which they were begun."""
+        return (job.ref for job in self._under_way)
 
     async def fetch(self, ref: ImageRef) -> FetchedImage | Failure:
         """The bytes behind ``ref``, or why there are none."""
@@ -213,22 +217,24 @@ class Fetcher:
             order.deliver(_unforeseen(ref, error))
             return
         job = _Job(order, ref, link)
-        if isinstance(link, WebLink):
-            self._begin_attempt(job, link.url)
-            self._queues.add(_host_of(job.url), job)
-        else:
-            self._queues.add(_FILES, job)
+        self._queues.add(self._begin_attempt(job), job)
 
-    def _begin_attempt(self, job: _Job, url: URL) -> None:
-        job.url, job.hops, job.status = url, 0, None
-        job.left = self._settings.total_timeout
+    def _begin_attempt(self, job: _Job) -> Hashable:
+        """Have ``job`` start at its link; the key of the host, or what is treated like one, to wait for."""
+        match job.link:
+            case WebLink(url):
+                job.url, job.hops, job.status, job.left = url, 0, None, self._settings.total_timeout
+                return _host_of(url)
+            case ObjectLink(uri):
+                return uri.scheme, uri.bucket
+        return _FILES
 
     async def _work(self) -> None:
         """Request one image after the other."""
         worker = asyncio.current_task()
         assert worker is not None
         while True:
-            queue, job = await self._queues.next()
+            queue, job, left_alone = await self._queues.next()
             self._under_way[job] = worker
             outcome: FetchedImage | Failure | None
             try:
@@ -238,7 +244,7 @@ class Fetcher:
                 if isinstance(job.link, FileLink):
                     outcome = await self._fetch_file(job.ref, job.link.path)
                 else:
-                    outcome = await self._fetch_url(job, queue.host)
+                    outcome = await self._fetch_from(queue.host, job, left_alone)
             except asyncio.CancelledError:
                 if self._closing or not job.order.abandoned:
                     raise
@@ -277,11 +283,21 @@ class Fetcher:
         body = read_file(path, self._settings.max_bytes, self._allowances)
         return body, hashlib.sha256(body).hexdigest()
 
-    async def _fetch_url(self, job: _Job, host: Host) -> FetchedImage | Failure | None:
-        """Send one request of ``job``, which has its host's turn; None if more are to follow later."""
+    async def _fetch_from(self, host: Host, job: _Job, left_alone: str | None) -> FetchedImage | Failure | None:
+        """Send one request of ``job``, which has its host's turn; None if more are to follow later.
+
+        :param left_alone: why the host must not be asked, if it must not.
+        """
         clock = asyncio.get_running_loop().time
+        outcome: Answer | Redirect
         try:
-            outcome = await self._request_image(job, host)
+            if left_alone:
+                await asyncio.sleep(0)  # there may be many of them in a row
+                raise RequestFailedError(ErrorCategory.HOST_UNAVAILABLE, f"{_name_of_host(job)} {left_alone}")
+            if isinstance(job.link, ObjectLink):
+                outcome = await self._request_object(job, job.link.uri, host)
+            else:
+                outcome = await self._request_image(job, host)
         except RequestFailedError as error:
             error.status = error.status or job.status
             return self._after_failure(job, error, clock())
@@ -295,14 +311,10 @@ class Fetcher:
 
         The total deadline is for the requests of an attempt together; waiting for turns between them is not counted.
 
-        :raises RequestFailedError: if there is no body; HOST_UNAVAILABLE if the host is left alone.
+        :raises RequestFailedError: if there is no body.
         """
         clock = asyncio.get_running_loop().time
         url = job.url
-        if reason := host.unavailable(clock()):
-            await asyncio.sleep(0)  # there may be many of them in a row
-            detail = f"{url.host_port_subcomponent} {reason}"
-            raise RequestFailedError(ErrorCategory.HOST_UNAVAILABLE, detail)
         lease = await self._budget.lease()
         try:
             since = clock()
@@ -329,6 +341,23 @@ class Fetcher:
         self._queues.add(_host_of(job.url), job, first=True)
         return outcome
 
+    async def _request_object(self, job: _Job, uri: ObjectUri, bucket: Host) -> Answer:
+        """Ask for the object ``uri`` once; its bucket is treated as a host is.
+
+        :raises RequestFailedError: if it cannot be had.
+        """
+        lease = await self._budget.lease()
+        try:
+            since = asyncio.get_running_loop().time()
+            job.attempts += 1
+            job.started = since if job.started is None else job.started
+            answer = await self._request(bucket, self._objects.get(uri, lease), since, job)
+        except BaseException:
+            lease.drop()
+            raise
+        lease.keep(len(answer.body))
+        return answer
+
     def _after_failure(self, job: _Job, error: RequestFailedError, now: float) -> Failure | None:
         """What becomes of ``job``: None if it is tried again."""
         if error.category is ErrorCategory.HOST_UNAVAILABLE:
@@ -340,9 +369,7 @@ class Fetcher:
             if pause is not None:
                 job.repeated = job.repeated or error.unanswered
                 job.failure = error
-                assert isinstance(job.link, WebLink)
-                self._begin_attempt(job, job.link.url)
-                self._queues.add_later(_host_of(job.url), job, now + pause)
+                self._queues.add_later(self._begin_attempt(job), job, now + pause)
                 return None
             error.detail += f" and asked to be left alone for {error.retry_after:g} s"
         return Failure(job.ref, error.category, error.detail, error.status, job.attempts, job.seconds(now))
@@ -376,9 +403,7 @@ class Fetcher:
             url = self._follow(url, outcome)
         raise RequestFailedError(ErrorCategory.TOO_MANY_REDIRECTS, "more redirects than are followed", outcome.status)
 
-    async def _request(
-        self, host: Host, asked: Awaitable[Answer | Redirect], since: float, job: _Job | None = None
-    ) -> Answer | Redirect:
+    async def _request(self, host: Host, asked: Awaitable[_Outcome], since: float, job: _Job | None = None) -> _Outcome:
         """The outcome of the request ``asked``, for ``job`` if it is an image's; the host's record learns of it."""
         clock = asyncio.get_running_loop().time
         try:
@@ -398,6 +423,11 @@ class Fetcher:
             raise
         host.answered(clock())
         return outcome
+
+
+def _name_of_host(job: _Job) -> str:
+    uri = job.link.uri if isinstance(job.link, ObjectLink) else None
+    return f"{uri.scheme}://{uri.bucket}" if uri else job.url.host_port_subcomponent or ""
 
 
 def _host_of(url: URL) -> Hashable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ssl
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -15,11 +16,12 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, TransferEncodingError
 from yarl import URL
 
+from ocr_pipeline.allowances import AllowedSite
 from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch.addresses import AddressGuard, AddressRefusedError
-from ocr_pipeline.fetch.budget import Lease
-from ocr_pipeline.fetch.failures import RequestFailedError
+from ocr_pipeline.fetch.budget import Lease, wait_for_room
+from ocr_pipeline.fetch.failures import RequestFailedError, refused_by_status
 from ocr_pipeline.fetch.names import GuardedResolver, SystemResolver
 from ocr_pipeline.fetch.proxies import Proxies
 from ocr_pipeline.fetch.retries import parse_retry_after
@@ -34,6 +36,10 @@ _KEEP_ALIVE_SECONDS = 5
 # Bytes taken from a socket before reading from it pauses; with less, large bodies take many small steps.
 _READ_BUFFER = 256 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+FindSite = Callable[[str, str, int], AllowedSite | None]
+"""What the deployment says of the origin with this scheme, host and port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,8 @@ class HttpClient:
     """A session of keep-alive connections with one DNS cache, which connects only where ``guard`` lets it.
 
     Use it as an asynchronous context manager. ``resolver`` and ``tls`` replace the system's resolver and
-    certificate authorities; ``proxies`` says which requests go through a proxy, without it none do.
+    certificate authorities; ``proxies`` says which requests go through a proxy, without it none do; ``sites`` says
+    which origins are asked with credentials of the deployment's.
     """
 
     def __init__(
@@ -67,8 +74,10 @@ class HttpClient:
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
         proxies: Proxies | None = None,
+        sites: FindSite | None = None,
     ) -> None:
         self._settings = settings
+        self._sites = sites
         self._guard = guard
         self._proxies = proxies
         self._resolver = resolver
@@ -130,7 +139,8 @@ class HttpClient:
         try:
             async with asyncio.timeout_at(end) as deadline:
                 proxy = self._proxies.of(url) if self._proxies else None
-                response = await self._session.get(url, allow_redirects=False, proxy=proxy)
+                url, headers = self._with_credentials(url)
+                response = await self._session.get(url, headers=headers, allow_redirects=False, proxy=proxy)
                 connection = response.connection.protocol if response.connection else None
                 try:
                     status = response.status
@@ -152,6 +162,17 @@ class HttpClient:
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
             raise _classify(broken or error, host, status) from error
 
+    def _with_credentials(self, url: URL) -> tuple[URL, Mapping[str, str] | None]:
+        """``url`` and the headers that the deployment gives its origin, looked up for each request and redirect.
+
+        What it says of a login counts before what the link says.
+        """
+        site = self._sites(url.scheme, url.raw_host or "", url.port or 0) if self._sites else None
+        if site is None:
+            return url, None
+        login = any(name.lower() == "authorization" for name in site.headers)
+        return url.with_user(None) if login else url, site.headers
+
     async def _read(
         self, response: aiohttp.ClientResponse, deadline: asyncio.Timeout, end: float, max_bytes: int, lease: Lease
     ) -> Answer:
@@ -164,7 +185,7 @@ class HttpClient:
         content = response.content
         announced = response.content_length or 0
         if not lease.covers(announced):
-            end += await _wait_for_room(lease, announced, deadline)
+            end += await wait_for_room(lease, announced, deadline)
         while not content.at_eof():
             # Most bodies have come with their head; only waiting costs a timer.
             part = content.read_nowait()
@@ -177,7 +198,7 @@ class HttpClient:
             if size > max_bytes:
                 raise _too_large("sends more bytes", max_bytes, response.status)
             if not lease.covers(size):
-                end += await _wait_for_room(lease, size, deadline)
+                end += await wait_for_room(lease, size, deadline)
             digest.update(part)
             parts.append(part)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -205,18 +226,6 @@ class _UnansweredError(aiohttp.ClientConnectionError):
     """The connection broke before any answer; of no class that aiohttp repeats a request for."""
 
 
-async def _wait_for_room(lease: Lease, size: int, deadline: asyncio.Timeout) -> float:
-    """Wait, without a deadline, until ``lease`` has room for ``size`` bytes; the seconds that it took."""
-    clock = asyncio.get_running_loop().time
-    began = clock()
-    end = deadline.when()
-    deadline.reschedule(None)
-    await lease.grow(size)
-    waited = clock() - began
-    deadline.reschedule(end + waited if end is not None else None)
-    return waited
-
-
 def _check_head(response: aiohttp.ClientResponse, host: str, max_bytes: int, token: str | None) -> None:
     """:raises RequestFailedError: if what stands before the body tells that there is none to be had."""
     status = response.status
@@ -230,17 +239,7 @@ def _check_head(response: aiohttp.ClientResponse, host: str, max_bytes: int, tok
             detail = f"{host} asks with X-Robots-Tag: {directive} to leave the image alone"
             raise RequestFailedError(ErrorCategory.ROBOTS_REFUSED, detail, status)
         return
-    if status in (404, 410):
-        raise RequestFailedError(ErrorCategory.NOT_FOUND, says, status)
-    if status == 429 or status in (408, 425) or status >= 500:
-        category = ErrorCategory.THROTTLED if status == 429 else ErrorCategory.HTTP_SERVER_ERROR
-        retry_after = parse_retry_after(response.headers.get("Retry-After"))
-        raise RequestFailedError(category, says, status, retry_after=retry_after)
-    if status >= 400:
-        raise RequestFailedError(ErrorCategory.HTTP_REFUSED, says, status)
-    raise RequestFailedError(
-        ErrorCategory.BAD_RESPONSE, f"{says}, which does not answer a request for a whole image", status
-    )
+    raise refused_by_status(status, says, parse_retry_after(response.headers.get("Retry-After")))
 
 
 def _too_large(what: str, max_bytes: int, status: int) -> RequestFailedError:

@@ -1,4 +1,4 @@
-"""What a link of the dataset points at: an HTTP resource or a file."""
+"""What a link of the dataset points at: an HTTP resource, an object in a store or a file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from urllib.parse import unquote, urlsplit
 
 from yarl import URL
 
+from ocr_pipeline.allowances import STORE_SCHEMES, ObjectUri
 from ocr_pipeline.errors import ErrorCategory, ImageError
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(?=//)|(https?|file|data):", re.IGNORECASE)
-_SUPPORTED = "http:// and https:// URLs, file:// URLs and paths are read"
+_SUPPORTED = "http:// and https:// URLs, s3:// and gs:// URIs, file:// URLs and paths are read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,14 @@ class FileLink:
     path: Path
 
 
-def parse_link(link: str, base: Path | None) -> WebLink | FileLink:
+@dataclass(frozen=True, slots=True)
+class ObjectLink:
+    """An object in a bucket."""
+
+    uri: ObjectUri
+
+
+def parse_link(link: str, base: Path | None) -> WebLink | ObjectLink | FileLink:
     """Tell what ``link`` is; a relative path is taken from ``base``.
 
     :raises ImageError: MISSING_LINK if it is empty, INVALID_LINK if it is nothing that can be read.
@@ -43,6 +51,8 @@ def parse_link(link: str, base: Path | None) -> WebLink | FileLink:
         return WebLink(parse_url(link))
     if scheme == "file":
         return FileLink(_file_url_path(link))
+    if scheme in STORE_SCHEMES:
+        return ObjectLink(_object_uri(link))
     if scheme:
         raise ImageError(ErrorCategory.INVALID_LINK, f"{scheme}: links are not supported; {_SUPPORTED}")
     return FileLink(_path(link, base))
@@ -83,6 +93,16 @@ def _reason(error: Exception, text: str) -> str:
     """What ``error`` says, unless it quotes the URL, which may hold a password."""
     reason = str(error)
     return type(error).__name__ if "@" in text or len(reason) > 200 else reason
+
+
+def _object_uri(link: str) -> ObjectUri:
+    try:
+        uri = ObjectUri.parse(link)
+    except ValueError as error:
+        raise ImageError(ErrorCategory.INVALID_LINK, f"not the URI of an object: {error}") from None
+    if not uri.key:
+        raise ImageError(ErrorCategory.INVALID_LINK, f"{uri} is a bucket; an image is an object in one")
+    return uri
 
 
 def _file_url_path(link: str) -> Path:

@@ -83,10 +83,10 @@ class HostQueues(Generic[Job]):
         """As :meth:`add`, in front, when the loop's clock shows ``at``."""
         self._push(at, (key, job))
 
-    async def next(self) -> tuple[HostQueue[Job], Job]:
+    async def next(self) -> tuple[HostQueue[Job], Job, str | None]:
         """The next job whose host may be asked, and which is begun with this. :meth:`leave` must follow.
 
-        A host whose circuit is open may be asked as well, but only for the reason: see :meth:`Host.unavailable`.
+        A job whose host is left alone comes as well, with the reason, and must not be sent.
         """
         loop = asyncio.get_running_loop()
         while (queue := self._pop()) is None:
@@ -100,12 +100,13 @@ class HostQueues(Generic[Job]):
                 raise
         job = queue.jobs.popleft()
         now = loop.time()
-        if queue.host.unavailable(now) is None:
+        reason = queue.host.unavailable(now)
+        if reason is None:
             queue.host.begin(now)
         else:
             queue.host.in_flight += 1
         self._place(queue)
-        return queue, job
+        return queue, job, reason
 
     def leave(self, queue: HostQueue[Job]) -> None:
         """The request to the host of ``queue`` is over."""

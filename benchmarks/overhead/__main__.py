@@ -1,0 +1,144 @@
+"""The cost of everything that is not reading: ``make bench-scale [IMAGES=1000000]``.
+
+A run goes through a real Airflow (scheduler, mapped tasks in processes of their own, merge) with the settings that a
+run has by default and an engine that has nothing to do. Its images are PNGs of one pixel, no two alike, from a server
+on loopback, so every one is requested, hashed, checked, decoded, journalled, checkpointed, staged and merged. Not in
+it: what larger images cost to transfer and to decode.
+
+Printed are the time from trigger to success, in which the server takes its share of the processors, and the
+processor time of Airflow with all its tasks, without the server's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ocr_local.airflow import attached, connect
+from ocr_local.api import AirflowApi
+from ocr_local.home import CHECKOUT, Home
+from ocr_pipeline.allowances import ALLOW_VARIABLE
+
+DAG_ID = "ocr_overhead"
+_RUN_ID = "overhead"
+_ENDED = ("success", "failed")
+_DAG_SECONDS = 60
+
+_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
+_CONFIG = """\
+[core]
+default_task_retries = 0
+[dag_processor]
+dag_bundle_config_list = {bundles}
+"""
+
+
+def main() -> int:
+    """Run the benchmark; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=1_000_000)
+    images = parser.parse_args().images
+    with tempfile.TemporaryDirectory(prefix="bench-overhead-") as name, _server() as (port, server):
+        folder = Path(name)
+        dataset = folder / "links.csv"
+        with dataset.open("w") as file:
+            file.write("image_url\n")
+            file.writelines(f"http://127.0.0.1:{port}/{number}.png\n" for number in range(images))
+        home = Home(folder / "airflow")
+        _configure(home)
+        with attached(home, lambda _: None) as running:
+            api = connect(home, running)
+            _wait_for_dag(api)
+            api.set_variable(ALLOW_VARIABLE, f"{folder},127.0.0.1:{port}")
+            supervisor = psutil.Process(running.pid)
+            before, served_before = _processor_seconds(supervisor), _processor_seconds(server)
+            started = time.perf_counter()
+            api.trigger(DAG_ID, _RUN_ID, {"dataset": str(dataset), "output": str(folder / "out")})
+            while (state := api.run_state(DAG_ID, _RUN_ID)) not in _ENDED:
+                time.sleep(0.5)
+            seconds = time.perf_counter() - started
+            spent = _processor_seconds(supervisor) - before
+            served = _processor_seconds(server) - served_before
+            tasks = _all_tasks(api)
+        summary = json.loads((folder / "out" / _RUN_ID / "summary.json").read_bytes())
+    if state != "success" or summary["statuses"] != {"ok": images}:
+        print(f"the run ended as {state}, with {summary['statuses']}", file=sys.stderr)
+        return 1
+    print(f"{images:,} images in {summary['batches']} batches, on {psutil.cpu_count()} processors")
+    for task in ("plan", "read_batch", "merge"):
+        took = sum(_duration(item) for item in tasks if item["task_id"] == task)
+        print(f"  {task:10} {took:8.1f} s in tasks   {1000 * took / images:7.3f} ms an image")
+    print(f"  from trigger to success {seconds:.1f} s: {1000 * seconds / images:.3f} ms an image")
+    print(f"  processor time {spent:.1f} s: {1000 * spent / images:.3f} ms an image")
+    print(f"  (the server's own, not in that: {served:.1f} s, {1000 * served / images:.3f} ms an image)")
+    return 0
+
+
+@contextmanager
+def _server() -> Iterator[tuple[int, psutil.Process]]:
+    """The port and the process of a running server."""
+    command = [sys.executable, "-m", "benchmarks.overhead.server"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline()), psutil.Process(process.pid)
+        process.communicate()
+
+
+def _configure(home: Home) -> None:
+    """Let the local Airflow find the benchmark's DAG beside the project's own."""
+    folders = {"dags-folder": None, "overhead": str(CHECKOUT / "benchmarks" / "overhead" / "dags")}
+    bundles = [
+        {"name": name, "classpath": _BUNDLE, "kwargs": {"path": path} if path else {}} for name, path in folders.items()
+    ]
+    (home.path / "airflow.cfg").write_text(_CONFIG.format(bundles=json.dumps(bundles)))
+
+
+def _wait_for_dag(api: AirflowApi) -> None:
+    deadline = time.monotonic() + _DAG_SECONDS
+    while not api.has_dag(DAG_ID):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"Airflow has not found {DAG_ID}: {api.import_errors()}")
+        time.sleep(0.5)
+
+
+def _all_tasks(api: AirflowApi) -> list[dict[str, Any]]:
+    """Every task instance of the run, however many there are."""
+    tasks: list[dict[str, Any]] = []
+    while True:
+        path = f"dags/{DAG_ID}/dagRuns/{_RUN_ID}/taskInstances?limit=100&offset={len(tasks)}"
+        page = api.request("GET", path)
+        tasks.extend(page["task_instances"])
+        if not page["task_instances"] or len(tasks) >= page["total_entries"]:
+            return tasks
+
+
+def _processor_seconds(root: psutil.Process) -> float:
+    """Processor time of a process and everything below it, living or ended."""
+    total = 0.0
+    for process in [root, *root.children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def _duration(task: dict[str, Any]) -> float:
+    """Seconds that a task instance took."""
+    return (datetime.fromisoformat(task["end_date"]) - datetime.fromisoformat(task["start_date"])).total_seconds()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""The DAG ``ocr_images`` with an engine that has nothing to do."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from benchmarks.overhead.engine import NullReadBatchOperator
+from ocr_airflow.deployment import READ_POOL
+from ocr_airflow.operators import MergeRunOperator, PlanRunOperator
+from ocr_airflow.params import run_params
+
+with DAG(dag_id="ocr_overhead", schedule=None, catchup=False, params=run_params(dataset_known=False)):
+    plan = PlanRunOperator(task_id="plan")
+    read = NullReadBatchOperator.partial(
+        task_id="read_batch", pool=READ_POOL, map_index_template="{{ task.label }}"
+    ).expand(batch=plan.output)
+    read >> MergeRunOperator(task_id="merge")

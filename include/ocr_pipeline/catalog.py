@@ -1,0 +1,168 @@
+"""What earlier runs have read: one Parquet file a run, written whole, so that any number of runs share a catalog.
+
+A file holds two digests of every link whose image was read, the beginning of the image's own digest, and in its
+metadata the model. Links are never held in memory all at once, nor is the catalog.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet
+
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.config import RunSettings
+from ocr_pipeline.errors import CatalogError
+from ocr_pipeline.folders import Folder, StoredFile
+from ocr_pipeline.model_names import MODELS
+from ocr_pipeline.storage import RunFolder
+
+Digests = npt.NDArray[np.uint64]
+
+_HASH_KEYS = ("image link key 1", "image link key 2")  # pandas' SipHash takes keys of 16 characters
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/~]")
+_ROWS_AT_ONCE = 1 << 20
+_MODEL = b"ocr_model"
+_SHA256_BYTES = 16
+_SCHEMA = pa.schema([("link1", pa.uint64()), ("link2", pa.uint64()), ("sha256", pa.binary(_SHA256_BYTES))])
+
+
+def link_digests(links: npt.NDArray[np.object_]) -> tuple[Digests, Digests]:
+    """Two independent digests of each link.
+
+    :param links: str of shape (rows,).
+    :return: uint64 of shape (rows,), twice.
+    """
+    import pandas as pd  # here, because the tasks that read batches need none of it and it loads slowly
+
+    first, second = (pd.util.hash_array(links, hash_key=key, categorize=False) for key in _HASH_KEYS)
+    return first, second
+
+
+def absolute_digests(links: Iterable[str | None], base: str) -> tuple[Digests, Digests]:
+    """:func:`link_digests` of links of different datasets: those that are relative are taken from ``base``."""
+    values = [link if link and _ABSOLUTE.match(link) else f"{base}/{link or ''}" for link in links]
+    return link_digests(np.array(values, dtype=object))
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The catalog that a run uses: reads what the other runs have noted, and writes its own file.
+
+    ``model`` is the run's. With ``same_model``, what other models have read does not count.
+    """
+
+    folder: Folder
+    run: str
+    model: str
+    same_model: bool
+
+    @classmethod
+    def of(cls, run: RunFolder, settings: RunSettings, allowances: Allowances) -> Catalog | None:
+        """The catalog that ``settings`` name; None when they name none.
+
+        :raises SettingsError: when its folder is not allowed.
+        """
+        if settings.catalog is None:
+            return None
+        folder = run.catalog(settings.catalog, allowances)
+        return cls(folder, run.name, MODELS[settings.model].name, settings.reread_with_new_model)
+
+    def find(self, first: Digests, second: Digests) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+        """Which other run has read each link.
+
+        :param first: uint64 of shape (links,), as :func:`absolute_digests` makes them.
+        :param second: likewise.
+        :return: int64 of shape (links,), indices of the names that follow, or -1 where none has; names of runs.
+        :raises CatalogError: when a file of the catalog is damaged.
+        :raises StorageError: when the catalog cannot be read.
+        """
+        order = np.argsort(first)
+        ranked = first[order]
+        found = np.full(len(first), -1, dtype=np.int64)
+        runs: list[str] = []
+        if not len(first):
+            return found, ()
+        for file in self.folder.files():
+            name = file.name.removesuffix(".parquet")
+            if name in (self.run, file.name):
+                continue  # planned again, a run must not find what it has read itself
+            hits = [_hits(ranked, order, second, *digests) for digests in self._read(file)]
+            rows = np.concatenate([np.empty(0, dtype=np.int64), *hits])
+            if len(rows):
+                found[rows] = len(runs)
+                runs.append(name)
+        # A run whose every link a later one has read as well is not among the answers.
+        used = np.unique(found[found >= 0])
+        places = np.full(len(runs) + 1, -1, dtype=np.int64)
+        places[used] = np.arange(len(used))
+        return places[found], tuple(runs[index] for index in used)
+
+    def _read(self, file: StoredFile) -> Iterator[tuple[Digests, Digests]]:
+        try:
+            with file.reading() as path, pa.parquet.ParquetFile(path) as content:
+                model = (content.schema_arrow.metadata or {})[_MODEL].decode()
+                if self.same_model and model != self.model:
+                    return
+                for batch in content.iter_batches(_ROWS_AT_ONCE, columns=["link1", "link2"]):
+                    yield batch.column(0).to_numpy(), batch.column(1).to_numpy()
+        except FileNotFoundError:
+            return  # removed since the folder was listed
+        except (pa.ArrowException, KeyError, ValueError, OSError) as error:
+            raise CatalogError(f"{file} is damaged ({error}): delete it to have what it lists read again") from error
+
+    @contextmanager
+    def recording(self) -> Iterator[CatalogWriter]:
+        """Write the run's own file; it appears, or replaces an earlier one, when the ``with`` block ends well.
+
+        :raises StorageError: when it cannot be written.
+        """
+        self.folder.create()
+        file = self.folder.file(f"{self.run}.parquet")
+        file.sweep()
+        schema = _SCHEMA.with_metadata({_MODEL: self.model})
+        with file.writing() as path, pa.parquet.ParquetWriter(path, schema, use_dictionary=False) as writer:
+            yield CatalogWriter(writer, schema)
+
+
+class CatalogWriter:
+    """Takes what a run has read."""
+
+    def __init__(self, writer: pa.parquet.ParquetWriter, schema: pa.Schema) -> None:
+        self._writer = writer
+        self._schema = schema
+
+    def add(self, links: Sequence[str | None], base: str, sha256: Iterable[str]) -> None:
+        """Note images as read.
+
+        :param links: as they stand in the dataset.
+        :param base: what relative ones start from.
+        :param sha256: of each image's file, in hexadecimal.
+        """
+        first, second = absolute_digests(links, base)
+        contents = pa.array([bytes.fromhex(digest)[:_SHA256_BYTES] for digest in sha256], pa.binary(_SHA256_BYTES))
+        columns = [pa.array(first), pa.array(second), contents]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+
+
+def _hits(
+    ranked: Digests, order: npt.NDArray[np.int64], second: Digests, other_first: Digests, other_second: Digests
+) -> npt.NDArray[np.int64]:
+    """Where the pairs ``(other_first, other_second)`` are among ours.
+
+    :param ranked: our first digests, sorted.
+    :param order: where each of them comes from.
+    :param second: our second digests, unsorted.
+    :return: int64, indices into ``second``. Of ours that share a first digest, which in practice none do, one is
+        looked at: the others are read again.
+    """
+    places = np.minimum(np.searchsorted(ranked, other_first), len(ranked) - 1)
+    rows = order[places]
+    hits: npt.NDArray[np.int64] = rows[(ranked[places] == other_first) & (second[rows] == other_second)]
+    return hits

@@ -1,0 +1,50 @@
+"""The pipeline as a DAG: one definition for runs on demand and for scheduled datasets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.sdk import DAG, Asset, TriggerRule
+
+from ocr_airflow.deployment import READ_POOL
+from ocr_airflow.operators import MergeRunOperator, PlanRunOperator, ReadBatchOperator
+from ocr_airflow.params import run_params
+from ocr_airflow.waiting import WaitForDatasetSensor, Waiting
+
+
+def ocr_dag(
+    dag_id: str,
+    *,
+    source: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    waiting: Waiting | None = None,
+    **options: Any,
+) -> DAG:
+    """A DAG that plans a run, reads its batches and merges them.
+
+    Its results are the asset ``<dag_id>.results``, whose events carry the run's folder as ``run``. The Celery
+    queue of the tasks that read batches is ``OCR_QUEUE``.
+
+    :param source: the dataset of its scheduled runs, a template; without one, each run names its own.
+    :param settings: defaults of the form, in place of those of :class:`ocr_pipeline.config.RunSettings`.
+    :param waiting: whether and how long to wait for a dataset that is not there.
+    :param options: further arguments of :class:`airflow.sdk.DAG`.
+    """
+    own = {"dataset": source} if source else {}
+    params = run_params(dataset_known=bool(source), defaults=settings)
+    with DAG(dag_id=dag_id, params=params, **options) as dag:
+        plan = PlanRunOperator(task_id="plan", settings=own)
+        if waiting:
+            WaitForDatasetSensor(task_id="wait", settings=own, waiting=waiting) >> plan
+        read = ReadBatchOperator.partial(
+            task_id="read_batch",
+            pool=READ_POOL,
+            queue=os.environ.get("OCR_QUEUE") or "default",
+            map_index_template="{{ task.label }}",
+        ).expand(batch=plan.output)
+        read >> MergeRunOperator(
+            task_id="merge", trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS, outlets=[Asset(f"{dag_id}.results")]
+        )
+    return dag

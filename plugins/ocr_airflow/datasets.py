@@ -1,0 +1,278 @@
+"""Scheduled datasets: one YAML file each, checked before a DAG is made of it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+import yaml
+from airflow.sdk import DAG, CronDataIntervalTimetable
+from croniter import croniter
+from jinja2 import Environment, TemplateSyntaxError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ocr_airflow.dags import ocr_dag
+from ocr_airflow.deployment import default_output
+from ocr_airflow.waiting import Waiting
+from ocr_pipeline.config import RunSettings
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")
+_ON_DEMAND = "ocr_images"
+
+
+def _duration(value: object) -> timedelta:
+    found = re.fullmatch(r"(\d{1,6})\s*([smhd])", value.strip()) if isinstance(value, str) else None
+    if not found or not int(found[1]):
+        raise ValueError("write a number and s, m, h or d, such as 30m")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+"""A time such as ``90s``, ``30m``, ``6h`` or ``2d``."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class WaitFor(_Strict):
+    """What a run does while its dataset is not there."""
+
+    timeout: Duration
+    every: Duration = timedelta(minutes=5)
+    otherwise: Literal["skip", "fail"] = "skip"
+
+
+class DatasetFile(_Strict):
+    """The content of one file: what is read, when, and how. The file's name is the name of the DAG."""
+
+    source: str = Field(min_length=1)
+    description: str | None = None
+    schedule: str | None = None
+    start_date: Annotated[date | None, Field(strict=False)] = None
+    timezone: str = "UTC"
+    catchup: bool = False
+    wait: WaitFor | None = None
+    retries: int | None = Field(None, ge=0, le=100)
+    retry_delay: Duration | None = None
+    owner: str | None = Field(None, min_length=1)
+    only_new: bool = False
+    tags: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("source")
+    @classmethod
+    def _source_is_a_template(cls, source: str) -> str:
+        try:
+            Environment().parse(source)
+        except TemplateSyntaxError as error:
+            raise ValueError(f"the template cannot be understood: {error.message}") from None
+        return source
+
+    @field_validator("schedule")
+    @classmethod
+    def _schedule_is_known(cls, schedule: str | None) -> str | None:
+        if schedule is not None and not croniter.is_valid(schedule):
+            raise ValueError("write a cron expression such as 30 6 * * 1-5, or @hourly, @daily, @weekly or @monthly")
+        return schedule
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_exists(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("write the name of a time zone, such as Europe/Berlin") from None
+        return timezone
+
+    @field_validator("settings")
+    @classmethod
+    def _dataset_is_the_source(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        if "dataset" in settings:
+            raise ValueError("say the dataset as source, beside settings")
+        return settings
+
+    @model_validator(mode="after")
+    def _schedule_has_a_start(self) -> Self:
+        if self.schedule and not self.start_date:
+            raise ValueError("start_date: is needed with a schedule; it is the first day whose data is read")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledDataset:
+    """A dataset that was declared and can be scheduled; ``settings`` are those that its file names, checked."""
+
+    name: str
+    file: DatasetFile
+    settings: dict[str, Any]
+
+    def dag(self) -> DAG:
+        """Its DAG. The run of an interval starts when the interval is over."""
+        file = self.file
+        arguments = {"owner": file.owner, "retries": file.retries, "retry_delay": file.retry_delay}
+        start = datetime.combine(file.start_date, time(), ZoneInfo(file.timezone)) if file.start_date else None
+        return ocr_dag(
+            self.name,
+            source=file.source,
+            settings=self.settings,
+            waiting=Waiting(file.wait.timeout, file.wait.every, file.wait.otherwise) if file.wait else None,
+            description=file.description,
+            # Said outright: with a plain cron expression, Airflow's configuration decides whether runs have intervals.
+            schedule=CronDataIntervalTimetable(file.schedule, timezone=file.timezone) if file.schedule else None,
+            start_date=start,
+            catchup=file.catchup,
+            tags=["ocr", *file.tags],
+            default_args={name: value for name, value in arguments.items() if value is not None},
+        )
+
+
+class DatasetFileError(Exception):
+    """A file that declares a dataset and cannot be used; the message has a line for each thing that is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredDatasets:
+    """What a folder declares: the datasets, and what is wrong with the files that were refused."""
+
+    datasets: tuple[ScheduledDataset, ...]
+    problems: tuple[DatasetFileError, ...]
+
+
+def datasets_folder() -> Path:
+    """Where the files are: ``OCR_DATASETS``, or ``include/datasets`` of this project."""
+    return Path(os.environ.get("OCR_DATASETS") or Path(__file__).parents[2] / "include" / "datasets")
+
+
+def declared_datasets() -> DeclaredDatasets:
+    """Everything that the folder declares. A file that is wrong keeps no other from being used."""
+    datasets, problems = [], []
+    for path in sorted([*datasets_folder().glob("*.yaml"), *datasets_folder().glob("*.yml")]):
+        try:
+            datasets.append(read_dataset_file(path))
+        except DatasetFileError as error:
+            problems.append(error)
+    return DeclaredDatasets(tuple(datasets), tuple(problems))
+
+
+def read_dataset_file(path: Path) -> ScheduledDataset:
+    """The dataset that the file at ``path`` declares.
+
+    :raises DatasetFileError: naming the file, the line and the key of everything that is wrong.
+    """
+    if path.suffix != ".yaml":
+        raise DatasetFileError(f"{path}: its name must end in .yaml")
+    if not _NAME.fullmatch(path.stem) or path.stem == _ON_DEMAND:
+        raise DatasetFileError(
+            f"{path}: the file's name becomes the name of a DAG: use letters, digits, - and _, and not {_ON_DEMAND}"
+        )
+    root, content = _parse(path)
+    problems = list(_repeated_keys(root))
+    file, settings = None, {}
+    try:
+        file = DatasetFile.model_validate(content)
+    except ValidationError as error:
+        problems.extend(_explain(error, root, ()))
+    given = content.get("settings")
+    if isinstance(given, dict):
+        try:
+            settings = _check_settings(given)
+        except ValidationError as error:
+            problems.extend(_explain(error, root, ("settings",)))
+    if file is None or problems:
+        raise DatasetFileError("\n".join(f"{path}:{line}: {text}" for line, text in sorted(set(problems))))
+    if file.only_new:
+        settings = {"catalog": path.stem, **settings}
+    # Scheduled runs of several DAGs have the same names.
+    return ScheduledDataset(path.stem, file, {"output": f"{default_output()}/{path.stem}", **settings})
+
+
+_Problem = tuple[int, str]
+"""The line, from 1, and what is wrong there."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Leaves dates the text that they are, so that a wrong one is refused where it is used."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 -- as PyYAML declares it
+        first: [resolver for resolver in resolvers if resolver[0] != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def _parse(path: Path) -> tuple[yaml.MappingNode, dict[str, Any]]:
+    """The file as nodes, which know their lines, and as values."""
+    try:
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        root = loader.get_single_node()
+        if not isinstance(root, yaml.MappingNode):
+            raise DatasetFileError(f"{path}:1: must have keys, such as source: /data/links.csv")
+        return root, loader.construct_document(root)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise DatasetFileError(f"{path}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from None
+    except (yaml.YAMLError, OSError, ValueError) as error:
+        raise DatasetFileError(f"{path}: {str(error).splitlines()[0]}") from None
+
+
+def _repeated_keys(node: yaml.Node, above: str = "") -> Iterator[_Problem]:
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield key.start_mark.line + 1, f"{above}{key.value}: is there twice"
+            seen.add(key.value)
+            yield from _repeated_keys(value, f"{above}{key.value}.")
+
+
+def _check_settings(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a run that a file names, as a form holds them.
+
+    :raises ValidationError: when one is wrong.
+    """
+    checked = RunSettings.model_validate({"output": default_output(), **given, "dataset": "/"})
+    return checked.model_dump(mode="json", include=set(given))
+
+
+def _explain(error: ValidationError, root: yaml.Node, above: tuple[str, ...]) -> Iterator[_Problem]:
+    """What pydantic found, with the lines of the keys."""
+    known: dict[tuple[str | int, ...], type[BaseModel]] = {
+        (): DatasetFile,
+        ("wait",): WaitFor,
+        ("settings",): RunSettings,
+    }
+    for item in error.errors():
+        location = (*above, *item["loc"])
+        name, line = ".".join(map(str, location)), _line(root, location)
+        reason = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            names = sorted(set(known[location[:-1]].model_fields) - {"dataset"})
+            yield line, f"{name}: there is no such key; there are {', '.join(names)}"
+        elif item["type"] == "missing":
+            yield line, f"{name}: is needed"
+        elif not item["loc"]:
+            yield line, f"{name}: {reason}" if name else reason
+        else:
+            yield line, f"{name}: {item['input']!r} is not allowed: {reason}"
+
+
+def _line(node: yaml.Node, location: Sequence[str | int]) -> int:
+    """The line of the key at ``location``, or of what is nearest above it."""
+    line = node.start_mark.line + 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            found = [(key, value) for key, value in node.value if key.value == part]
+            if not found:
+                break
+            line, node = found[-1][0].start_mark.line + 1, found[-1][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line

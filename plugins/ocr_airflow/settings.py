@@ -1,0 +1,32 @@
+"""What a run is told: by the author of its DAG, and by whoever triggers it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import UndefinedError
+
+from ocr_pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+
+
+def run_settings(task: BaseOperator, own: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """``own``, the DAG author's settings, overlaid with the params that the run gives a value.
+
+    Templates in the former are rendered, in the latter not. Only what is used is: a run without a logical
+    date has none to put into a dataset that it does not read.
+
+    :raises SettingsError: when a template needs what the run does not have.
+    """
+    given = {name: value for name, value in context["params"].items() if value not in (None, "")}
+    used = {name: value for name, value in own.items() if name not in given}
+    try:
+        return {**task.render_template(used, context), **given}
+    except UndefinedError as error:
+        raise SettingsError(
+            f"{', '.join(map(str, used.values()))} cannot be filled in ({error}): trigger the run with a logical "
+            "date, or name its dataset"
+        ) from None

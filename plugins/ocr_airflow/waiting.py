@@ -1,0 +1,76 @@
+"""Waiting for a dataset that is not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.sdk import BaseSensorOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+
+from ocr_airflow.deployment import allowances
+from ocr_airflow.operators import task_errors
+from ocr_airflow.settings import run_settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How long a run waits for its dataset, how often it looks, and what becomes of it when there is none."""
+
+    timeout: timedelta
+    every: timedelta
+    otherwise: Literal["skip", "fail"]
+
+
+class WaitForDatasetSensor(BaseSensorOperator):
+    """Wait until the run's dataset is there. Between two looks it holds neither a worker nor a slot of a pool.
+
+    A dataset that is there and cannot be read, or may not be, ends the run at once.
+
+    :param settings: what the DAG says of the run, as :class:`~ocr_airflow.operators.PlanRunOperator` has it.
+    """
+
+    def __init__(self, *, settings: Mapping[str, Any], waiting: Waiting, **kwargs: Any) -> None:
+        super().__init__(
+            mode="reschedule",
+            timeout=waiting.timeout.total_seconds(),
+            poke_interval=waiting.every.total_seconds(),
+            **kwargs,
+        )
+        self.settings = dict(settings)
+        self.otherwise = waiting.otherwise
+
+    def execute(self, context: Context) -> None:
+        """Look once; Airflow calls it again until the dataset is there or it is too late.
+
+        :raises AirflowSkipException: when it is too late and the run is to be skipped.
+        :raises AirflowFailException: when it is too late and the run is to fail.
+        """
+        try:
+            super().execute(context)
+        except AirflowSensorTimeout:
+            # The sensor's own soft_fail would skip a run for an unreadable dataset as well.
+            late = f"waited {timedelta(seconds=self.timeout)} for the dataset, and it is not there"
+            if self.otherwise == "skip":
+                raise AirflowSkipException(late) from None
+            raise AirflowFailException(f"{late}: clear this task when it is") from None
+
+    def poke(self, context: Context) -> bool:
+        """Whether the dataset is there."""
+        from ocr_pipeline.config import RunSettings
+        from ocr_pipeline.dataset import open_dataset
+        from ocr_pipeline.errors import DatasetMissingError
+
+        with task_errors():
+            settings = RunSettings.parse(run_settings(self, self.settings, context))
+            try:
+                open_dataset(settings.dataset, settings.image_column, allowances())
+            except DatasetMissingError as error:
+                self.log.info("waiting: %s", error)
+                return False
+        return True

@@ -1,0 +1,54 @@
+"""Scheduled datasets on a real Airflow: from a YAML file to the results of two days."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from ocr_pipeline.allowances import ALLOW_VARIABLE
+from tests.e2e.conftest import LocalAirflow, wait_for
+from tests.e2e.test_runs import draw_word
+
+DAG = "drops"
+
+
+def statuses(airflow: LocalAirflow, run_id: str) -> dict[str, str]:
+    """Link and status of every row of a run's results."""
+    (found,) = [path for path in (airflow.output / DAG).glob("*/results.csv") if run_id in path.parent.name]
+    with found.open(newline="", encoding="utf-8") as file:
+        return {row["image"]: row["ocr_status"] for row in csv.DictReader(file)}
+
+
+def test_a_dataset_file_becomes_a_dag_that_reads_each_day_what_is_new(airflow: LocalAirflow, tmp_path: Path) -> None:
+    for word in ("ONE", "TWO", "THREE"):
+        draw_word(tmp_path / f"{word}.png", word)
+    (tmp_path / "2026-01-01.csv").write_text("image\nONE.png\nTWO.png\n")
+    (tmp_path / "2026-01-02.csv").write_text("image\nTWO.png\nTHREE.png\n")
+    airflow.api.set_variable(ALLOW_VARIABLE, f"{airflow.api.variable(ALLOW_VARIABLE)},{tmp_path}")
+    (airflow.datasets / "broken.yaml").write_text("source: a\nretries: many\n")
+    (airflow.datasets / f"{DAG}.yaml").write_text(
+        f"source: {tmp_path}/{{{{ ds }}}}.csv\nschedule: '@daily'\nstart_date: 2026-01-01\nonly_new: true\n"
+        "wait: {timeout: 1s, every: 1s, otherwise: skip}\n"
+    )
+    wait_for(lambda: airflow.api.has_dag(DAG))
+    (error,) = wait_for(airflow.api.import_errors)
+    assert "refused_datasets.py" in error
+    assert f"{airflow.datasets}/broken.yaml:2: retries: 'many' is not allowed" in error
+
+    ended = {}
+    for day in (1, 2, 3):
+        run_id = f"day-{day}"
+        # The interval of a day ends at the next midnight.
+        body = {"dag_run_id": run_id, "logical_date": f"2026-01-0{day}T00:00:00Z"}
+        airflow.api.request("POST", f"dags/{DAG}/dagRuns", body)
+        wait_for(lambda: airflow.api.run_state(DAG, run_id) in ("success", "failed"), 240)  # noqa: B023 (called here)
+        ended[day] = airflow.api.run_state(DAG, run_id)
+    assert ended == {1: "success", 2: "success", 3: "success"}
+    assert statuses(airflow, "day-1") == {"ONE.png": "ok", "TWO.png": "ok"}
+    assert statuses(airflow, "day-2") == {"TWO.png": "known", "THREE.png": "ok"}
+    states = {task["task_id"]: task["state"] for task in airflow.api.tasks(DAG, "day-3")}
+    assert states == dict.fromkeys(("wait", "plan", "read_batch", "merge"), "skipped")
+
+    events = airflow.api.request("GET", "assets/events")["asset_events"]
+    folders = [event["extra"]["run"] for event in events if event["source_dag_id"] == DAG]
+    assert [Path(folder).name for folder in sorted(folders)] == ["day-1", "day-2"]

@@ -24,7 +24,7 @@ FOUNDATION = (
 """What every stage may know, each only what stands before it."""
 
 STAGES = {
-    "dataset": (),
+    "dataset": ("fetch",),
     "catalog": (),
     "planning": ("dataset", "catalog"),
     "fetch": (),

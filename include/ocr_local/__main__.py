@@ -49,7 +49,7 @@ def _parse() -> argparse.Namespace:
     commands.add_parser("up", help="start Airflow and keep it running")
     commands.add_parser("down", help="stop it")
     run = commands.add_parser("run", help="run the demo or a dataset")
-    run.add_argument("--dataset", type=Path, help="CSV, TSV or Parquet file; the demo when not given")
+    run.add_argument("--dataset", help="file of rows, glob, folder of images or URI; the demo when not given")
     run.add_argument("--image-column", help="column with the links; guessed when not given")
     run.add_argument("--output", type=Path, help="folder for the results")
     run.add_argument("--batch-size", type=int, help="rows a task reads")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,12 +22,13 @@ from ocr_local.progress import watch
 from ocr_local.summary import print_summary
 from ocr_pipeline.allowances import ALLOW_VARIABLE, Allowances, Connection
 from ocr_pipeline.config import RunSettings
-from ocr_pipeline.dataset import open_dataset
+from ocr_pipeline.dataset import is_local, local_folders, open_dataset, split_entries
 from ocr_pipeline.storage import RunFolder
 
 DEMO_SETTINGS = {"batch_size": 25, "read_timeout": 3, "total_timeout": 10, "attempts": 2}
 """Small batches, so that there are several to watch; short times, because one of its hosts never answers."""
 
+_SCHEME = re.compile(r"[a-z][a-z0-9]*:")
 _RUN_PREFIXES = ("demo-", "run-")
 
 
@@ -63,17 +66,28 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().resolve()
 
 
-def check_request(home: Home, dataset: Path | None, request: RunRequest) -> None:
+def absolute_dataset(dataset: str) -> str:
+    """The setting ``dataset`` with its paths, which may be relative to where the command runs, made absolute."""
+    entries = (
+        str(_absolute(Path(entry))) if is_local(entry) or not _SCHEME.match(entry) else entry
+        for entry in split_entries(dataset)
+    )
+    return "\n".join(entries)
+
+
+def check_request(home: Home, dataset: str | None, request: RunRequest) -> None:
     """Find what is wrong with a request before Airflow is started for it.
 
     :raises SettingsError: when a setting or an allowed entry is wrong.
     :raises DatasetError: when the dataset cannot be read, or has no column of links.
     """
-    path = _absolute(dataset) if dataset else Path("/demo.csv")
-    RunSettings.parse({"dataset": str(path), **request.settings(home)})
+    places = absolute_dataset(dataset) if dataset else "/demo.csv"
+    settings = RunSettings.parse({"dataset": places, **request.settings(home)})
     Allowances.parse(request.allowed(), _looked_up_later)
-    if dataset:
-        open_dataset(str(path), request.image_column, Allowances((path.parent,)))
+    # What lies elsewhere may need connections, which only Airflow knows.
+    if dataset and all(is_local(entry) for entry in split_entries(places)):
+        with tempfile.TemporaryDirectory(prefix="ocr-check-") as scratch:
+            open_dataset(settings, Allowances(tuple(local_folders(places))), Path(scratch))
 
 
 def _looked_up_later(name: str) -> Connection:
@@ -81,15 +95,15 @@ def _looked_up_later(name: str) -> Connection:
     return Connection(name, "http", "localhost")
 
 
-def run_dataset(home: Home, running: Running, dataset: Path, request: RunRequest, console: Console) -> None:
-    """Run a dataset of the user's own. Its folder is trusted from now on, as are the output and ``allow``.
+def run_dataset(home: Home, running: Running, dataset: str, request: RunRequest, console: Console) -> None:
+    """Run a dataset of the user's own. Its folders are trusted from now on, as are the output and ``allow``.
 
     :raises RunFailedError: when the run does not succeed.
     """
-    path = _absolute(dataset)
+    places = absolute_dataset(dataset)
     api = connect(home, running)
-    settings = {"dataset": str(path), **request.settings(home)}
-    _allow(api, [str(path.parent), settings["output"], *request.allowed()])
+    settings = {"dataset": places, **request.settings(home)}
+    _allow(api, [*(str(folder) for folder in local_folders(places)), settings["output"], *request.allowed()])
     _run(api, "run", settings, console)
 
 

@@ -14,12 +14,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 
 from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import BatchCancelledError, ErrorCategory, ImageError
-from ocr_pipeline.fetch import ByteBudget, Fetcher
+from ocr_pipeline.fetch import ByteBudget, Fetcher, parse_base
 from ocr_pipeline.images import decode_pages
 from ocr_pipeline.journal import Journal
 from ocr_pipeline.ocr import Engine, load_engine
@@ -168,7 +167,7 @@ class _Reading:
         self._settings = plan.settings
         self._engine = engine
         self._budget = ByteBudget(HELD_BYTES)
-        self._fetcher = Fetcher(plan.settings, allowances, base=Path(plan.base), budget=self._budget)
+        self._fetcher = Fetcher(plan.settings, allowances, base=parse_base(plan.base), budget=self._budget)
         self._store = store
         self._progress = progress
         self._journal = journal

@@ -144,10 +144,25 @@ class CatalogSettings(_Settings):
 class RunSettings(FetchSettings, ReadSettings, CatalogSettings):
     """Everything that a run can be told."""
 
-    dataset: str = Field(min_length=1, description="CSV or Parquet file with one image a row.")
+    dataset: str = Field(
+        min_length=1,
+        description="File with one image a row (CSV, TSV, JSON Lines, Parquet or a list of links), a glob or several "
+        "of them, or a folder of images.",
+    )
     image_column: str | None = Field(None, description="Column with the links; empty: guessed from its name.")
     output: str = Field(min_length=1, description="Folder for the results; the run makes its own folder inside.")
     batch_size: int = Field(1000, ge=1, le=1_000_000, description="Rows a task reads; grows when tasks get too many.")
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "list"] = Field(
+        "auto", description="What the dataset's files are; auto tells from their names and content."
+    )
+    encoding: str = Field(
+        "utf-8", description="Encoding of a dataset that is text, such as cp1252; a byte order mark says more."
+    )
+    bad_rows: Literal["fail", "skip"] = Field(
+        "fail",
+        description="Rows of the dataset that cannot be read: fail names the first and ends the run, "
+        "skip leaves them out, counts them, and notes them in rejected.csv.",
+    )
     limit: int | None = Field(None, ge=1, description="Read only the first rows of the dataset.")
     max_transient_failures: float = Field(
         0.5,
@@ -160,6 +175,15 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings):
         description="guard puts a single quote before text in CSV results that a spreadsheet would run as a formula; "
         "keep leaves every text as it is.",
     )
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_exists(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)
+        except LookupError:
+            raise ValueError("there is no such text encoding; common ones are utf-8, cp1252 and shift_jis") from None
+        return encoding
 
     @model_validator(mode="after")
     def _timeouts_agree(self) -> Self:

@@ -143,6 +143,12 @@ class CatalogError(OcrPipelineError):
     """A file of the catalog of what was read is damaged."""
 
 
+class DatasetUnavailableError(DatasetError):
+    """The dataset could not be fetched for a reason that may pass."""
+
+    retryable = True
+
+
 class PlanError(OcrPipelineError):
     """A plan is missing, damaged, or belongs to other settings than those asked for."""
 

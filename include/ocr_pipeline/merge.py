@@ -44,10 +44,11 @@ class MissingBatch:
 class MergedRun:
     """What was merged; the content of ``summary.json``.
 
-    ``rows`` counts rows of the dataset in the results out of ``planned_rows``, ``result_rows`` those of the results
-    (one a page), and of these ``statuses`` each status and ``errors`` each category of failure. ``images`` counts
-    distinct links out of ``planned_images``, ``failed_images`` those with a page that failed, ``bytes`` adds up their
-    files. ``seconds`` is the work of all ``batches`` added up.
+    ``rows`` counts rows of the dataset in the results out of ``planned_rows``, ``rejected`` those that could not be
+    read and were left out of the plan, ``result_rows`` those of the results (one a page), and of these ``statuses``
+    each status and ``errors`` each category of failure. ``images`` counts distinct links out of ``planned_images``,
+    ``failed_images`` those with a page that failed, ``bytes`` adds up their files. ``seconds`` is the work of all
+    ``batches`` added up.
     """
 
     complete: bool
@@ -55,6 +56,7 @@ class MergedRun:
     batches: int
     planned_rows: int
     rows: int
+    rejected: int
     result_rows: int
     failed_rows: int
     planned_images: int
@@ -151,6 +153,7 @@ class _Merger:
             batches=len(self._plan.batches),
             planned_rows=self._plan.rows,
             rows=self._plan.rows - sum(batch.rows for batch in self._missing),
+            rejected=self._plan.rejected,
             result_rows=writer.rows,
             failed_rows=writer.failed,
             planned_images=self._plan.images,

@@ -32,6 +32,7 @@ PART_BYTES = 8 << 20
 _MAX_PARTS = 10_000  # of a multipart upload to S3
 _PARTS_AT_ONCE = 4
 _PARALLEL = 8
+_PAGE = 1000  # what a store gives in one answer
 
 _REQUEST_SECONDS = 30.0
 _RETRIES = 6
@@ -180,6 +181,23 @@ class ObjectFolder(Folder):
         found = _ask(f"list {self.address}", lambda: obstore.list_with_delimiter(self.bucket, self.key or None))
         keys = sorted(item["path"] for item in found["objects"])
         return [self.file(key.removeprefix(self._prefix)) for key in keys]
+
+    def walk(self) -> Iterator[str]:
+        """The names of all files in it and in its folders, in the order of the store."""
+        last: str | None = None
+        while True:
+            # Each page is a request of its own, which can be repeated.
+            page = _ask(f"list {self.address}", partial(self._page_after, last))
+            if not page:
+                return
+            for key in page:
+                if not key.endswith("/"):
+                    yield key.removeprefix(self._prefix)
+            last = page[-1]
+
+    def _page_after(self, key: str | None) -> list[str]:
+        found = obstore.list(self.bucket, self.key or None, offset=key, chunk_size=_PAGE)
+        return [item["path"] for item in next(found, [])]
 
     def clear(self) -> None:
         """Remove every object in it."""

@@ -45,6 +45,8 @@ Rows = npt.NDArray[np.int64]
 class Plan:
     """What a run is to do: its settings and its batches, as ``plan.json`` holds them.
 
+    ``base`` is where relative links start: a folder, a URL, or empty when there is nowhere. ``rejected`` counts rows
+    of the dataset that could not be read, ``renamed`` names its columns that had to make way for those of the results.
     ``images`` counts distinct links that are to be read, ``known`` those that the runs ``known_in`` have read.
     """
 
@@ -53,6 +55,8 @@ class Plan:
     base: str
     links_sha256: str
     rows: int
+    rejected: int
+    renamed: dict[str, str]
     images: int
     known: int
     known_in: tuple[str, ...]
@@ -102,8 +106,8 @@ def plan_run(settings: RunSettings, run: RunFolder, allowances: Allowances, *, m
     :raises PlanError: when the folder holds a plan for other settings or other links.
     :raises StorageError: when the folder cannot be read or written.
     """
-    dataset = open_dataset(settings.dataset, settings.image_column, allowances)
     with tempfile.TemporaryDirectory(prefix="ocr-plan-") as scratch:
+        dataset = open_dataset(settings, allowances, Path(scratch))
         links_sha256 = _spool(dataset, settings.limit, Path(scratch))
         run.folder.create()
         if run.plan.exists():
@@ -123,12 +127,16 @@ def plan_run(settings: RunSettings, run: RunFolder, allowances: Allowances, *, m
         batch_size = max(1, math.ceil(rows / count))
         parts = _cut(Path(scratch) / _ROWS, read_rows, batch_size, run)
         batches = tuple(run.folder.map(_write_part, parts))
+        if dataset.rejections.notes and dataset.rejections.count:
+            run.rejected_csv.write_bytes(dataset.rejections.notes.read_bytes())
     plan = Plan(
         settings=settings,
         image_column=dataset.image_column,
-        base=str(dataset.base),
+        base=dataset.base,
         links_sha256=links_sha256,
         rows=rows,
+        rejected=dataset.rejections.count,
+        renamed=dataset.renamed,
         images=sum(batch.images for batch in batches),
         known=known,
         known_in=known_in,

@@ -123,6 +123,11 @@ class RunFolder:
         return self.folder.file("failures.csv")
 
     @property
+    def rejected_csv(self) -> StoredFile:
+        """The rows of the dataset that could not be read and were left out; absent when there are none."""
+        return self.folder.file("rejected.csv")
+
+    @property
     def summary(self) -> StoredFile:
         """Counts of the merged run; written after the results."""
         return self.folder.file("summary.json")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseSensorOperator
@@ -69,7 +71,8 @@ class WaitForDatasetSensor(BaseSensorOperator):
         with task_errors():
             settings = RunSettings.parse(run_settings(self, self.settings, context))
             try:
-                open_dataset(settings.dataset, settings.image_column, allowances())
+                with tempfile.TemporaryDirectory(prefix="ocr-wait-") as scratch:
+                    open_dataset(settings, allowances(), Path(scratch))
             except DatasetMissingError as error:
                 self.log.info("waiting: %s", error)
                 return False

@@ -1,11 +1,14 @@
 """Asynchronous download of images: ``ImageRef`` -> ``FetchedImage | Failure``.
 
-Public surface: :class:`Fetcher`, :class:`ByteBudget` for what it may hold in memory, and :class:`Manners` for how
-patiently it treats struggling hosts.
+Public surface: :class:`Fetcher`, :class:`ByteBudget` for what it may hold in memory, :class:`Manners` for how
+patiently it treats struggling hosts, :func:`parse_base` for where a dataset's relative links start, and
+:func:`download` for the dataset itself.
 """
 
 from ocr_pipeline.fetch.budget import ByteBudget
+from ocr_pipeline.fetch.downloads import download
 from ocr_pipeline.fetch.fetcher import MAX_REDIRECTS, Fetcher
+from ocr_pipeline.fetch.links import parse_base
 from ocr_pipeline.fetch.politeness import Manners
 
-__all__ = ["MAX_REDIRECTS", "ByteBudget", "Fetcher", "Manners"]
+__all__ = ["MAX_REDIRECTS", "ByteBudget", "Fetcher", "Manners", "download", "parse_base"]

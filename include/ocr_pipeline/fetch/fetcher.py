@@ -28,7 +28,7 @@ from ocr_pipeline.fetch.budget import ByteBudget
 from ocr_pipeline.fetch.failures import RequestFailedError
 from ocr_pipeline.fetch.files import read_file
 from ocr_pipeline.fetch.http import Answer, HttpClient, Redirect
-from ocr_pipeline.fetch.links import FileLink, ObjectLink, WebLink, parse_link, redirect_target
+from ocr_pipeline.fetch.links import Base, FileLink, ObjectLink, WebLink, parse_link, redirect_target
 from ocr_pipeline.fetch.objects import ObjectClient
 from ocr_pipeline.fetch.politeness import Host, Manners
 from ocr_pipeline.fetch.proxies import Proxies
@@ -107,7 +107,7 @@ class Fetcher:
 
     :param settings: deadlines, sizes, attempts and limits.
     :param allowances: folders, object stores and non-public networks that may be touched; nothing else of these is.
-    :param base: the dataset's folder, where relative paths start; without it they are invalid links.
+    :param base: where the dataset's relative links start; without it they are invalid links.
     :param budget: the bytes that may be held; whoever gets an image calls its :meth:`ByteBudget.release`. Without
         one, as many as come.
     :param manners: how patiently struggling hosts are treated.
@@ -119,7 +119,7 @@ class Fetcher:
         self,
         settings: FetchSettings,
         allowances: Allowances,
-        base: Path | None = None,
+        base: Base = None,
         *,
         budget: ByteBudget | None = None,
         manners: Manners | None = None,
@@ -324,7 +324,7 @@ class Fetcher:
             if self._robots:
                 await self._robots.check(url, partial(self._robots_txt, host))
                 since = clock()
-            asked = self._client.get(url, job.left, self._settings.max_bytes, lease, self._token)
+            asked = self._client.get(url, job.left, self._settings.max_bytes, self._token, lease)
             outcome = await self._request(host, asked, since, job)
         except BaseException:
             lease.drop()
@@ -394,7 +394,7 @@ class Fetcher:
         for _ in range(_ROBOTS_REDIRECTS + 1):
             lease = await self._budget.lease()
             try:
-                asked = self._client.get(url, self._settings.total_timeout, ROBOTS_BYTES, lease)
+                asked = self._client.get(url, self._settings.total_timeout, ROBOTS_BYTES, lease=lease)
                 outcome = await self._request(host, asked, clock())
             finally:
                 lease.drop()

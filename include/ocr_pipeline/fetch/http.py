@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -44,7 +44,7 @@ FindSite = Callable[[str, str, int], AllowedSite | None]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole body."""
+    """A whole body, or none of it where it was written elsewhere."""
 
     status: int
     body: bytes
@@ -120,14 +120,20 @@ class HttpClient:
         await self._guarded.close()
 
     async def get(
-        self, url: URL, seconds: float, max_bytes: int, lease: Lease, token: str | None = None
+        self,
+        url: URL,
+        seconds: float,
+        max_bytes: int,
+        token: str | None = None,
+        lease: Lease | None = None,
+        sink: BinaryIO | None = None,
     ) -> Answer | Redirect:
         """Request ``url``, which may hold credentials, and read the body, all within ``seconds``.
 
-        The bytes of the body are set aside with ``lease``; waiting for them does not count as part of the time.
+        The bytes of the body are set aside with ``lease``, if given; waiting for them does not count as time.
 
         A body of more than ``max_bytes`` is refused, and so is one that the host's X-Robots-Tag asks the robot of the
-        name ``token``, if given, to leave alone.
+        name ``token``, if given, to leave alone. With a ``sink``, the body goes there and not into the answer.
 
         :raises RequestFailedError: with the category of the failure; its detail holds no part of the URL but
             the host and port.
@@ -147,7 +153,7 @@ class HttpClient:
                     if status in _REDIRECTS and (location := response.headers.get("Location")):
                         return Redirect(status, location)
                     _check_head(response, host, max_bytes, token)
-                    return await self._read(response, deadline, end, max_bytes, lease)
+                    return await self._read(response, deadline, end, max_bytes, lease, sink)
                 finally:
                     broken = _parse_error(connection)
                     response.release()
@@ -174,7 +180,13 @@ class HttpClient:
         return url.with_user(None) if login else url, site.headers
 
     async def _read(
-        self, response: aiohttp.ClientResponse, deadline: asyncio.Timeout, end: float, max_bytes: int, lease: Lease
+        self,
+        response: aiohttp.ClientResponse,
+        deadline: asyncio.Timeout,
+        end: float,
+        max_bytes: int,
+        lease: Lease | None,
+        sink: BinaryIO | None,
     ) -> Answer:
         # Hashed as it comes, so that a large body does not hold up the loop in one go. The content is what a
         # Content-Encoding unfolds to, a bounded step at a time, so the cap holds for compressed bodies as well.
@@ -184,7 +196,7 @@ class HttpClient:
         size = 0
         content = response.content
         announced = response.content_length or 0
-        if not lease.covers(announced):
+        if lease and not lease.covers(announced):
             end += await wait_for_room(lease, announced, deadline)
         while not content.at_eof():
             # Most bodies have come with their head; only waiting costs a timer.
@@ -197,10 +209,13 @@ class HttpClient:
             size += len(part)
             if size > max_bytes:
                 raise _too_large("sends more bytes", max_bytes, response.status)
-            if not lease.covers(size):
+            if lease and not lease.covers(size):
                 end += await wait_for_room(lease, size, deadline)
             digest.update(part)
-            parts.append(part)
+            if sink is None:
+                parts.append(part)
+            else:
+                sink.write(part)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         return Answer(response.status, body, digest.hexdigest())
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -37,8 +38,24 @@ class ObjectLink:
     uri: ObjectUri
 
 
-def parse_link(link: str, base: Path | None) -> WebLink | ObjectLink | FileLink:
-    """Tell what ``link`` is; a relative path is taken from ``base``.
+Base = Path | URL | ObjectUri | None
+"""Where relative links start: a folder, a URL that ends in ``/``, a prefix in a bucket, or nowhere."""
+
+
+def parse_base(text: str) -> Base:
+    """What a plan says relative links start from; None when it says nothing.
+
+    :raises ValueError: when it is none of these.
+    """
+    if text.partition("://")[0] in STORE_SCHEMES:
+        return ObjectUri.parse(text)
+    if "://" in text:
+        return URL(text)
+    return Path(text) if text else None
+
+
+def parse_link(link: str, base: Base) -> WebLink | ObjectLink | FileLink:
+    """Tell what ``link`` is; a relative one is taken from ``base``.
 
     :raises ImageError: MISSING_LINK if it is empty, INVALID_LINK if it is nothing that can be read.
     """
@@ -55,6 +72,11 @@ def parse_link(link: str, base: Path | None) -> WebLink | ObjectLink | FileLink:
         return ObjectLink(_object_uri(link))
     if scheme:
         raise ImageError(ErrorCategory.INVALID_LINK, f"{scheme}: links are not supported; {_SUPPORTED}")
+    if isinstance(base, URL):
+        return WebLink(parse_url(link, base))
+    if isinstance(base, ObjectUri):
+        key = posixpath.normpath(posixpath.join("/", base.key, link))
+        return ObjectLink(replace(base, key=key.lstrip("/")))
     return FileLink(_path(link, base))
 
 

@@ -1,0 +1,138 @@
+"""Where a dataset lies: from what the setting says to files on a local disk."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.dataset.files import DataFile
+from ocr_pipeline.errors import DatasetError, DatasetMissingError
+
+_BETWEEN = re.compile(r"\s*\n\s*|\s*,\s*(?=[/~]|[a-z][a-z0-9]*:)")
+WILDCARDS = re.compile(r"[*?\[]")
+"""What makes a path a glob."""
+
+IMAGES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".pdf", ".jp2", ".avif", ".heic")
+"""How the names of files in a folder end that are taken for images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found at a location: files of rows, or images, by their links relative to ``base``."""
+
+    base: str
+    files: tuple[DataFile, ...] = ()
+    images: Iterator[str] | None = None
+
+
+def split_entries(dataset: str) -> list[str]:
+    """The places that the setting names, separated by line ends, or by commas before what begins a place."""
+    return [entry for entry in _BETWEEN.split(dataset.strip()) if entry]
+
+
+def local_folders(dataset: str) -> list[Path]:
+    """The folders that must be allowed for the local files that the setting names."""
+    return [_folder(_local_path(entry)) for entry in split_entries(dataset) if is_local(entry)]
+
+
+def is_local(entry: str) -> bool:
+    """Whether ``entry`` is a path or file URL."""
+    return entry.startswith(("/", "~", "file:"))
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of this name is taken for an image; hidden ones are not."""
+    return name.lower().endswith(IMAGES) and not name.rpartition("/")[2].startswith(".")
+
+
+def find_local(entry: str, allowances: Allowances) -> Found:
+    """What ``entry`` names: a file, a folder of images, or a glob of either.
+
+    :raises DatasetMissingError: when there is nothing.
+    :raises DatasetError: when it is not allowed.
+    """
+    path = _local_path(entry)
+    folder = Path(os.path.realpath(_folder(path)))
+    # Before anything else: what lies outside must not be told apart from what does not exist.
+    _check_allowed(folder if folder == Path(os.path.realpath(path)) else Path(os.path.realpath(path)), allowances)
+    if path.is_dir():
+        walk = _walk(folder)
+        first = next(walk, None)
+        if first is None:
+            raise DatasetMissingError(
+                f"dataset {folder}: there are no images in this folder; for files of rows name them, such as "
+                f"{folder}/*.csv"
+            )
+        return Found(str(folder), images=chain([first], walk))
+    if path.is_file():
+        return Found(str(folder), (DataFile(Path(os.path.realpath(path)), str(path)),))
+    if not WILDCARDS.search(str(path)):
+        raise DatasetMissingError(f"dataset {path}: there is no such file")
+    matches = sorted(match for match in glob.iglob(str(path), recursive=True) if os.path.isfile(match))
+    if not matches:
+        raise DatasetMissingError(f"dataset {path}: no file matches")
+    images = [match for match in matches if is_image(match)]
+    if len(images) == len(matches):
+        prefix = _folder(path)
+        return Found(str(prefix), images=(str(Path(image).relative_to(prefix)) for image in images))
+    if images:
+        raise DatasetError(f"dataset {path}: it matches images and other files, such as {images[0]}; narrow it down")
+    for match in matches:
+        _check_allowed(Path(os.path.realpath(match)), allowances)
+    return Found(str(_common(matches)), tuple(DataFile(Path(match), match) for match in matches))
+
+
+def _common(paths: list[str]) -> Path:
+    return Path(os.path.commonpath([os.path.dirname(path) for path in paths]))
+
+
+def _local_path(entry: str) -> Path:
+    if entry.startswith("file:"):
+        parts = urlsplit(entry)
+        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+            raise DatasetError(f"dataset {entry!r}: a file URL names no host and is absolute: file:///folder/data.csv")
+        return Path(unquote(parts.path))
+    path = Path(os.path.expanduser(entry))
+    if not path.is_absolute():
+        raise DatasetError(f"dataset {entry!r} must be an absolute path")
+    return path
+
+
+def _folder(path: Path) -> Path:
+    """Where relative links start: the folder itself, that of the file, or that before a glob's first wildcard."""
+    if path.is_dir():
+        return path
+    if path.exists():
+        return path.parent
+    for parent in reversed([path, *path.parents]):
+        if WILDCARDS.search(parent.name):
+            return parent.parent
+    return path.parent
+
+
+def _check_allowed(path: Path, allowances: Allowances) -> None:
+    shown = path
+    while WILDCARDS.search(str(shown)):
+        shown = shown.parent
+    if not allowances.allows_path(shown):
+        parent = shown if shown.is_dir() else shown.parent
+        raise DatasetError(
+            f"dataset {path} lies in a folder that is not allowed here: add {parent} to the Airflow "
+            f"variable ocr_allow (with make run: ALLOW={parent})"
+        )
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """The images in ``folder`` and the folders in it, in order; hidden ones are left out."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if is_image(name):
+                yield os.path.relpath(os.path.join(parent, name), folder)

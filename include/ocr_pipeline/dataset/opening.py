@@ -1,0 +1,209 @@
+"""From the settings to a dataset: its files as one table, and the column with the links."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.config import RunSettings
+from ocr_pipeline.dataset.locations import Found, find_local, is_local, split_entries
+from ocr_pipeline.dataset.rejections import Rejections
+from ocr_pipeline.dataset.remote import find_objects, find_web, is_object, is_web
+from ocr_pipeline.dataset.tables import LINK, LinksTable, Table, open_table, widest
+from ocr_pipeline.errors import DatasetError
+from ocr_pipeline.records import RESULT_COLUMNS
+
+USUAL_IMAGE_COLUMNS = (
+    "image_link",
+    "image_url",
+    "image_uri",
+    "image_path",
+    "image",
+    "url",
+    "link",
+    "uri",
+    "path",
+    "file",
+    "filename",
+    "file_name",
+    "src",
+    "img",
+)
+"""Column names taken to hold the links when none is named, the surest first."""
+
+ROW = "ocr_row"
+READ_ROW = "ocr_read_row"
+"""Columns that the plan adds to the dataset's own: a row's number, and the row whose reading it shares."""
+
+_OURS = {column.name for column in RESULT_COLUMNS} | {ROW, READ_ROW}
+_RENAMED = "dataset_"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset that was found to be readable.
+
+    ``base`` is where relative links start: a folder, a URL, or empty when there is nowhere. ``renamed`` are the
+    columns whose names the results need, by their names in the dataset. ``rejections`` counts the rows left out.
+    """
+
+    tables: tuple[Table, ...]
+    schema: pa.Schema
+    image_column: str
+    base: str
+    renamed: dict[str, str]
+    rejections: Rejections
+
+    def record_batches(self, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows in order, at most ``limit`` of them.
+
+        :raises DatasetError: when a file, or a row and bad rows are not skipped, cannot be read, saying which.
+        """
+        left = limit
+        with self.rejections:
+            for table in self.tables:
+                try:
+                    for batch in table.batches(self.rejections):
+                        if left is not None:
+                            batch = batch.slice(0, left)
+                            left -= batch.num_rows
+                        if batch.num_rows:
+                            yield self._in_shape(batch)
+                        if left == 0:
+                            return
+                except (pa.ArrowException, OSError, EOFError) as error:
+                    raise DatasetError(f"dataset {table.name}: {_first_line(error)}") from error
+
+    def _in_shape(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """``batch`` in the order, names and types that all files have in common."""
+        theirs = {new: old for old, new in self.renamed.items()}
+        columns = []
+        for field in self.schema:
+            column = batch.column(theirs.get(field.name, field.name))
+            columns.append(column if column.type == field.type else column.cast(field.type))
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+
+def open_dataset(settings: RunSettings, allowances: Allowances, scratch: Path) -> Dataset:
+    """Find the dataset that ``settings`` name and the column with its links.
+
+    :param scratch: folder for copies and for the notes on rows that cannot be read; it must outlive the dataset.
+    :raises DatasetMissingError: when it is not there.
+    :raises DatasetUnavailableError: when it cannot be had now.
+    :raises StorageError: when an object store cannot be asked now.
+    :raises DatasetError: when it is not allowed, not of a known format, or has no such column.
+    """
+    entries = split_entries(settings.dataset)
+    found = [_find(entry, settings, allowances, scratch) for entry in entries]
+    tables = tuple(table for place in found for table in _tables(place, settings, scratch))
+    schema = _common_schema(tables)
+    name = tables[0].name if len(tables) == 1 else settings.dataset
+    image_column = _find_image_column(name, schema, settings.image_column)
+    renamed = _renamed(schema.names)
+    return Dataset(
+        tables,
+        pa.schema([field.with_name(renamed.get(field.name, field.name)) for field in schema]),
+        renamed.get(image_column, image_column),
+        _common_base([place.base for place in found]),
+        renamed,
+        Rejections(scratch / "rejected.csv" if settings.bad_rows == "skip" else None),
+    )
+
+
+def _find(entry: str, settings: RunSettings, allowances: Allowances, scratch: Path) -> Found:
+    if is_local(entry):
+        return find_local(entry, allowances)
+    if is_web(entry):
+        return find_web(entry, settings, allowances, scratch)
+    if is_object(entry):
+        return find_objects(entry, allowances, scratch)
+    raise DatasetError(f"dataset {entry!r} must be an absolute path or an http(s)://, s3:// or gs:// address")
+
+
+def _common_base(bases: list[str]) -> str:
+    """Where relative links of all places start."""
+    if len(set(bases)) == 1:
+        return bases[0]
+    if all(base.startswith("/") for base in bases):
+        return os.path.commonpath(bases)
+    return ""
+
+
+def _tables(found: Found, settings: RunSettings, scratch: Path) -> Iterator[Table]:
+    if found.images is not None:
+        yield LinksTable(found.base, found.images, settings.image_column or LINK)
+    for file in found.files:
+        try:
+            yield open_table(file, settings, scratch)
+        except (pa.ArrowException, OSError, EOFError) as error:
+            raise DatasetError(f"dataset {file.name}: {_first_line(error)}") from error
+
+
+def _common_schema(tables: tuple[Table, ...]) -> pa.Schema:
+    """The columns that all ``tables`` have, in the order of the first."""
+    first = tables[0]
+    for table in tables:
+        _check_names(table.name, table.schema.names)
+    for other in tables[1:]:
+        lacking = [name for name in first.schema.names if name not in other.schema.names]
+        more = [name for name in other.schema.names if name not in first.schema.names]
+        if lacking or more:
+            differences = [f"lacks {', '.join(lacking)}"] if lacking else []
+            differences += [f"has {', '.join(more)} besides"] if more else []
+            raise DatasetError(
+                f"dataset: {other.name} {' and '.join(differences)}, compared with {first.name}; "
+                "all files of a dataset must have the same columns"
+            )
+    return widest([table.schema for table in tables])
+
+
+def _check_names(dataset: str, names: list[str]) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise DatasetError(f"dataset {dataset}: several columns are named {', '.join(repeated)}; rename all but one")
+
+
+def _renamed(names: list[str]) -> dict[str, str]:
+    """New names for the columns whose names the results need for their own."""
+    renamed = {}
+    for name in _OURS.intersection(names):
+        new = _RENAMED + name
+        while new in names:
+            new = _RENAMED + new
+        renamed[name] = new
+    return dict(sorted(renamed.items()))
+
+
+def _find_image_column(dataset: str, schema: pa.Schema, wanted: str | None) -> str:
+    columns = ", ".join(schema.names)
+    if wanted:
+        if wanted not in schema.names:
+            raise DatasetError(f"dataset {dataset} has no column {wanted!r}; it has {columns}")
+        name = wanted
+    else:
+        by_lower = {str(column).strip().lower(): column for column in reversed(schema.names)}
+        found = [by_lower[usual] for usual in USUAL_IMAGE_COLUMNS if usual in by_lower]
+        if not found:
+            raise DatasetError(
+                f"dataset {dataset}: no column has a usual name for image links; name it with image_column. "
+                f"The columns are {columns}"
+            )
+        name = found[0]
+    kind = schema.field(name).type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise DatasetError(
+            f"dataset {dataset}: column {name!r} holds {kind}, not links; set image_column to one of {columns}"
+        )
+    return name
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

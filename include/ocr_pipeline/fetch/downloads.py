@@ -1,0 +1,82 @@
+"""Downloading one large file, such as a dataset, as carefully as images are fetched."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+
+from yarl import URL
+
+from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.config import FetchSettings
+from ocr_pipeline.errors import ErrorCategory, ImageError
+from ocr_pipeline.fetch.addresses import AddressGuard
+from ocr_pipeline.fetch.failures import RequestFailedError
+from ocr_pipeline.fetch.http import Answer, HttpClient
+from ocr_pipeline.fetch.links import parse_url, redirect_target
+from ocr_pipeline.fetch.politeness import Manners
+from ocr_pipeline.fetch.proxies import Proxies
+from ocr_pipeline.fetch.retries import pause_before_retry
+
+_MAX_REDIRECTS = 10
+_SECONDS = 3600.0
+_MAX_BYTES = 1 << 40
+
+
+def download(
+    link: str,
+    path: Path,
+    settings: FetchSettings,
+    allowances: Allowances,
+    *,
+    manners: Manners | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> None:
+    """Write what is behind the http(s) URL ``link`` to ``path``.
+
+    Addresses, proxies, retries and the wait for the next bytes are as for images; in all, it may take an hour.
+
+    :param tls: trusted certificate authorities instead of the system's.
+    :raises ImageError: with the category of the failure, when it cannot be had.
+    """
+    asyncio.run(_download(parse_url(link), path, settings, allowances, manners or Manners(), tls))
+
+
+async def _download(
+    url: URL,
+    path: Path,
+    settings: FetchSettings,
+    allowances: Allowances,
+    manners: Manners,
+    tls: ssl.SSLContext | None,
+) -> None:
+    guard = AddressGuard(allowances)
+    proxies = Proxies(guard) if allowances.proxy else None
+    attempt = 0
+    async with HttpClient(settings, guard, None, tls, proxies) as client:
+        while True:
+            attempt += 1
+            try:
+                return await _attempt(client, url, path)
+            except RequestFailedError as error:
+                pause = pause_before_retry(attempt, error.retry_after, manners)
+                if not error.category.retryable or attempt >= settings.attempts or pause is None:
+                    raise
+            await asyncio.sleep(pause)
+
+
+async def _attempt(client: HttpClient, url: URL, path: Path) -> None:
+    """Request ``url`` once, and where it redirects to.
+
+    :raises ImageError: when there is no body at the end of it.
+    """
+    for _ in range(_MAX_REDIRECTS + 1):
+        with path.open("wb") as sink:
+            outcome = await client.get(url, _SECONDS, _MAX_BYTES, sink=sink)
+        if isinstance(outcome, Answer):
+            return
+        url = redirect_target(url, outcome.location)
+    raise ImageError(
+        ErrorCategory.TOO_MANY_REDIRECTS, f"more than {_MAX_REDIRECTS} redirects, the last from {url.host}"
+    )

@@ -265,7 +265,7 @@ class MisbehavingServer:
         self.robots_txt = "/status?code=404"
         self.port = port
         self.most_at_once = 0
-        self._at_once = 0
+        self.at_once = 0
         self._counts: Counter[str] = Counter()
         self._connections: set[asyncio.Task[None]] = set()
         self._tls = tls
@@ -350,9 +350,9 @@ class MisbehavingServer:
         in_path = [part for part in unquote(parts.path).split("/") if "=" in part]
         query = dict(parse_qsl("&".join([parts.query, *in_path])))
         exchange = Exchange(request, query, self._counts[target], reader, writer)
-        self._at_once += 1
-        self.most_at_once = max(self.most_at_once, self._at_once)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             await (behaviour(exchange) if behaviour else exchange.answer(b"", 404))
         finally:
-            self._at_once -= 1
+            self.at_once -= 1

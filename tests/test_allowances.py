@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ocr_pipeline.allowances import Allowances, Connection, ObjectUri
 from ocr_pipeline.errors import SettingsError
@@ -50,6 +52,21 @@ def test_folders_are_allowed_with_links_resolved(tmp_path: Path) -> None:
 def test_an_entry_that_is_neither_is_refused(entry: str) -> None:
     with pytest.raises(SettingsError, match="is none of these: an absolute folder"):
         Allowances.parse(entry)
+
+
+@pytest.mark.parametrize("entry", ["/a\0b", "/\ud800"])
+def test_a_folder_that_cannot_be_is_refused(entry: str) -> None:
+    with pytest.raises(SettingsError, match="cannot be used"):
+        Allowances.parse(entry)
+
+
+@given(st.text() | st.from_regex(r"(/|~|s3://|gs://|sql://|connection:|\[)?[^,]{0,20}"))
+def test_any_text_is_an_allowance_or_a_settings_error(text: str) -> None:
+    try:
+        allowances = Allowances.parse(text, lambda name: connection(id=name, host="images.example.org"))
+    except SettingsError:
+        return
+    assert all(folder.is_absolute() for folder in allowances.folders)
 
 
 @pytest.mark.parametrize(

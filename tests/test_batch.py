@@ -8,11 +8,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import obstore
 import pytest
 
 from ocr_pipeline import batch as batch_module
 from ocr_pipeline import progress
-from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.allowances import Allowances, Connection
 from ocr_pipeline.batch import Batch
 from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import BatchCancelledError, DeadlineError, EngineError, OutageError, PlanError, StalledError
@@ -20,6 +21,7 @@ from ocr_pipeline.fetch import ByteBudget
 from ocr_pipeline.progress import PAGE_SECONDS, reading_seconds, stall_seconds
 from ocr_pipeline.records import BatchRef, Page, PageText
 from ocr_pipeline.staging import load_staged
+from ocr_pipeline.stores import find_store, open_bucket
 from tests.conftest import WidthEngine
 
 
@@ -68,6 +70,28 @@ def test_every_failure_is_a_row(tmp_path: Path, draw_image, write_csv, make_plan
     ]
     assert all(row.error_detail for row in rows[:-1])
     assert "unlucky width" in (rows[6].error_detail or "")
+
+
+def test_images_in_a_bucket_are_read_like_any_other(
+    tmp_path: Path, draw_image, write_csv, make_plan, bucket: str, s3_connection: Connection
+) -> None:
+    both = Allowances.parse([str(tmp_path), f"s3://minio@{bucket}/photos"], lambda _: s3_connection)
+    store, _ = find_store(f"s3://{bucket}/photos", both)
+    opened = open_bucket(store, retries=0, timeout=10)
+    links = []
+    for width in (30, 20, 30):
+        key = f"photos/{len(links)} {width}.png"
+        obstore.put(opened, key, (tmp_path / draw_image(width)).read_bytes())
+        links.append(f"s3://{bucket}/{key}")
+    links += [f"s3://{bucket}/private/a.png", f"s3://{bucket}/photos/none.png", draw_image(40), links[1]]
+    run, plan = make_plan(write_csv(enumerate(links)))
+    engine = WidthEngine()
+    Batch(plan.batches[0], both, lambda _: engine).run()
+    rows = load_staged(run, plan.batches[0])
+    assert [(row.row, row.error or row.text) for row in rows] == [
+        (0, "width 30"), (1, "width 20"), (2, "width 30"), (3, "forbidden_store"), (4, "not_found"), (5, "width 40"),
+    ]  # fmt: skip
+    assert engine.pages == 3
 
 
 def test_the_same_bytes_under_several_links_are_read_once(

@@ -178,7 +178,7 @@ class Allowances:
             if entry == PROXY_ENTRY:
                 proxy = True
             elif entry.startswith(("/", "~")):
-                folders.append(Path(os.path.realpath(os.path.expanduser(entry))))
+                folders.append(_parse_folder(entry))
             elif separator and scheme in STORE_SCHEMES:
                 stores.append(_parse_store(entry, find))
             elif scheme == "sql" and separator and rest:
@@ -217,6 +217,13 @@ class Allowances:
 
 def _no_connections(name: str) -> Connection:
     raise SettingsError(f"allowed entry names the connection {name!r}, and there are no connections outside Airflow")
+
+
+def _parse_folder(entry: str) -> Path:
+    try:
+        return Path(os.path.realpath(os.path.expanduser(entry)))
+    except ValueError as error:  # a null byte, or text that the file system's encoding has no bytes for
+        raise SettingsError(f"allowed entry {entry!r} cannot be used: {error}") from None
 
 
 def _parse_store(entry: str, find: FindConnection) -> AllowedStore:

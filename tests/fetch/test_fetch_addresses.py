@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory
+from ocr_pipeline.fetch import Fetcher
 from ocr_pipeline.fetch.addresses import AddressGuard, AddressRefusedError, why_not_public
 from ocr_pipeline.fetch.names import SystemResolver
-from tests.fetch.conftest import Fetch, failure_of, image_of
+from ocr_pipeline.records import Failure, FetchedImage, ImageRef
+from tests.fetch.conftest import QUICK, Fetch, failure_of, image_of
 from tests.misbehaving_server import MisbehavingServer, body_of
 
 IPV4 = st.ip_addresses(v=4) | st.sampled_from(
@@ -31,6 +36,52 @@ FORMS = {
     "universal ISATAP": "2606:4700::200:5efe:0:0",
     "link-local ISATAP": "fe80::5efe:0:0",
 }
+
+
+def spellings(ip: ipaddress.IPv4Address) -> list[str]:
+    """Hosts of URLs that resolvers, browsers or libraries take for ``ip``."""
+    number = int(ip)
+    parts = [int(part) for part in str(ip).split(".")]
+    tail = number & 0xFFFFFF
+    plain = [
+        str(ip),
+        f"{ip}.",
+        str(number),
+        hex(number),
+        f"0{number:o}",
+        f"{parts[0]}.{tail}",
+        f"{parts[0]}.{parts[1]}.{number & 0xFFFF}",
+        f"{parts[0]:#x}.{tail:#X}",
+        ".".join(f"{part:#x}" for part in parts),
+        ".".join(f"0{part:o}" for part in parts),
+        ".".join(f"{part:03}" for part in parts),
+        "%" + "%".join(f"{byte:02x}" for byte in str(ip).encode()),
+        str(ip).replace(".", "。"),
+        "".join(chr(0xFF10 + int(digit)) if digit.isdigit() else digit for digit in str(ip)),
+        "".join(chr(0x2460 + int(digit) - 1) if digit in "123456789" else digit for digit in str(ip)),
+    ]
+    carried = [ipaddress.IPv6Address(int(ipaddress.IPv6Address(form)) + number) for form in FORMS.values()]
+    carried.append(ipaddress.IPv6Address((0x2002 << 112) + (number << 80)))
+    six = [text for address in carried for text in (str(address), address.exploded, str(address).upper())]
+    six += [f"::ffff:{ip}", f"64:ff9b::{ip}", f"::{ip}", f"::ffff:0:{ip}", f"{carried[0]}%eth0", f"{carried[0]}%25lo"]
+    return plain + [f"[{text}]" for text in six]
+
+
+class Numeric(AbstractResolver):
+    """What the system makes of a host that spells out an address; it knows no names."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        flags = socket.AI_NUMERICHOST
+        found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=flags)
+        return [
+            ResolveResult(hostname=host, host=str(address[0]), port=port, family=kind, proto=protocol, flags=flags)
+            for kind, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        pass
 
 
 class Answers(AbstractResolver):
@@ -97,6 +148,54 @@ def test_no_special_address_is_public_by_6to4_or_teredo(ip: ipaddress.IPv4Addres
         assert why_not_public(str(ipaddress.IPv6Address((0x2002 << 112) + (int(ip) << 80) + rest)))
     hidden = int(ip) ^ 0xFFFFFFFF  # Teredo carries the client's address with every bit inverted
     assert why_not_public(str(ipaddress.IPv6Address((0x20010000 << 96) + (rest >> 32 << 32) + hidden)))
+
+
+@settings(deadline=None)
+@given(st.data(), IPV4.filter(lambda ip: not is_public(ip)), st.integers(1, 65535))
+def test_no_spelling_of_a_special_address_is_connected_to(
+    data: st.DataObject, ip: ipaddress.IPv4Address, port: int
+) -> None:
+    host = data.draw(st.sampled_from(spellings(ip)))
+    failure = attempt(f"http://{host}:{port}/a.png")
+    assert failure.category in REFUSALS, failure
+
+
+@settings(deadline=None)
+@given(st.ip_addresses(v=6), st.sampled_from([str, str.upper, lambda text: ipaddress.IPv6Address(text).exploded]))
+def test_no_spelling_of_a_special_ipv6_address_is_connected_to(
+    ip: ipaddress.IPv6Address, spell: Callable[[str], str]
+) -> None:
+    failure = attempt(f"http://[{spell(str(ip))}]/a.png")
+    if why_not_public(str(ip)):
+        assert failure.category is ErrorCategory.FORBIDDEN_ADDRESS
+    else:
+        assert failure.category is ErrorCategory.CONNECT_FAILED
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "134744072", "0x8.8.8.8", "[::ffff:8.8.8.8]", "[2606:4700:4700::1111]"])
+def test_a_public_address_would_be_connected_to(host: str) -> None:
+    """What shows that the tests above can fail."""
+    assert attempt(f"http://{host}/a.png").category in (ErrorCategory.CONNECT_FAILED, ErrorCategory.INVALID_LINK)
+
+
+REFUSALS = (ErrorCategory.FORBIDDEN_ADDRESS, ErrorCategory.INVALID_LINK, ErrorCategory.NAME_NOT_RESOLVED)
+
+
+def attempt(link: str) -> Failure:
+    """What becomes of ``link`` where nothing is allowed; what would be connected to refuses instead."""
+
+    class OfflineGuard(AddressGuard):
+        def socket(self, info: tuple[Any, ...]) -> socket.socket:
+            super().socket(info).close()
+            raise ConnectionRefusedError(111, "offline")
+
+    async def run() -> FetchedImage | Failure:
+        async with Fetcher(FetchSettings(attempts=1), Allowances(), manners=QUICK, resolver=Numeric()) as fetcher:
+            return await fetcher.fetch(ImageRef(0, link))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ocr_pipeline.fetch.fetcher.AddressGuard", OfflineGuard)
+        return failure_of(asyncio.run(run()))
 
 
 @pytest.mark.parametrize(

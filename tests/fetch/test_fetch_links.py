@@ -157,6 +157,22 @@ def test_any_text_is_a_link_or_a_failure(text: str, base: Path | None) -> None:
     assert category in (None, ErrorCategory.INVALID_LINK, ErrorCategory.MISSING_LINK)
 
 
+@given(ANY_LINK, st.sampled_from(["http://a.example/x", "https://u:p@a.example:8443/x/y?z", "http://[2606:4700::1]/"]))
+def test_any_text_is_a_redirect_or_a_failure(location: str, start: str) -> None:
+    link = parse_link(start, None)
+    assert isinstance(link, WebLink)
+    category = None
+    try:
+        target = redirect_target(link.url, location)
+    except ImageError as error:
+        category = error.category
+    else:
+        assert target.scheme in ("http", "https")
+        assert target.host
+        assert target.user in (None, link.url.user)
+    assert category in (None, ErrorCategory.INVALID_LINK)
+
+
 @settings(deadline=None)
 @given(ANY_LINK | st.builds("http://{}".format, ANY_LINK))
 def test_fetching_any_text_fails_properly(text: str) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _DEBUG = "Debug source:\n"
 _STATUS = re.compile(r"^ *status: (\d{3}),$", re.MULTILINE)
 _KIND = re.compile(r"^ *kind: (Connect|Request|Timeout|Interrupted),$", re.MULTILINE)
+_NO_DEADLINE = 24 * 3600.0  # the deadlines here end a request, and say which one has passed
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _OF_CREDENTIALS = re.compile(r"^ *(method: P|https?://(169\.254\.|metadata\.google|oauth2\.))", re.MULTILINE)
 _KINDS = {
@@ -78,8 +79,7 @@ class ObjectClient:
     def _open(self, store: AllowedStore) -> Bucket:
         key = (store.scheme, store.bucket, store.prefix)
         if key not in self._buckets:
-            # The deadlines here come first and say which one it was.
-            self._buckets[key] = open_bucket(store, retries=0, timeout=self._settings.total_timeout + 1)
+            self._buckets[key] = open_bucket(store, retries=0, timeout=_NO_DEADLINE)
         return self._buckets[key]
 
     async def _read(

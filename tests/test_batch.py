@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from ocr_pipeline.allowances import Allowances, Connection
 from ocr_pipeline.batch import Batch
 from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import BatchCancelledError, DeadlineError, EngineError, OutageError, PlanError, StalledError
+from ocr_pipeline.fetch import ByteBudget
 from ocr_pipeline.progress import PAGE_SECONDS, reading_seconds, stall_seconds
 from ocr_pipeline.records import BatchRef, Page, PageText
 from ocr_pipeline.staging import load_staged
@@ -206,14 +206,14 @@ def test_what_may_be_mended_is_tried_first(tmp_path, draw_image, write_csv, make
     _, plan = make_plan(write_csv(enumerate(links)), concurrency=1)
     allowed = Allowances(allowances.folders, Allowances.parse("127.0.0.1:9").networks)
     Batch(plan.batches[0], allowed, WidthEngine).run()
-    real = batch_module.Fetcher.fetch
+    real = batch_module.Fetcher.fetch_all
     fetched = []
 
-    async def noted(self, ref):
-        fetched.append(ref.row)
-        return await real(self, ref)
+    async def noted(self, refs, tell):
+        fetched.extend(ref.row for ref in refs)
+        await real(self, refs, tell)
 
-    monkeypatch.setattr(batch_module.Fetcher, "fetch", noted)
+    monkeypatch.setattr(batch_module.Fetcher, "fetch_all", noted)
     Batch(plan.batches[0], allowed, WidthEngine).run()
     assert fetched == [1, 0, 2]
 
@@ -247,61 +247,55 @@ def test_failures_below_the_allowed_share_are_staged(write_csv, make_plan, draw_
     assert len(load_staged(run, plan.batches[0])) == 37
 
 
-def test_memory_holds_a_bounded_number_of_fetched_bytes(
-    tmp_path, write_csv, make_plan, allowances, monkeypatch
-) -> None:
-    monkeypatch.setattr(batch_module, "QUEUE_BYTES", 300_000)
+def test_a_slow_reader_stalls_the_fetching(tmp_path, write_csv, make_plan, allowances, monkeypatch) -> None:
+    limit = 1_000_000
     noise = np.random.default_rng(0)
-    for n in range(30):
-        cv2.imwrite(str(tmp_path / f"{n}.png"), noise.integers(0, 255, (180, 180, 3), np.uint8))  # about 100 kB
-    run, plan = make_plan(write_csv((n, f"{n}.png") for n in range(30)), concurrency=4)
-    gate = threading.Event()
+    for n in range(40):
+        cv2.imwrite(str(tmp_path / f"{n}.bmp"), noise.integers(0, 255, (180, 180, 3), np.uint8))  # about 100 kB
+    cv2.imwrite(str(tmp_path / "40.bmp"), noise.integers(0, 255, (700, 700, 3), np.uint8))  # more than the limit
+    run, plan = make_plan(write_csv((n, f"{n}.bmp") for n in range(41)))
+    monkeypatch.setattr(batch_module, "HELD_BYTES", limit)
+    most, whole = 0, 0
+
+    class WatchedBudget(ByteBudget):
+        def release(self, size: int) -> None:
+            nonlocal most, whole
+            if size < limit:
+                most = max(most, self.held)
+            whole += size
+            super().release(size)
 
     class SlowEngine(WidthEngine):
         def read(self, page: Page) -> PageText:
-            assert gate.wait(20)
+            time.sleep(0.02)
             return super().read(page)
 
-    real = batch_module.Fetcher.fetch
-    fetched = []
-
-    async def counted(self, ref):
-        fetched.append(ref)
-        return await real(self, ref)
-
-    monkeypatch.setattr(batch_module.Fetcher, "fetch", counted)
-    worker = threading.Thread(target=Batch(plan.batches[0], allowances, SlowEngine).run)
-    worker.start()
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and len(fetched) < 9:
-        time.sleep(0.05)
-    time.sleep(0.5)
-    # Two are being read, three wait in the queue, and each of the four fetchers holds one more.
-    assert len(fetched) <= 9
-    gate.set()
-    worker.join(30)
-    assert len(load_staged(run, plan.batches[0])) == 30
+    monkeypatch.setattr(batch_module, "ByteBudget", WatchedBudget)
+    Batch(plan.batches[0], allowances, SlowEngine).run()
+    assert all(row.error is None for row in load_staged(run, plan.batches[0]))
+    assert whole == sum(path.stat().st_size for path in tmp_path.glob("*.bmp"))
+    assert limit / 2 < most <= limit
 
 
 def test_a_fetch_that_never_ends_ends_the_batch(draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:
     monkeypatch.setattr(progress, "STALL_FACTOR", 0.005)
     monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.05)
     run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in (30, 31))), concurrency=1)
-    real = batch_module.Fetcher.fetch
+    real = batch_module.Fetcher._fetch_file
 
-    async def stuck(self, ref):
+    async def stuck(self, ref, path):
         if ref.row == 1:
             await asyncio.Event().wait()
-        return await real(self, ref)
+        return await real(self, ref, path)
 
-    monkeypatch.setattr(batch_module.Fetcher, "fetch", stuck)
+    monkeypatch.setattr(batch_module.Fetcher, "_fetch_file", stuck)
     with pytest.raises(
         StalledError, match=r"1 images being fetched \(first rows: 2\), 0 waiting .* 0 being read"
     ) as caught:
         Batch(plan.batches[0], allowances, WidthEngine).run()
     assert caught.value.retryable
     assert not run.marker(0).exists()
-    monkeypatch.setattr(batch_module.Fetcher, "fetch", real)
+    monkeypatch.setattr(batch_module.Fetcher, "_fetch_file", real)
     assert Batch(plan.batches[0], allowances, WidthEngine).run().resumed == 1
 
 

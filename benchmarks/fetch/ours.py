@@ -9,30 +9,31 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator
 
 from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.config import FetchSettings
-from ocr_pipeline.fetch import Fetcher
-from ocr_pipeline.records import FetchedImage, ImageRef
+from ocr_pipeline.fetch import ByteBudget, Fetcher
+from ocr_pipeline.records import Failure, FetchedImage, ImageRef
+
+HELD_BYTES = 256 << 20
+"""As many as a batch may hold."""
 
 
 async def fetch_all(refs: list[ImageRef], concurrency: int, allowances: Allowances) -> int:
     """Fetch every image; returns how many came."""
     # There is one host, so what one host may take is all that may be asked for.
     settings = FetchSettings(concurrency=concurrency, per_host=concurrency)
+    budget = ByteBudget(HELD_BYTES)
     fetched = 0
 
-    async def fetch(left: Iterator[ImageRef]) -> None:
+    def take(outcome: FetchedImage | Failure) -> None:
         nonlocal fetched
-        for ref in left:
-            outcome = await fetcher.fetch(ref)
-            fetched += isinstance(outcome, FetchedImage) and len(outcome.sha256) == 64
+        if isinstance(outcome, FetchedImage):
+            fetched += len(outcome.sha256) == 64
+            budget.release(len(outcome.body))
 
-    left = iter(refs)
-    async with Fetcher(settings, allowances) as fetcher, asyncio.TaskGroup() as tasks:
-        for _ in range(concurrency):
-            tasks.create_task(fetch(left))
+    async with Fetcher(settings, allowances, budget=budget) as fetcher:
+        await fetcher.fetch_all(refs, take)
     return fetched
 
 

@@ -1,7 +1,7 @@
-"""Reading one batch: fetch, decode, read and checkpoint, at the same time, over bounded queues.
+"""Reading one batch: fetch, decode, read and checkpoint, at the same time, in bounded memory.
 
-An event loop fetches; a thread pool decodes and reads; a queue that holds a limited number of bytes lies
-between them, so that memory depends on that limit and not on the batch, and the slower side sets the pace.
+An event loop fetches; a thread pool decodes and reads. The bytes that both hold together are limited, so that memory
+depends on that limit and not on the batch, and the slower side sets the pace.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain
@@ -20,7 +19,7 @@ from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.catalog import KnownContents, known_contents
 from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import BatchCancelledError, ErrorCategory, ImageError
-from ocr_pipeline.fetch import Fetcher, parse_base
+from ocr_pipeline.fetch import ByteBudget, Fetcher, parse_base
 from ocr_pipeline.images import decode_pages
 from ocr_pipeline.journal import Journal
 from ocr_pipeline.ocr import Engine, load_engine
@@ -46,8 +45,8 @@ log = logging.getLogger(__name__)
 CHECKPOINT_SECONDS = 3.0
 """How often finished images are written down: what a kill can cost."""
 
-QUEUE_BYTES = 256 << 20
-"""Bytes of fetched images that may wait for a reader."""
+HELD_BYTES = 256 << 20
+"""Bytes of images that are held at once: being received, waiting for a reader, or being read."""
 
 _CRASHED = (
     "the process that read this image crashed or hung, more than once; clear the task to try it again, "
@@ -153,49 +152,6 @@ class Batch:
             raise BatchCancelledError(f"{self._batch.label} was stopped; a retry goes on from here") from None
 
 
-class _ByteQueue:
-    """A first-in, first-out queue that is full when the images in it have ``limit`` bytes together."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._images: deque[FetchedImage] = deque()
-        self._bytes = 0
-        self._changed = asyncio.Condition()
-        self._closed = False
-
-    async def put(self, image: FetchedImage) -> None:
-        """Add ``image`` once there is room; an image larger than the limit waits for an empty queue."""
-        size = len(image.body)
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._bytes or self._bytes + size <= self._limit)
-            self._images.append(image)
-            self._bytes += size
-            self._changed.notify_all()
-
-    async def get(self) -> FetchedImage | None:
-        """Take the oldest image; None once the queue is closed and empty."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._images or self._closed)
-            if not self._images:
-                return None
-            image = self._images.popleft()
-            self._bytes -= len(image.body)
-            self._changed.notify_all()
-            return image
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __iter__(self) -> Iterator[FetchedImage]:
-        return iter(self._images)
-
-    async def close(self) -> None:
-        """Say that nothing more will be added."""
-        async with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-
 class _Reading:
     """The stages of one batch, wired together."""
 
@@ -213,14 +169,15 @@ class _Reading:
         self._plan = plan
         self._settings = plan.settings
         self._engine = engine
-        self._fetcher = Fetcher(plan.settings, allowances, base=parse_base(plan.base))
+        self._budget = ByteBudget(HELD_BYTES)
+        self._fetcher = Fetcher(plan.settings, allowances, base=parse_base(plan.base), budget=self._budget)
         self._store = store
         self._progress = progress
         self._journal = journal
         self._watchdog = watchdog
         self._known = known
-        self._queue = _ByteQueue(QUEUE_BYTES)
-        self._fetching: dict[int, None] = {}  # rows, in the order in which they were begun
+        self._fetched: asyncio.Queue[FetchedImage | None] = asyncio.Queue()
+        self._waiting: dict[int, None] = {}  # rows that were fetched, in the order in which they will be read
         self._unwritten: list[ResultRow] = []
         # Only the one thread of this pool writes, and holds what it could not write so far.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -252,42 +209,40 @@ class _Reading:
         self._progress.check_outage(self._settings.max_transient_failures)
 
     async def _fetch_all(self, todo: list[ImageRef]) -> None:
-        images = iter(todo)
-        async with asyncio.TaskGroup() as fetchers:
-            for _ in range(min(self._settings.concurrency, len(todo))):
-                fetchers.create_task(self._fetch(images))
-        await self._queue.close()
+        await self._fetcher.fetch_all(todo, self._take)
+        for _ in range(self._engine.threads):
+            self._fetched.put_nowait(None)
 
-    async def _fetch(self, images: Iterator[ImageRef]) -> None:
-        for ref in images:
-            self._fetching[ref.row] = None
-            self._expect()
-            with self._watchdog.fetching(ref.row):
-                outcome = await self._fetcher.fetch(ref)
-            del self._fetching[ref.row]
-            if isinstance(outcome, Failure):
-                self._finish([unfetched_row(outcome)])
-            else:
-                await self._queue.put(outcome)
-                self._expect()
+    def _take(self, outcome: FetchedImage | Failure) -> None:
+        if isinstance(outcome, Failure):
+            self._finish([unfetched_row(outcome)])
+            return
+        self._watchdog.moved()
+        self._waiting[outcome.ref.row] = None
+        self._fetched.put_nowait(outcome)
+        self._expect()
 
     def _expect(self) -> None:
-        self._journal.expect(chain((image.ref.row for image in self._queue), self._fetching))
+        self._journal.expect(chain(self._waiting, (ref.row for ref in self._fetcher.under_way)))
 
     async def _read_fetched(self, pool: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
-        while (image := await self._queue.get()) is not None:
+        while (image := await self._fetched.get()) is not None:
+            del self._waiting[image.ref.row]
             self._expect()
             if image.sha256 in self._known:
+                self._budget.release(len(image.body))
                 self._finish([known_content_row(image)])
                 continue
             twin = self._readings.get(image.sha256)
-            if twin is not None:
+            if twin is None:
+                twin = self._readings[image.sha256] = loop.run_in_executor(pool, self._read, image)
+                self._finish(await twin)
+                self._budget.release(len(image.body))
+            else:
+                self._budget.release(len(image.body))
                 # Shielded, as whoever else waits for it must not be cancelled with this task.
                 self._finish(_same_reading(await asyncio.shield(twin), image))
-                continue
-            reading = self._readings[image.sha256] = loop.run_in_executor(pool, self._read, image)
-            self._finish(await reading)
 
     async def _read_suspects(self, todo: list[ImageRef], pool: ThreadPoolExecutor) -> list[ImageRef]:
         """Deal with the images that may have ended an earlier attempt's process; return the others."""
@@ -303,6 +258,7 @@ class _Reading:
                     self._finish([unfetched_row(outcome)])
                 else:
                     self._finish(await loop.run_in_executor(pool, self._read, outcome, True))
+                    self._budget.release(len(outcome.body))
         return [ref for ref in todo if ref.row not in before.culprits | before.suspects]
 
     def _read(self, image: FetchedImage, alone: bool = False) -> list[ResultRow]:
@@ -317,7 +273,8 @@ class _Reading:
 
     async def _watch(self) -> None:
         while True:
-            self._watchdog.check(len(self._queue))
+            rows = sorted(ref.row for ref in self._fetcher.under_way)
+            self._watchdog.check(rows, self._fetched.qsize())
             await asyncio.sleep(CHECKPOINT_SECONDS)
 
     async def _keep_checkpoints(self) -> None:

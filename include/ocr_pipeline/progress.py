@@ -100,23 +100,12 @@ class Watchdog:
         self._journal = journal
         self._interval = interval
         self._deadline = deadline
-        self._fetching: set[int] = set()
         self._page_started: dict[int, float] = {}
         self._moved_at = time.monotonic()
 
     def moved(self) -> None:
         """Note that the batch got further."""
         self._moved_at = time.monotonic()
-
-    @contextmanager
-    def fetching(self, row: int) -> Iterator[None]:
-        """Note that the image of ``row`` is fetched within the block."""
-        self._fetching.add(row)
-        try:
-            yield
-        finally:
-            self._fetching.discard(row)
-        self.moved()
 
     @contextmanager
     def reading(self, row: int, *, alone: bool = False) -> Iterator[Callable[[], None]]:
@@ -133,15 +122,16 @@ class Watchdog:
     def _begin_page(self, row: int) -> None:
         self._page_started[row] = self._moved_at = time.monotonic()
 
-    def check(self, waiting: int) -> None:
+    def check(self, fetching: list[int], waiting: int) -> None:
         """Look whether the batch still moves, and have the process ended should this not be called again.
 
+        :param fetching: the rows whose images are being fetched.
         :param waiting: how many fetched images wait to be read.
         :raises StalledError: when nothing happened for longer than any deadline explains.
         :raises DeadlineError: when the batch's time is up.
         """
         self._check_hang()
-        self._check_stall(waiting)
+        self._check_stall(fetching, waiting)
         if time.monotonic() >= self._deadline:
             raise DeadlineError(
                 "the batch did not get done before its deadline, which lies a little before the task's "
@@ -170,12 +160,12 @@ class Watchdog:
             logging.shutdown()
             os._exit(HUNG_EXIT_CODE)
 
-    def _check_stall(self, waiting: int) -> None:
+    def _check_stall(self, fetching: list[int], waiting: int) -> None:
         idle = time.monotonic() - self._moved_at
         if idle > self._stall_seconds:
-            rows = ", ".join(str(row + 1) for row in sorted(self._fetching)[:10])
+            rows = ", ".join(str(row + 1) for row in fetching[:10])
             raise StalledError(
-                f"nothing happened for {idle:,.0f} s: {len(self._fetching)} images being fetched (first rows: "
+                f"nothing happened for {idle:,.0f} s: {len(fetching)} images being fetched (first rows: "
                 f"{rows or 'none'}), {waiting} waiting to be read, {len(self._page_started)} being read; "
                 "a retry goes on from here"
             )

@@ -13,7 +13,7 @@ from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch import Fetcher, Manners
-from ocr_pipeline.fetch.politeness import Host, Hosts, HostUnavailableError
+from ocr_pipeline.fetch.politeness import Host
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef
 from tests.fetch.conftest import QUICK, Fetch, failure_of, image_of
 from tests.misbehaving_server import MisbehavingServer
@@ -141,159 +141,69 @@ def test_redirect_to_a_dead_host_condemns_that_one_only(
     assert image_of(image)
 
 
-def test_settled_hosts_are_forgotten(server: MisbehavingServer) -> None:
-    async def main() -> None:
-        hosts = Hosts(4, None, Manners())
-        with hosts.use(("good.example", 80)) as host:
-            since = await host.enter()
-            assert len(hosts) == 1
-            host.answered(since)
-            host.leave()
-        assert len(hosts) == 0
-        with hosts.use(("bad.example", 80)) as host:
-            host.failed(await host.enter(), 1.0, "down")
-            host.leave()
-        assert len(hosts) == 1
-
-    asyncio.run(main())
-
-
-async def entered(host: Host, tries: int = 20) -> int:
+def room(host: Host, now: float) -> int:
     """How many requests ``host`` lets through at once."""
-    tasks = [asyncio.create_task(host.enter()) for _ in range(tries)]
-    done, waiting = await asyncio.wait(tasks, timeout=0.2)
-    for task in waiting:
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
-    for _ in done:
+    count = 0
+    while not host.full and host.unavailable(now) is None:
+        host.begin(now)
+        count += 1
+    for _ in range(count):
         host.leave()
-    return len(done)
+    return count
 
 
 def test_throttling_halves_the_limit_once_a_round_and_answers_restore_it() -> None:
-    async def main() -> None:
-        now = asyncio.get_running_loop().time
-        host = Host(8, None, Manners())
-        assert await entered(host) == 8
-        since = [await host.enter() for _ in range(8)]
-        for start in since:  # eight requests of one round, all throttled
-            host.throttled(start, now(), "HTTP 429", pause=0)
-            host.leave()
-        assert await entered(host) == 4
-        for _ in range(3):
-            host.throttled(await host.enter(), now(), "HTTP 429", pause=0)
-            host.leave()
-        assert await entered(host) == 1
-        for _ in range(40):
-            await host.enter()
-            host.answered(now())
-            host.leave()
-        assert await entered(host) == 8
-
-    asyncio.run(main())
+    host = Host(8, None, Manners())
+    assert room(host, 0) == 8
+    for _ in range(8):  # eight requests of one round, all throttled
+        host.throttled(0, 1, "HTTP 429", pause=0)
+    assert room(host, 1) == 4
+    for second in (2, 3, 4):
+        host.throttled(second, second + 0.5, "HTTP 429", pause=0)
+    assert room(host, 5) == 1
+    for second in range(40):
+        host.answered(6 + second)
+    assert room(host, 50) == 8
 
 
 def test_brief_trouble_opens_no_circuit() -> None:
-    async def main() -> None:
-        now = asyncio.get_running_loop().time()
-        host = Host(8, None, Manners(failures_to_open=3, seconds_to_open=5))
-        for second in (0, 1, 2, 3, 4):
-            host.failed(now + second, now + second, "down")
-        assert await entered(host) == 1
-        host.failed(now + 5, now - 30 + 5, "down")
-        assert await entered(host) == 1
-        host.failed(now + 5, now + 5, "down")
-        with pytest.raises(HostUnavailableError, match="7 times in a row"):
-            await host.enter()
-
-    asyncio.run(main())
+    host = Host(8, None, Manners(failures_to_open=3, seconds_to_open=5))
+    for second in (10, 11, 12, 13, 14):
+        host.failed(second, second, "down")
+    assert room(host, 14) == 1
+    host.failed(15, 15, "down")
+    assert "6 times in a row" in (host.unavailable(15) or "")
 
 
 def test_probes_come_one_at_a_time_and_less_and_less_often() -> None:
-    async def main() -> None:
-        now = asyncio.get_running_loop().time
-        host = Host(8, None, Manners(failures_to_open=1, seconds_to_open=0, cooldown=0.1, max_cooldown=0.4))
-        host.failed(await host.enter(), now(), "down")
+    host = Host(8, None, Manners(failures_to_open=1, seconds_to_open=0, cooldown=10, max_cooldown=40))
+    host.begin(1)
+    host.failed(1, 2, "down")
+    host.leave()
+    now = 2.0
+    for cooldown in (10, 20, 40, 40):
+        assert "down" in (host.unavailable(now + cooldown - 0.1) or "")
+        now += cooldown
+        assert host.unavailable(now) is None
+        host.begin(now)
+        assert host.unavailable(now)  # the probe has not told yet
+        host.failed(now, now + 1, "still down")
         host.leave()
-        for cooldown in (0.1, 0.2, 0.4, 0.4):
-            with pytest.raises(HostUnavailableError, match="down"):
-                await host.enter()
-            await asyncio.sleep(cooldown + 0.01)
-            since = await host.enter()
-            with pytest.raises(HostUnavailableError):
-                await host.enter()
-            before = now()
-            host.failed(since, before, "still down")
-            host.leave()
-        await asyncio.sleep(0.41)
-        await host.enter()
-        host.answered(now())
-        host.leave()
-        assert await entered(host) == 2  # it is trusted again little by little
-
-    asyncio.run(main())
+        now += 1
+    assert host.unavailable(now + 39)
+    now += 41
+    host.begin(now)
+    host.answered(now)
+    host.leave()
+    assert room(host, now) == 2  # it is trusted again little by little
 
 
 def test_failures_from_before_the_circuit_opened_are_no_failed_probes() -> None:
-    async def main() -> None:
-        now = asyncio.get_running_loop().time
-        host = Host(8, None, Manners(failures_to_open=1, seconds_to_open=0, cooldown=0.1))
-        for since in [await host.enter() for _ in range(8)]:
-            host.failed(since, now(), "down")
-            host.leave()
-        await asyncio.sleep(0.11)
-        await host.enter()
-
-    asyncio.run(main())
-
-
-def test_request_that_waits_out_a_pause_learns_that_the_circuit_opened() -> None:
-    async def main() -> None:
-        now = asyncio.get_running_loop().time
-        host = Host(1, None, Manners(failures_to_open=2, seconds_to_open=0))
-        host.throttled(await host.enter(), now(), "HTTP 429", pause=0.2)
-        host.leave()
-        pausing, queued = (asyncio.create_task(host.enter()) for _ in range(2))
-        await asyncio.sleep(0)
-        host.failed(now(), now(), "down")
-        for task in (pausing, queued):
-            with pytest.raises(HostUnavailableError, match="down"):
-                await task
-
-    asyncio.run(main())
-
-
-def test_turns_are_taken_in_order() -> None:
-    async def main() -> None:
-        host = Host(1, None, Manners())
-        order: list[int] = []
-
-        async def take(number: int) -> None:
-            await host.enter()
-            order.append(number)
-            await asyncio.sleep(0)
-            host.leave()
-            if number < 3:  # whoever has had a turn and wants another queues behind those who wait
-                await take(number + 10)
-
-        await asyncio.gather(*(take(number) for number in range(5)))
-        assert order == [0, 1, 2, 3, 4, 10, 11, 12]
-
-    asyncio.run(main())
-
-
-def test_turn_of_a_cancelled_request_goes_to_the_next() -> None:
-    async def main() -> None:
-        host = Host(1, None, Manners())
-        await host.enter()
-        first, second = asyncio.create_task(host.enter()), asyncio.create_task(host.enter())
-        await asyncio.sleep(0)
-        host.leave()  # the turn is given to the first, which is cancelled before it can take it
-        first.cancel()
-        await asyncio.wait_for(second, 10)
-        assert first.cancelled()
-
-    asyncio.run(main())
+    host = Host(8, None, Manners(failures_to_open=1, seconds_to_open=0, cooldown=10))
+    for _ in range(8):
+        host.failed(1, 2, "down")
+    assert host.unavailable(11)
+    assert host.unavailable(12.1) is None
 
 
 def test_connection_refused_by_every_address_is_no_forbidden_address(fetch: Fetch, closed_port: int) -> None:

@@ -1,13 +1,14 @@
 """Asynchronous download of images: ``ImageRef`` -> ``FetchedImage | Failure``.
 
-Public surface: :class:`Fetcher`, :class:`Manners` for how patiently it treats struggling hosts,
-:func:`parse_base` for where a dataset's relative links start, :func:`download` for the dataset itself, and
-:func:`parse_url` for its address.
+Public surface: :class:`Fetcher`, :class:`ByteBudget` for what it may hold in memory, :class:`Manners` for how
+patiently it treats struggling hosts, :func:`parse_base` for where a dataset's relative links start,
+:func:`download` for the dataset itself, and :func:`parse_url` for its address.
 """
 
+from ocr_pipeline.fetch.budget import ByteBudget
 from ocr_pipeline.fetch.downloads import download
 from ocr_pipeline.fetch.fetcher import MAX_REDIRECTS, Fetcher
 from ocr_pipeline.fetch.links import parse_base, parse_url
 from ocr_pipeline.fetch.politeness import Manners
 
-__all__ = ["MAX_REDIRECTS", "Fetcher", "Manners", "download", "parse_base", "parse_url"]
+__all__ = ["MAX_REDIRECTS", "ByteBudget", "Fetcher", "Manners", "download", "parse_base", "parse_url"]

@@ -20,6 +20,7 @@ from ocr_pipeline.allowances import AllowedSite
 from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch.addresses import AddressGuard, AddressRefusedError
+from ocr_pipeline.fetch.budget import Lease, wait_for_room
 from ocr_pipeline.fetch.failures import RequestFailedError, refused_by_status
 from ocr_pipeline.fetch.names import GuardedResolver, SystemResolver
 from ocr_pipeline.fetch.proxies import Proxies
@@ -108,6 +109,7 @@ class HttpClient:
             ),
             read_bufsize=_READ_BUFFER,
             trust_env=False,
+            middlewares=(_send_once,),
         )
         return self
 
@@ -118,15 +120,20 @@ class HttpClient:
         await self._guarded.close()
 
     async def get(
-        self, url: URL, seconds: float, max_bytes: int, token: str | None = None, sink: BinaryIO | None = None
+        self,
+        url: URL,
+        seconds: float,
+        max_bytes: int,
+        token: str | None = None,
+        lease: Lease | None = None,
+        sink: BinaryIO | None = None,
     ) -> Answer | Redirect:
         """Request ``url``, which may hold credentials, and read the body, all within ``seconds``.
 
+        The bytes of the body are set aside with ``lease``, if given; waiting for them does not count as time.
+
         A body of more than ``max_bytes`` is refused, and so is one that the host's X-Robots-Tag asks the robot of the
         name ``token``, if given, to leave alone. With a ``sink``, the body goes there and not into the answer.
-
-        A connection that breaks before any answer is tried once more at once, by aiohttp: kept-alive connections
-        break like that when the host had just closed them.
 
         :raises RequestFailedError: with the category of the failure; its detail holds no part of the URL but
             the host and port.
@@ -146,7 +153,7 @@ class HttpClient:
                     if status in _REDIRECTS and (location := response.headers.get("Location")):
                         return Redirect(status, location)
                     _check_head(response, host, max_bytes, token)
-                    return await self._read(response, deadline, end, max_bytes, sink)
+                    return await self._read(response, deadline, end, max_bytes, lease, sink)
                 finally:
                     broken = _parse_error(connection)
                     response.release()
@@ -178,6 +185,7 @@ class HttpClient:
         deadline: asyncio.Timeout,
         end: float,
         max_bytes: int,
+        lease: Lease | None,
         sink: BinaryIO | None,
     ) -> Answer:
         # Hashed as it comes, so that a large body does not hold up the loop in one go. The content is what a
@@ -187,6 +195,9 @@ class HttpClient:
         parts: list[bytes] = []
         size = 0
         content = response.content
+        announced = response.content_length or 0
+        if lease and not lease.covers(announced):
+            end += await wait_for_room(lease, announced, deadline)
         while not content.at_eof():
             # Most bodies have come with their head; only waiting costs a timer.
             part = content.read_nowait()
@@ -198,6 +209,8 @@ class HttpClient:
             size += len(part)
             if size > max_bytes:
                 raise _too_large("sends more bytes", max_bytes, response.status)
+            if lease and not lease.covers(size):
+                end += await wait_for_room(lease, size, deadline)
             digest.update(part)
             if sink is None:
                 parts.append(part)
@@ -212,6 +225,20 @@ class HttpClient:
         if isinstance(error, aiohttp.SocketTimeoutError) or asyncio.get_running_loop().time() < end:
             return f"{host} sent nothing for read_timeout={self._settings.read_timeout:g} s"
         return f"{host} had not sent everything within total_timeout={self._settings.total_timeout:g} s"
+
+
+async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request a second time on its own when the connection breaks before any answer."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _UnansweredError(getattr(error, "strerror", None) or str(error)) from error
+
+
+class _UnansweredError(aiohttp.ClientConnectionError):
+    """The connection broke before any answer; of no class that aiohttp repeats a request for."""
 
 
 def _check_head(response: aiohttp.ClientResponse, host: str, max_bytes: int, token: str | None) -> None:
@@ -251,7 +278,8 @@ def _classify(error: Exception, host: str, status: int | None) -> RequestFailedE
         return RequestFailedError(ErrorCategory.FORBIDDEN_ADDRESS, detail, status)
     category, detail = _meaning(error)
     connected = category not in (ErrorCategory.NAME_NOT_RESOLVED, ErrorCategory.CONNECT_FAILED)
-    return RequestFailedError(category, f"{host}: {detail}", status, connected=connected)
+    unanswered = isinstance(error, _UnansweredError)
+    return RequestFailedError(category, f"{host}: {detail}", status, connected=connected, unanswered=unanswered)
 
 
 def _meaning(error: Exception) -> tuple[ErrorCategory, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ocr_pipeline.allowances import Allowances, AllowedStore, ObjectUri
 from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory, SettingsError
+from ocr_pipeline.fetch.budget import Lease, wait_for_room
 from ocr_pipeline.fetch.failures import RequestFailedError, refused_by_status
 from ocr_pipeline.fetch.http import Answer
 from ocr_pipeline.stores import find_store, open_bucket
@@ -48,8 +49,10 @@ class ObjectClient:
         self._allowances = allowances
         self._buckets: dict[tuple[str, str, str], Bucket] = {}
 
-    async def get(self, uri: ObjectUri) -> Answer:
+    async def get(self, uri: ObjectUri, lease: Lease) -> Answer:
         """Read the object ``uri`` whole, within the deadlines and the size of the settings. It is asked for once.
+
+        Its bytes are set aside with ``lease``; waiting for them does not count as part of the time.
 
         :raises RequestFailedError: with the category of the failure; its detail quotes nothing of the answer but
             the store's own code for the error.
@@ -64,7 +67,7 @@ class ObjectClient:
         end = asyncio.get_running_loop().time() + self._settings.total_timeout
         try:
             async with asyncio.timeout_at(end) as deadline:
-                return await self._read(bucket, uri, deadline, end)
+                return await self._read(bucket, uri, deadline, end, lease)
         except TimeoutError:
             raise RequestFailedError(ErrorCategory.TIMEOUT, f"{_name(uri)} {self._which_deadline(end)}") from None
         except ValueError:
@@ -79,7 +82,9 @@ class ObjectClient:
             self._buckets[key] = open_bucket(store, retries=0, timeout=_NO_DEADLINE)
         return self._buckets[key]
 
-    async def _read(self, bucket: Bucket, uri: ObjectUri, deadline: asyncio.Timeout, end: float) -> Answer:
+    async def _read(
+        self, bucket: Bucket, uri: ObjectUri, deadline: asyncio.Timeout, end: float, lease: Lease
+    ) -> Answer:
         import obstore
 
         settings = self._settings
@@ -91,6 +96,8 @@ class ObjectClient:
         size = result.meta["size"]
         if size > settings.max_bytes:
             raise _too_large(uri, f"announces {size:,} bytes, more", settings.max_bytes)
+        if not lease.covers(size):
+            end += await wait_for_room(lease, size, deadline)
         size = 0
         deadline.reschedule(min(end, clock() + settings.read_timeout))
         async for part in result.stream(min_chunk_size=1):  # as they come, so that silence shows
@@ -98,6 +105,8 @@ class ObjectClient:
             size += len(part)
             if size > settings.max_bytes:
                 raise _too_large(uri, "sends more bytes", settings.max_bytes)
+            if not lease.covers(size):
+                end += await wait_for_room(lease, size, deadline)
             digest.update(part)
             parts.append(bytes(part))
         body = parts[0] if len(parts) == 1 else b"".join(parts)

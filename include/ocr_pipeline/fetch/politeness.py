@@ -9,14 +9,7 @@ closes it again or keeps it open for longer.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-
-HostKey = tuple[str, int]
-"""A host in lower case and a port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +32,6 @@ class Manners:
     max_cooldown: float = 300.0
 
 
-class HostUnavailableError(Exception):
-    """The circuit of the host is open: it was left alone. The message says why."""
-
-
 class Host:
     """The traffic with one host and port. Times are those of the event loop's clock.
 
@@ -54,7 +43,6 @@ class Host:
         "_failing_since",
         "_failures",
         "_heard_at",
-        "_in_flight",
         "_interval",
         "_last_failure",
         "_limit",
@@ -64,18 +52,15 @@ class Host:
         "_open_until",
         "_opened_at",
         "_slowed_at",
-        "_waiters",
-        "users",
+        "in_flight",
     )
 
     def __init__(self, limit: int, rate: float | None, manners: Manners) -> None:
-        self.users = 0
+        self.in_flight = 0
         self._manners = manners
         self._max_limit = float(limit)
         self._limit = float(limit)
         self._interval = 1 / rate if rate else 0.0
-        self._in_flight = 0
-        self._waiters: deque[asyncio.Future[None]] = deque()
         self._not_before = 0.0
         self._slowed_at = 0.0
         self._heard_at = 0.0
@@ -88,43 +73,36 @@ class Host:
 
     @property
     def unremarkable(self) -> bool:
-        """Whether a new record would say the same: nobody uses it, and there is no trouble or rate to remember."""
-        return not (self.users or self._failures or self._interval) and self._limit == self._max_limit
+        """Whether a new record would say the same: no request is under way, no trouble or rate to remember."""
+        return not (self.in_flight or self._failures or self._interval) and self._limit == self._max_limit
 
-    async def enter(self) -> float:
-        """Wait until a request may be sent and count it as sent; the time of it. :meth:`leave` must follow.
+    @property
+    def full(self) -> bool:
+        """Whether as many requests are under way as the host may have now."""
+        return self.in_flight >= int(self._limit)
 
-        :raises HostUnavailableError: while the circuit is open.
-        """
-        loop = asyncio.get_running_loop()
-        self._check_circuit(loop.time())
-        if self._in_flight >= int(self._limit):
-            await self._wait_for_turn(loop)
-        else:
-            self._in_flight += 1
-        try:
-            while (now := loop.time()) < self._not_before:
-                await asyncio.sleep(self._not_before - now)
-            self._check_circuit(now)
-        except BaseException:
-            self.leave()
-            raise
+    @property
+    def not_before(self) -> float:
+        """When the next request may be sent at the earliest."""
+        return self._not_before
+
+    def unavailable(self, now: float) -> str | None:
+        """Why the host is left alone, while its circuit is open."""
+        if self._open_until is None or now >= self._open_until:
+            return None
+        return f"was left alone after failing {self._failures} times in a row, last with: {self._last_failure}"
+
+    def begin(self, now: float) -> None:
+        """A request is sent now. :meth:`leave` must follow."""
+        self.in_flight += 1
         if self._interval:
             self._not_before = now + self._interval
         if self._open_until is not None:  # this request is the probe; until it tells, the circuit stays open
             self._open_until = now + self._cooldown
-        return now
 
     def leave(self) -> None:
-        """A request that :meth:`enter` let through is over, however it ended."""
-        self._in_flight -= 1
-        # The turn is handed over here and now: a waiter that merely learned of a free place would lose it to
-        # whoever asks first, again and again.
-        while self._waiters and self._in_flight < int(self._limit):
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                self._in_flight += 1
-                waiter.set_result(None)
+        """A request that was begun is over, however it ended."""
+        self.in_flight -= 1
 
     def answered(self, now: float) -> None:
         """The host answered as a host that works, whatever it said about the image."""
@@ -174,53 +152,3 @@ class Host:
             self._cooldown = min(self._cooldown * 2, self._manners.max_cooldown)
         self._opened_at = now
         self._open_until = now + self._cooldown
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(self._unavailable())
-        self._waiters.clear()
-
-    def _check_circuit(self, now: float) -> None:
-        if self._open_until is not None and now < self._open_until:
-            raise self._unavailable()
-
-    def _unavailable(self) -> HostUnavailableError:
-        return HostUnavailableError(
-            f"was left alone after failing {self._failures} times in a row, last with: {self._last_failure}"
-        )
-
-    async def _wait_for_turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        waiter: asyncio.Future[None] = loop.create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.leave()
-            raise
-
-
-class Hosts:
-    """The hosts of a fetcher. Only those with traffic or trouble are kept, so memory follows what is active."""
-
-    def __init__(self, limit: int, rate: float | None, manners: Manners) -> None:
-        self._limit = limit
-        self._rate = rate
-        self._manners = manners
-        self._hosts: dict[HostKey, Host] = {}
-
-    def __len__(self) -> int:
-        return len(self._hosts)
-
-    @contextmanager
-    def use(self, key: HostKey) -> Iterator[Host]:
-        """The host ``key``, kept at least as long as the block lasts."""
-        host = self._hosts.get(key)
-        if host is None:
-            host = self._hosts[key] = Host(self._limit, self._rate, self._manners)
-        host.users += 1
-        try:
-            yield host
-        finally:
-            host.users -= 1
-            if host.unremarkable:
-                del self._hosts[key]

@@ -110,22 +110,23 @@ $(UV):
 	  echo "Python cannot make an environment here; on Debian: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
 
-# The lock is complete, so nothing is resolved; its overrides would not pass a resolver.
+# The lock is complete, so nothing is resolved. --no-config: `tool.uv`'s overrides are for making
+# the lock; read here they would take a newer release than it names, and fail on its hashes.
 $(VENV)/.installed: requirements.txt | $(UV)
 	@echo "Installing the environment (about 1.8 GB, once) ..."
-	@$(UV) pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements.txt
+	@$(UV) pip install -q --no-config --python $(BIN)/python --no-deps --require-hashes -r requirements.txt
 	@touch $@
 
 $(PEERS)/.installed: benchmarks/requirements-peers.txt | $(UV)
 	@$(UV) venv -q --clear --python $(BIN)/python $(PEERS)
-	@$(UV) pip install -q --python $(PEERS)/bin/python --no-deps --require-hashes -r $<
+	@$(UV) pip install -q --no-config --python $(PEERS)/bin/python --no-deps --require-hashes -r $<
 	@touch $@
 
 $(PEERS)-fetch/.installed: benchmarks/requirements-fetch.txt | $(UV)
 	@$(UV) venv -q --clear --python $(BIN)/python $(PEERS)-fetch
-	@$(UV) pip install -q --python $(PEERS)-fetch/bin/python --no-deps --require-hashes -r $<
+	@$(UV) pip install -q --no-config --python $(PEERS)-fetch/bin/python --no-deps --require-hashes -r $<
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	@$(UV) pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements-dev.txt
+	@$(UV) pip install -q --no-config --python $(BIN)/python --no-deps --require-hashes -r requirements-dev.txt
 	@touch $@

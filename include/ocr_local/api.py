@@ -29,12 +29,14 @@ class AirflowApi:
         self._session.trust_env = False
 
     def is_up(self) -> bool:
-        """Whether the API answers and the scheduler and the DAG processor report themselves healthy."""
+        """Whether the API answers, to tasks as well, and the scheduler and the DAG processor report being healthy."""
         try:
             health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
+            # The API of tasks is put together when it is first asked, which takes seconds that a task would wait.
+            tasks_are_served = self._session.get(f"{self.url}/execution/health", timeout=60).ok
         except (requests.RequestException, ValueError):
             return False
-        return all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor"))
+        return tasks_are_served and all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor"))
 
     def has_dag(self, dag_id: str) -> bool:
         """Whether the DAG has been parsed."""

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 
 from ocr_pipeline.allowances import Allowances
@@ -157,10 +158,11 @@ def batch_images(run: RunFolder, batch: BatchRef, plan: Plan) -> list[ImageRef]:
 
     :raises PlanError: when the batch's rows are missing or damaged.
     """
+    # Arrow's own functions: NumPy arrays in or out of a table would import pandas, a third of a second a task.
     table = planned_rows(run, batch, [ROW, READ_ROW, plan.image_column])
-    rows, read_rows = (table[name].to_numpy() for name in (ROW, READ_ROW))
-    links = table[plan.image_column].filter(rows == read_rows).to_pylist()
-    return [ImageRef(row, link or "") for row, link in zip(rows[rows == read_rows].tolist(), links, strict=True)]
+    own = table.filter(pc.equal(table[ROW], table[READ_ROW]))
+    rows, links = own[ROW].to_pylist(), own[plan.image_column].to_pylist()
+    return [ImageRef(row, link or "") for row, link in zip(rows, links, strict=True)]
 
 
 def planned_rows(run: RunFolder, batch: BatchRef, columns: list[str] | None = None) -> pa.Table:
@@ -174,8 +176,9 @@ def planned_rows(run: RunFolder, batch: BatchRef, columns: list[str] | None = No
     """
     file = run.plan_batch(batch.index)
     try:
-        with file.reading() as path:
-            return pa.parquet.read_table(path, columns=columns)
+        # Not read_table, which imports pandas as well.
+        with file.reading() as path, pa.parquet.ParquetFile(path) as content:
+            return content.read(columns=columns)
     except OSError as error:
         raise MissingPlanError(f"{file} cannot be read now ({error}): a retry goes on when it can") from error
     except pa.ArrowException as error:

@@ -172,6 +172,8 @@ class KnownContents:
 
     def __contains__(self, sha256: str) -> bool:
         """Whether an image file with this digest, in hexadecimal, was read."""
+        if not len(self._contents):
+            return False
         content = np.array(bytes.fromhex(sha256)[:_SHA256_BYTES], dtype=_CONTENT)
         place = int(np.searchsorted(self._contents, content))
         return place < len(self._contents) and bool(self._contents[place] == content)

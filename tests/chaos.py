@@ -1,7 +1,8 @@
 """Runs of a real DAG while everything goes wrong, compared with a run that nothing disturbs: ``make chaos``.
 
-Task processes (of plan, batches and merge) are killed with SIGKILL at random moments, the run's folder vanishes for
-a moment, and the server of the images answers 503, hangs up, and heals in the same way in both runs.
+Task processes (of plan, batches and merge), some together with the worker that runs them, are killed with SIGKILL at
+random moments, the run's folder vanishes for a moment, and the server of the images answers 503, hangs up, and heals
+in the same way in both runs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -43,7 +45,7 @@ task_instance_heartbeat_timeout_detection_interval = 3
 OWN_COLUMNS = ("ocr_attempts", "ocr_fetch_seconds", "ocr_read_seconds")
 """What may differ between two runs."""
 
-RUN_SECONDS = 240.0
+RUN_SECONDS = 420.0
 _LONGEST_PAUSE = 3.0
 _LONGEST_OUTAGE = 1.5
 
@@ -51,20 +53,20 @@ _LONGEST_OUTAGE = 1.5
 class FlakyServer:
     """Serves images, each as its number says: at once, after a 503, after a broken connection, or never.
 
-    What it answers depends on how often an image was asked for since :meth:`heal_not`.
+    What it answers depends on how often an image was asked for (``asked``, by number) since :meth:`heal_not`.
     """
 
     def __init__(self, folder: Path) -> None:
         self.failures = 0
-        asked: Counter[str] = Counter()
-        self._asked, server = asked, self
+        self.asked: Counter[int] = Counter()
+        server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                asked[self.path] += 1
                 number = int(Path(self.path).stem)
+                server.asked[number] += 1
                 body = (folder / f"{number}.png").read_bytes()
-                first = asked[self.path] == 1
+                first = server.asked[number] == 1
                 time.sleep(0.05)
                 with suppress(ConnectionError):
                     if number % 7 == 3:
@@ -90,7 +92,7 @@ class FlakyServer:
 
     def heal_not(self) -> None:
         """Fail again from the start."""
-        self._asked.clear()
+        self.asked.clear()
         self.failures = 0
 
     def __enter__(self) -> FlakyServer:
@@ -104,10 +106,11 @@ class FlakyServer:
 
 @dataclass
 class Damage:
-    """What was done to a run."""
+    """What was done to a run: tasks killed, its folder taken away, and tasks killed with the worker that ran them."""
 
     kills: int = 0
     outages: int = 0
+    workers: int = 0
 
 
 class Vandal:
@@ -129,8 +132,18 @@ class Vandal:
             self._take_folder_away()
         elif self.done.kills < self._kills_by_now() and (tasks := self._tasks()):
             with suppress(psutil.NoSuchProcess):
-                self._chance.choice(tasks).kill()
-                self.done.kills += 1
+                self._kill(self._chance.choice(tasks))
+
+    def _kill(self, task: psutil.Process) -> None:
+        """End a task at once, as often as is wanted together with its worker, as when a machine goes down."""
+        worker = task.parent() if self.done.workers < self._wanted.workers else None
+        if worker is not None:
+            # Stopped, it cannot end and leave its worker idle: an idle one holds the lock of the executor's queue.
+            task.suspend()
+            worker.kill()
+            self.done.workers += 1
+        task.kill()
+        self.done.kills += 1
 
     @property
     def finished(self) -> bool:
@@ -146,10 +159,7 @@ class Vandal:
         return self._wanted.kills - (not staged)
 
     def _tasks(self) -> list[psutil.Process]:
-        """The processes that run a task: children of the executor's workers, never a worker itself.
-
-        An idle worker holds the lock of the executor's queue, and with it the whole executor.
-        """
+        """The processes that run a task: children of the executor's workers."""
         found = []
         for worker in self._supervisor.children(recursive=True):
             with suppress(psutil.Error):
@@ -198,10 +208,14 @@ class Playground:
             vandal.step()
         return self._end(run_id), vandal.done
 
-    def _start(self, run_id: str) -> None:
+    def start(self, run_id: str, **settings: Any) -> RunFolder:
+        """Start a run, the server failing again from the start; returns its folder."""
         self.server.heal_not()
+        return self._airflow.trigger(run_id, self._dataset, **settings)
+
+    def _start(self, run_id: str) -> None:
         # Slowly, so that a kill finds a batch half done.
-        self._airflow.trigger(run_id, self._dataset, batch_size=self._batch_size, concurrency=2, threads=1)
+        self.start(run_id, batch_size=self._batch_size, concurrency=2, threads=1)
 
     def _end(self, run_id: str) -> list[dict[str, str]]:
         state = self._airflow.wait(run_id, RUN_SECONDS)
@@ -233,9 +247,10 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=120)
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--outages", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2, help="how many of the kills end the task's worker as well")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32), help="of the first round")
     arguments = parser.parse_args()
-    wanted = Damage(arguments.kills, arguments.outages)
+    wanted = Damage(arguments.kills, arguments.outages, arguments.workers)
     with tempfile.TemporaryDirectory(prefix="ocr-chaos-") as scratch:
         images = Path(scratch).resolve() / "images"
         images.mkdir()

@@ -35,6 +35,8 @@ for dag, _ in DagContext.autoregistered_dags:
         "pool": read.partial_kwargs["pool"],
         "queue": read.partial_kwargs["queue"],
         "merge": merge.trigger_rule.value,
+        "backoff": [task.retry_exponential_backoff for task in (dag.get_task("plan"), read, merge)],
+        "longest": [task.max_retry_delay.total_seconds() for task in (dag.get_task("plan"), read, merge)],
     }
 print(json.dumps(described))
 """
@@ -62,6 +64,11 @@ def test_the_dag_plans_reads_and_merges(tmp_path: Path) -> None:
     assert dag["edges"] == [["plan", "read_batch"], ["read_batch", "merge"]]
     assert (dag["pool"], dag["queue"], dag["merge"]) == ("ocr", "default", "all_done_min_one_success")
     assert (dag["schedule"], dag["needs_dataset"]) == (None, True)
+
+
+def test_each_retry_of_every_task_waits_longer_up_to_an_hour(tmp_path: Path) -> None:
+    dag = describe(tmp_path, "ocr_images.py")["ocr_images"]
+    assert (dag["backoff"], dag["longest"]) == ([2.0] * 3, [3600.0] * 3)
 
 
 def test_a_deployment_names_the_queue_of_the_batches(tmp_path: Path) -> None:

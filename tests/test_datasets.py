@@ -41,6 +41,7 @@ def test_the_example_becomes_a_dag(folder: Path) -> None:
     assert (filled["catalog"], filled["output"]) == ("receipts", f"{default_output()}/receipts")
     plan, wait, merge = (dag.get_task(name) for name in ("plan", "wait", "merge"))
     assert (plan.owner, plan.retries, plan.retry_delay) == ("data-team", 3, timedelta(minutes=2))
+    assert plan.retry_exponential_backoff == 2
     assert wait.downstream_task_ids == {"plan"}
     assert (wait.mode, wait.timeout, wait.poke_interval, wait.otherwise) == ("reschedule", 6 * 3600, 300, "skip")
     assert [asset.name for asset in merge.outlets] == ["receipts.results"]

@@ -56,7 +56,13 @@ def test_planning_again_finds_the_same_plan_and_refuses_another(write_csv, make_
     with pytest.raises(PlanError, match=r"batch_size was 1000 and is now 5"):
         make_plan(dataset, batch_size=5)
     write_csv(enumerate("abd"))
-    with pytest.raises(PlanError, match=r"links have changed"):
+    with pytest.raises(PlanError, match=r"column 'image' of row 3 was 'c' and is now 'd'"):
+        make_plan(dataset)
+    write_csv(enumerate("ab"))
+    with pytest.raises(PlanError, match=r"the dataset had 3 rows and now has 2\."):
+        make_plan(dataset)
+    write_csv([])
+    with pytest.raises(PlanError, match=r"the dataset had 3 rows and now has 0\."):
         make_plan(dataset)
 
 

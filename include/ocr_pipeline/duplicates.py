@@ -25,6 +25,8 @@ class LinkDigests:
     Links count as the same when both of their digests agree: among 100 million links that happens by chance
     with a probability below 10^-22.
 
+    ``rows`` is how many were added so far.
+
     :param scratch: a local folder with room for 24 bytes a row.
     """
 
@@ -34,7 +36,7 @@ class LinkDigests:
             self._open.enter_context(tempfile.TemporaryFile(dir=scratch))  # noqa: SIM115 (the stack closes it)
             for _ in range(_SHARES)
         ]
-        self._rows = 0
+        self.rows = 0
 
     def __enter__(self) -> LinkDigests:
         return self
@@ -49,9 +51,9 @@ class LinkDigests:
         :param second: likewise, independent of the first.
         """
         records = np.empty(len(first), dtype=_RECORD)
-        records["row"] = np.arange(self._rows, self._rows + len(first))
+        records["row"] = np.arange(self.rows, self.rows + len(first))
         records["first"], records["second"] = first, second
-        self._rows += len(first)
+        self.rows += len(first)
         shares = (first // np.uint64((1 << 64) // _SHARES)).astype(np.uint8)
         records = records[np.argsort(shares, kind="stable")]  # rows stay in order
         ends = np.cumsum(np.bincount(shares, minlength=_SHARES))
@@ -60,7 +62,7 @@ class LinkDigests:
 
     def first_rows(self) -> Rows:
         """For every row, the first row with the same link; int64 of shape (rows,)."""
-        result = np.arange(self._rows)
+        result = np.arange(self.rows)
         for file in self._files:
             file.seek(0)
             records = np.frombuffer(file.read(), dtype=_RECORD)

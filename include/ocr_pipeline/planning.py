@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +116,10 @@ def plan_run(
         run.folder.create()
         if run.plan.exists():
             existing = Plan.load(run)
-            _check_same(existing, settings, links_sha256, run)
-            _check_columns(existing, Path(scratch) / _ROWS, run)
+            _check_same(existing, settings, digests.rows, Path(scratch) / _ROWS, run)
             return existing
         read_rows = digests.first_rows()
-        rows = len(read_rows)
+        rows = digests.rows
         catalog = Catalog.of(run, settings, allowances)
         known, known_in = 0, tuple[str, ...]()
         if catalog and settings.known_by == "content":
@@ -276,22 +276,26 @@ def _slices(spool: Path, size: int) -> Iterator[pa.Table]:
             yield reader.schema.empty_table()
 
 
-def _check_same(plan: Plan, settings: RunSettings, links_sha256: str, run: RunFolder) -> None:
+def _check_same(plan: Plan, settings: RunSettings, rows: int, spool: Path, run: RunFolder) -> None:
+    """Compare a plan with what would be planned now: settings, number of rows, and every column, links among them.
+
+    :raises PlanError: naming the settings that differ, or else the first row or the columns that do.
+    """
     before, now = plan.settings.model_dump(), settings.model_dump()
     changes = [f"{name} was {before[name]!r} and is now {now[name]!r}" for name in now if now[name] != before[name]]
-    if plan.links_sha256 != links_sha256:
-        changes.append("the dataset's links have changed")
+    if not changes and rows != plan.rows:
+        changes = [f"the dataset had {plan.rows:,} rows and now has {rows:,}"]
+    if not changes:
+        parts = zip(plan.batches, _slices(spool, plan.batch_size), strict=True)
+        found = (_find_change(_own_columns(run, batch), part, batch.first_row) for batch, part in parts)
+        changes = list(islice(filter(None, found), 1))
     if changes:
         raise PlanError(f"{run.uri} was planned differently: {'; '.join(changes)}. Start a new run instead")
 
 
-def _check_columns(plan: Plan, spool: Path, run: RunFolder) -> None:
-    """Compare the columns beside the links, too, with those that the plan carries."""
-    for batch, now in zip(plan.batches, _slices(spool, plan.batch_size), strict=True):
-        before = planned_rows(run, batch).drop_columns([ROW, READ_ROW])
-        change = _find_change(before, now, batch.first_row)
-        if change:
-            raise PlanError(f"{run.uri} was planned differently: {change}. Start a new run instead")
+def _own_columns(run: RunFolder, batch: BatchRef) -> pa.Table:
+    """The dataset's own columns of ``batch``, as the plan holds them."""
+    return planned_rows(run, batch).drop_columns([ROW, READ_ROW])
 
 
 def _find_change(before: pa.Table, now: pa.Table, first_row: int) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Asset, TriggerRule
@@ -12,6 +13,9 @@ from ocr_airflow.deployment import READ_POOL
 from ocr_airflow.operators import MergeRunOperator, PlanRunOperator, ReadBatchOperator
 from ocr_airflow.params import run_params
 from ocr_airflow.waiting import WaitForDatasetSensor, Waiting
+
+BACKOFF = {"retry_exponential_backoff": 2.0, "max_retry_delay": timedelta(hours=1)}
+"""Each retry of a task waits twice as long as the one before: what is down is mostly down for longer than a moment."""
 
 
 def ocr_dag(
@@ -33,6 +37,7 @@ def ocr_dag(
     :param options: further arguments of :class:`airflow.sdk.DAG`.
     """
     own = {"dataset": source} if source else {}
+    options["default_args"] = {**BACKOFF, **options.get("default_args", {})}
     params = run_params(dataset_known=bool(source), defaults=settings)
     with DAG(dag_id=dag_id, params=params, **options) as dag:
         plan = PlanRunOperator(task_id="plan", settings=own)

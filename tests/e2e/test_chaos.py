@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from ocr_local.airflow import DAG_ID
+from ocr_pipeline.errors import ErrorCategory
+from ocr_pipeline.planning import Plan
+from ocr_pipeline.staging import load_staged
 from tests.chaos import CONFIG, Damage, Playground, differences
 from tests.e2e.conftest import LocalAirflow, running_airflow
 
-WANTED = Damage(kills=4, outages=1)
+WANTED = Damage(kills=4, outages=1, workers=1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fragile_airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     with running_airflow(tmp_path_factory.mktemp("chaos"), CONFIG) as running:
         yield running
@@ -30,4 +34,25 @@ def test_a_disturbed_run_ends_like_one_that_nothing_disturbed(fragile_airflow: L
         assert playground.server.failures >= 10
     assert {row["ocr_status"] for row in expected} == {"ok", "fetch_failed"}
     assert done.kills >= 2
+    assert done.workers == 1
     assert differences(expected, found) == []
+
+
+def test_airflow_retries_what_is_transient_and_a_person_what_failed_for_good(
+    fragile_airflow: LocalAirflow, tmp_path: Path
+) -> None:
+    playground = Playground(fragile_airflow, tmp_path, images=40)
+    gone = [n for n in range(40) if n % 7 == 3]
+    flaky = [n for n in range(40) if n % 7 in (1, 5)]
+    with playground.server as server:
+        # Every flaky image fails once, which is taken for an outage: the task fails and Airflow retries it.
+        run = playground.start("outage", attempts=1, max_transient_failures=0.2)
+        assert fragile_airflow.wait("outage") == "success"
+        assert fragile_airflow.task("outage", "read_batch", 0)["try_number"] == 2
+        assert [server.asked[n] for n in range(40)] == [1 + (n in flaky) for n in range(40)]
+        rows = load_staged(run, Plan.load(run).batches[0])
+        assert [row.row for row in rows if row.error == ErrorCategory.NOT_FOUND] == gone
+        assert [row.row for row in rows if row.error] == gone
+        fragile_airflow.api.clear(DAG_ID, "outage", "read_batch", 0)
+        assert fragile_airflow.wait("outage") == "success"
+        assert [server.asked[n] for n in range(40)] == [1 + (n in flaky or n in gone) for n in range(40)]

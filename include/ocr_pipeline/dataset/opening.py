@@ -196,7 +196,9 @@ def _common_schema(tables: tuple[Table, ...]) -> pa.Schema:
 def _check_names(dataset: str, names: list[str]) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise DatasetError(f"dataset {dataset}: several columns are named {', '.join(repeated)}; rename all but one")
+        raise DatasetError(
+            f"dataset {dataset}: several columns are named {', '.join(map(repr, repeated))}; rename all but one"
+        )
 
 
 def _renamed(names: list[str]) -> dict[str, str]:

@@ -169,6 +169,8 @@ class _Reading:
         self._plan = plan
         self._settings = plan.settings
         self._engine = engine
+        # One more than there are threads, so that a thread that is done finds the next image waiting for it.
+        self._readers = engine.threads + 1
         self._budget = ByteBudget(HELD_BYTES)
         self._fetcher = Fetcher(plan.settings, allowances, base=parse_base(plan.base), budget=self._budget)
         self._store = store
@@ -177,12 +179,12 @@ class _Reading:
         self._watchdog = watchdog
         self._known = known
         self._fetched: asyncio.Queue[FetchedImage | None] = asyncio.Queue()
-        self._waiting: dict[int, None] = {}  # rows that were fetched, in the order in which they will be read
+        self._waiting: dict[int, None] = {}  # rows that were fetched and not read, in the order in which they will be
         self._unwritten: list[ResultRow] = []
         # Only the one thread of this pool writes, and holds what it could not write so far.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._held: list[ResultRow] = []
-        self._readings: dict[str, asyncio.Future[list[ResultRow]]] = {}
+        self._readings: dict[str, asyncio.Future[list[ResultRow]]] = {}  # by the digest of the bytes
 
     async def read(self, todo: list[ImageRef]) -> None:
         """Read ``todo`` to the end, checkpointing all the while and, whatever happens, at the end."""
@@ -191,7 +193,7 @@ class _Reading:
             async with self._fetcher, asyncio.TaskGroup() as stages:
                 always = [stages.create_task(self._watch()), stages.create_task(self._keep_checkpoints())]
                 todo = await self._read_suspects(todo, pool)
-                readers = [stages.create_task(self._read_fetched(pool)) for _ in range(self._engine.threads)]
+                readers = [stages.create_task(self._read_fetched(pool)) for _ in range(self._readers)]
                 await self._fetch_all(todo)
                 await asyncio.gather(*readers)
                 for task in always:
@@ -210,7 +212,7 @@ class _Reading:
 
     async def _fetch_all(self, todo: list[ImageRef]) -> None:
         await self._fetcher.fetch_all(todo, self._take)
-        for _ in range(self._engine.threads):
+        for _ in range(self._readers):
             self._fetched.put_nowait(None)
 
     def _take(self, outcome: FetchedImage | Failure) -> None:
@@ -226,23 +228,25 @@ class _Reading:
         self._journal.expect(chain(self._waiting, (ref.row for ref in self._fetcher.under_way)))
 
     async def _read_fetched(self, pool: ThreadPoolExecutor) -> None:
-        loop = asyncio.get_running_loop()
         while (image := await self._fetched.get()) is not None:
+            self._finish(await self._read_once(image, pool))
             del self._waiting[image.ref.row]
             self._expect()
-            if image.sha256 in self._known:
-                self._budget.release(len(image.body))
-                self._finish([known_content_row(image)])
-                continue
-            twin = self._readings.get(image.sha256)
-            if twin is None:
-                twin = self._readings[image.sha256] = loop.run_in_executor(pool, self._read, image)
-                self._finish(await twin)
-                self._budget.release(len(image.body))
-            else:
-                self._budget.release(len(image.body))
-                # Shielded, as whoever else waits for it must not be cancelled with this task.
-                self._finish(_same_reading(await asyncio.shield(twin), image))
+
+    async def _read_once(self, image: FetchedImage, pool: ThreadPoolExecutor) -> list[ResultRow]:
+        """The rows of ``image``, whose bytes are read unless an earlier run or another row has them read."""
+        if image.sha256 in self._known:
+            self._budget.release(len(image.body))
+            return [known_content_row(image)]
+        if twin := self._readings.get(image.sha256):
+            self._budget.release(len(image.body))
+            # Shielded, as whoever else waits for it must not be cancelled with this task.
+            return _same_reading(await asyncio.shield(twin), image)
+        reading = asyncio.get_running_loop().run_in_executor(pool, self._read, image)
+        self._readings[image.sha256] = reading
+        rows = await reading
+        self._budget.release(len(image.body))
+        return rows
 
     async def _read_suspects(self, todo: list[ImageRef], pool: ThreadPoolExecutor) -> list[ImageRef]:
         """Deal with the images that may have ended an earlier attempt's process; return the others."""

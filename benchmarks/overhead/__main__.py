@@ -34,6 +34,7 @@ DAG_ID = "ocr_overhead"
 _RUN_ID = "overhead"
 _ENDED = ("success", "failed")
 _DAG_SECONDS = 60
+_POLL_SECONDS = 2.0
 
 _BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 _CONFIG = """\
@@ -66,11 +67,11 @@ def main() -> int:
             started = time.perf_counter()
             api.trigger(DAG_ID, _RUN_ID, {"dataset": str(dataset), "output": str(folder / "out")})
             while (state := api.run_state(DAG_ID, _RUN_ID)) not in _ENDED:
-                time.sleep(0.5)
+                time.sleep(_POLL_SECONDS)  # seldom, as the answers are in what is measured
             seconds = time.perf_counter() - started
             spent = _processor_seconds(supervisor) - before
             served = _processor_seconds(server) - served_before
-            tasks = _all_tasks(api)
+            tasks = api.tasks(DAG_ID, _RUN_ID)
         summary = json.loads((folder / "out" / _RUN_ID / "summary.json").read_bytes())
     if state != "success" or summary["statuses"] != {"ok": images}:
         print(f"the run ended as {state}, with {summary['statuses']}", file=sys.stderr)
@@ -110,17 +111,6 @@ def _wait_for_dag(api: AirflowApi) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError(f"Airflow has not found {DAG_ID}: {api.import_errors()}")
         time.sleep(0.5)
-
-
-def _all_tasks(api: AirflowApi) -> list[dict[str, Any]]:
-    """Every task instance of the run, however many there are."""
-    tasks: list[dict[str, Any]] = []
-    while True:
-        path = f"dags/{DAG_ID}/dagRuns/{_RUN_ID}/taskInstances?limit=100&offset={len(tasks)}"
-        page = api.request("GET", path)
-        tasks.extend(page["task_instances"])
-        if not page["task_instances"] or len(tasks) >= page["total_entries"]:
-            return tasks
 
 
 def _processor_seconds(root: psutil.Process) -> float:

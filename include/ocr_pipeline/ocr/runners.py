@@ -76,6 +76,9 @@ class OpenVinoRunner:
             from openvino import properties
         except ImportError as error:
             raise EngineError(f"engine openvino needs the package openvino: pip install openvino ({error})") from error
+        # Threads that hand over arrays at the same moment, for the first time, can wait for each other for ever: one
+        # initialises pybind11's interface to NumPy without the interpreter's lock, another waits for that with it.
+        openvino.Tensor(np.zeros(1, np.uint8), shared_memory=True).element_type.to_dtype()
         self._version = openvino.get_version().encode()
         self._core = openvino.Core()
         self._device = openvino_device(device, self._core.available_devices)

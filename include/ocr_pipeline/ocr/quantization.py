@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from ocr_pipeline.ocr.graphs import attribute, constants, replace_nodes, store, tensor
 
@@ -66,8 +67,8 @@ def quantise(model: onnx.ModelProto, ranges: Ranges) -> None:
             restored = f"{source}.restored"
             if source not in quantised:
                 quantised.add(source)
-                scale, zero = _scale(*ranges[source])
-                parameters = [store(model, f"{source}.scale", scale), store(model, f"{source}.zero", zero)]
+                step, zero = step_and_zero(*ranges[source])
+                parameters = [store(model, f"{source}.scale", step), store(model, f"{source}.zero", zero)]
                 nodes += [
                     helper.make_node("QuantizeLinear", [source, *parameters], [f"{source}.8bit"]),
                     helper.make_node("DequantizeLinear", [f"{source}.8bit", *parameters], [restored]),
@@ -88,11 +89,14 @@ def is_mixing(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
     return bool(min(outputs, inputs) >= _CHANNELS and size == [1, 1])
 
 
-def _scale(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
-    """The step between the 256 values from ``low`` to ``high``, zero among them, and which of them is zero."""
+def step_and_zero(low: float, high: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """The step between the 256 values from ``low`` to ``high``, zero among them, and which of them is zero.
+
+    Both are scalars, of shape ().
+    """
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = max(high - low, 1e-6) / 255
-    return np.array(scale, np.float32), np.array(round(-low / scale), np.uint8)
+    step = max(high - low, 1e-6) / 255
+    return np.array(step, np.float32), np.array(round(-low / step), np.uint8)
 
 
 def _quantised_weights(model: onnx.ModelProto, name: str) -> onnx.NodeProto:

@@ -102,7 +102,9 @@ def _for_blocks(model: onnx.ModelProto, node: onnx.NodeProto, move: onnx.NodePro
         if other not in constants(model):
             return None
         bias = tensor(model, other)
-        if bias.size > 1 and (bias.ndim < 3 or bias.size != bias.shape[-3]):
+        if bias.size == 1:
+            return [source, other]
+        if bias.ndim < 3 or bias.size != bias.shape[-3]:
             return None  # not one number a channel
         return [source, _stored(model, np.tile(bias.reshape(1, -1, 1, 1), (1, blocks, 1, 1)))]
     if node.op_type == "Conv" and len(node.input) == 2 and node.input[1] in constants(model):

@@ -293,7 +293,7 @@ def recognition() -> RecognitionNetwork:
 @pytest.mark.parametrize("name", RUNNERS)
 def test_networks_return_the_same_as_when_called_one_by_one(name: str) -> None:
     graph = recognition().graph
-    alone = RUNNERS[name](False).load(graph, 0)
+    alone = RUNNERS[name](False).load(graph)
     together = RUNNERS[name](True).load(graph, 48 * 96 * 8)
     chance = np.random.default_rng(7)
     calls = [
@@ -391,7 +391,7 @@ class ObservedRunner:
         self.hold: Callable[[Batched], None] = lambda batched: None
 
     def load(self, graph: bytes, most_pixels: int) -> Network:
-        network, runs = OnnxRuntimeRunner().load(graph, 0), []  # type: ignore[var-annotated]
+        network, runs = OnnxRuntimeRunner().load(graph), []  # type: ignore[var-annotated]
 
         def observed(pixels: Pixels) -> Outputs:
             runs.append(pixels.shape)

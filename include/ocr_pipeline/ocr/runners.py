@@ -51,10 +51,10 @@ class Runner(Protocol):
     name: str
     batching: bool
 
-    def load(self, graph: bytes, most_pixels: int) -> Network:
+    def load(self, graph: bytes, most_pixels: int = 1 << 20) -> Network:
         """Compile ``graph``, a serialised ONNX model with one uint8 input.
 
-        :param most_pixels: of a run, where calls run together.
+        :param most_pixels: of a run, where calls run together: what bounds its memory.
         """
         ...
 
@@ -94,7 +94,7 @@ class OpenVinoRunner:
                 "CPU_RUNTIME_CACHE_CAPACITY": str(_CACHED_KERNELS),
             }
 
-    def load(self, graph: bytes, most_pixels: int) -> Network:
+    def load(self, graph: bytes, most_pixels: int = 1 << 20) -> Network:
         """See :class:`Runner`."""
         compiled = self._compile(graph)
         # Threads share the compiled network, each with a request of its own: a request holds one call's tensors.
@@ -149,7 +149,7 @@ class OnnxRuntimeRunner:
         if device != "cpu":
             check_cuda(device)
 
-    def load(self, graph: bytes, most_pixels: int) -> Network:
+    def load(self, graph: bytes, most_pixels: int = 1 << 20) -> Network:
         """See :class:`Runner`."""
         compiled = half_precision(graph) if self._half else graph
 

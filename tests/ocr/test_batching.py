@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
 import pytest
 
@@ -287,13 +288,13 @@ RUNNERS = {
 
 
 def recognition() -> RecognitionNetwork:
-    return cached_recognition_network(MODEL.recognition, ["en"])
+    return cached_recognition_network(MODEL.recognition, ["en"], exact=True)
 
 
 @pytest.mark.parametrize("name", RUNNERS)
 def test_networks_return_the_same_as_when_called_one_by_one(name: str) -> None:
     graph = recognition().graph
-    alone = RUNNERS[name](False).load(graph, 0)
+    alone = RUNNERS[name](False).load(graph)
     together = RUNNERS[name](True).load(graph, 48 * 96 * 8)
     chance = np.random.default_rng(7)
     calls = [
@@ -390,8 +391,8 @@ class ObservedRunner:
         self.runs: list[list[tuple[int, ...]]] = []
         self.hold: Callable[[Batched], None] = lambda batched: None
 
-    def load(self, graph: bytes, most_pixels: int) -> Network:
-        network, runs = OnnxRuntimeRunner().load(graph, 0), []  # type: ignore[var-annotated]
+    def load(self, graph: bytes, most_pixels: int = 1 << 20, own_shapes: int = 0) -> Network:
+        network, runs = OnnxRuntimeRunner().load(graph), []  # type: ignore[var-annotated]
 
         def observed(pixels: Pixels) -> Outputs:
             runs.append(pixels.shape)
@@ -462,3 +463,20 @@ def test_a_gpu_has_readers_besides_one_a_core(threads: int, more: int, monkeypat
         load_engine(ReadSettings(engine="onnxruntime", device=device, threads=threads))
 
     assert asked[1] == asked[0] + more
+
+
+def test_a_gpu_gets_no_network_in_8_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Runner:
+        name, batching = "onnxruntime", True
+
+        def load(self, graph: bytes, most_pixels: int, own_shapes: int = 0) -> None:
+            operators.update(node.op_type for node in onnx.load_model_from_string(graph).graph.node)
+
+    monkeypatch.setattr(engine_module, "_runner", lambda *arguments, **options: Runner())
+    found = {}
+    for device in ("cpu", "gpu"):
+        operators: set[str] = set()
+        load_pipeline("onnxruntime", ReadSettings(device=device), threads=1)
+        found[device] = operators
+
+    assert found["cpu"] - found["gpu"] == {"QuantizeLinear", "DequantizeLinear"}

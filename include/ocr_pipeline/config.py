@@ -76,6 +76,11 @@ class ReadSettings(_Settings):
         "in 3 to 4 % more time on upright pages; "
         "none reads upright and downwards only, as engine paddleocr always does.",
     )
+    words: bool = Field(
+        False,
+        description="Each line of ocr_lines also lists its words, with confidence and place; "
+        "a Chinese or Japanese character is a word of its own.",
+    )
     min_confidence: float = Field(0.5, ge=0, le=1, description="Lines the recogniser is less sure of are dropped.")
     max_pixels: int = Field(100_000_000, ge=1, description="Largest page in pixels (width times height).")
     detection_size: int = Field(

@@ -18,6 +18,9 @@ from ocr_pipeline.model_names import DEFAULT_MODEL, MODELS
 
 USER_AGENT = "airflow-bulk-ocr/0.1 (bulk image OCR; set user_agent to name a contact)"
 
+PDF_DPI = 200
+"""Resolution at which pages of PDFs are rendered: 10 point text gets lines of 28 pixels, about what scanners give."""
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
@@ -83,6 +86,13 @@ class ReadSettings(_Settings):
     )
     min_confidence: float = Field(0.5, ge=0, le=1, description="Lines the recogniser is less sure of are dropped.")
     max_pixels: int = Field(100_000_000, ge=1, description="Largest page in pixels (width times height).")
+    pdf_dpi: int = Field(
+        PDF_DPI,
+        ge=72,
+        le=1200,
+        description="Dots an inch at which the pages of a PDF are rendered; "
+        "fewer, down to 72, where a page would not fit max_pixels.",
+    )
     detection_size: int = Field(
         960,
         ge=320,

@@ -26,7 +26,7 @@ STRIDE = 32
 SIZE = 960
 """Longest side, in pixels, of what the detection network sees of a page of ordinary shape, unless told otherwise."""
 
-_MAX_ASPECT = 4
+_MAX_ASPECT = 3
 """Pages longer than this many times their breadth are seen in several tiles instead of being reduced further."""
 
 _OVERLAP = 192

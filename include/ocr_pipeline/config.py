@@ -249,5 +249,7 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
             problems.append(f"{name}: is needed ({model.model_fields[name].description})")
         else:
             reason = item["msg"].removeprefix("Value error, ")
+            if item["type"] == "string_pattern_mismatch":
+                reason += f" ({model.model_fields[name].description})"
             problems.append(f"{name}: {item['input']!r} is not allowed: {reason}")
     return "settings refused: " + "; ".join(problems)

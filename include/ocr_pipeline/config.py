@@ -105,7 +105,9 @@ class ReadSettings(_Settings):
         pattern=r"^(cpu|gpu(:\d{1,3})?)$",
         description="cpu, gpu, or one GPU of several such as gpu:1. A GPU that is not there is an error.",
     )
-    threads: int = Field(0, ge=0, le=1024, description="OCR threads of a batch; 0 takes every core.")
+    threads: int = Field(
+        0, ge=0, le=1024, description="OCR threads of a batch; 0 takes every core, and on a GPU 8 more."
+    )
 
     @field_validator("model")
     @classmethod

@@ -18,7 +18,7 @@ from ocr_pipeline.ocr.runners import OpenVinoRunner
 from ocr_pipeline.languages import alphabet
 import psutil
 
-network = OpenVinoRunner(1).load(recognition_network(find_model("small").recognition, alphabet(["en"])).graph)
+network = OpenVinoRunner(1).load(recognition_network(find_model("small").recognition, alphabet(["en"])).graph, 1 << 20)
 def read(lines, width):
     network(np.zeros((lines, 48, width, 3), np.uint8))
 read(2, 1024)  # buffers are as large as the largest shape needs

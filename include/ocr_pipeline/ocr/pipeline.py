@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
+from ocr_pipeline.ocr.detection import BATCH_PIXELS as DETECTION_PIXELS
 from ocr_pipeline.ocr.detection import OURS, SIZE, Thresholds, detect
 from ocr_pipeline.ocr.geometry import Quads, as_quad
 from ocr_pipeline.ocr.models import Model
 from ocr_pipeline.ocr.networks import DetectionNetwork, RecognitionNetwork
 from ocr_pipeline.ocr.orientation import in_page_frame, read_lines
 from ocr_pipeline.ocr.reading_order import reading_order
+from ocr_pipeline.ocr.recognition import BATCH_PIXELS as RECOGNITION_PIXELS
 from ocr_pipeline.ocr.recognition import Reading, recognise
 from ocr_pipeline.ocr.runners import Runner
 from ocr_pipeline.ocr.words import words_of
@@ -41,8 +43,9 @@ class PipelineEngine:
     ) -> None:
         self.model = f"{runner.name}/{model.name}"
         self.threads = threads
-        self._detect = runner.load(detection.graph)
-        self._recognise = runner.load(recognition.graph)
+        self._detect = runner.load(detection.graph, DETECTION_PIXELS)
+        self._recognise = runner.load(recognition.graph, RECOGNITION_PIXELS)
+        self._few_shapes = runner.batching
         self._characters = recognition.characters
         self._min_confidence = min_confidence
         self._stretch = stretch
@@ -59,10 +62,10 @@ class PipelineEngine:
         pixels = stretched(page.pixels) if self._stretch else page.pixels
 
         def read(quads: Quads) -> list[Reading]:
-            return recognise(pixels, quads, self._recognise, self._characters)
+            return recognise(pixels, quads, self._recognise, self._characters, few_shapes=self._few_shapes)
 
         try:
-            boxes = detect(pixels, self._detect, self._size, self._thresholds)
+            boxes = detect(pixels, self._detect, self._size, self._thresholds, few_shapes=self._few_shapes)
             lines = read_lines(boxes, read, find_turns=self._find_turns)
         except (cv2.error, RuntimeError, MemoryError) as error:
             raise ImageError(

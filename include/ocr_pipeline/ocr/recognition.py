@@ -32,6 +32,18 @@ _BUCKET = 32
 _BATCH = 2
 """Lines read at a time: larger batches only pad more, as the network fills a core already (measured)."""
 
+_MANY = 64
+"""Lines handed over at a time where lines of several pages are read together."""
+
+_WIDE_BUCKET = 128
+"""Widths are padded to multiples of this then. Much more padding costs accuracy (measured)."""
+
+BATCH_PIXELS = 1 << 20
+"""Of the lines that run together on a GPU: 64 short ones, or 4 of the longest.
+
+What takes the memory is behind the pixels: with every character, 18,710 probabilities for each 384 of them.
+"""
+
 _PADDING = 127
 """The grey that normalises to 0, with which PP-OCR pads."""
 
@@ -53,13 +65,18 @@ class Reading:
     trace: Trace = field(default=_NO_TRACE, compare=False, repr=False)
 
 
-def recognise(pixels: Pixels, quads: Quads, network: Network, characters: Sequence[str]) -> list[Reading]:
-    """Read the line inside each of ``quads``, which start where reading starts; the results are in their order."""
+def recognise(
+    pixels: Pixels, quads: Quads, network: Network, characters: Sequence[str], *, few_shapes: bool = False
+) -> list[Reading]:
+    """Read the line inside each of ``quads``, which start where reading starts; the results are in their order.
+
+    With ``few_shapes``, lines are padded more and read many at a time, so that those of several pages can run together.
+    """
     edges = [_edges(pixels, corners) for corners in quads]
     pieces = [piece for corners, along in zip(quads, edges, strict=True) for piece in _pieces(corners, along)]
     widths = [line_width(piece) for piece in pieces]
     readings = [Reading("", 0.0)] * len(pieces)
-    for indices, bucket in _batches(widths):
+    for indices, bucket in _large_batches(widths) if few_shapes else _batches(widths):
         lines = np.full((len(indices), HEIGHT, bucket, 3), _PADDING, np.uint8)
         for line, index in zip(lines, indices, strict=True):
             line[:, : widths[index]] = cut(pixels, pieces[index], widths[index])
@@ -128,6 +145,15 @@ def _batches(widths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
     for start in range(0, len(order), _BATCH):
         indices = order[start : start + _BATCH]
         yield indices, math.ceil(widths[indices[-1]] / _BUCKET) * _BUCKET
+
+
+def _large_batches(widths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+    """As :func:`_batches`, many lines at a time, of few different widths."""
+    padded = [math.ceil(width / _WIDE_BUCKET) * _WIDE_BUCKET for width in widths]
+    for bucket in sorted(set(padded)):
+        indices = [index for index, width in enumerate(padded) if width == bucket]
+        for start in range(0, len(indices), _MANY):
+            yield indices[start : start + _MANY], bucket
 
 
 def decode(

@@ -21,6 +21,7 @@ from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import EngineError, ErrorCategory, ImageError
 from ocr_pipeline.model_names import MODELS
 from ocr_pipeline.ocr.detection import SIZE
+from ocr_pipeline.ocr.devices import check_cuda
 from ocr_pipeline.ocr.geometry import as_quad, clockwise
 from ocr_pipeline.ocr.models import Model, find_model
 from ocr_pipeline.ocr.networks import dictionary
@@ -60,6 +61,8 @@ class StockEngine:
         )
         if not model.onnx:
             _import_paddle(settings.device)
+        elif settings.device != "cpu":
+            check_cuda(settings.device)
         self._min_confidence = settings.min_confidence
         self._stretch = settings.resize == "stretch"
         self._paddleocr = paddleocr

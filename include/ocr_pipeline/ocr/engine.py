@@ -121,7 +121,7 @@ def load_pipeline(
     model = find_model(settings.model)
     runner = _runner(name, threads, settings.device, exact=exact, batching=batching)
     detection = cached_detection_network(model.detection)
-    recognition = cached_recognition_network(model.recognition, settings.languages)
+    recognition = cached_recognition_network(model.recognition, settings.languages, exact=exact)
     try:
         return PipelineEngine(
             runner,

@@ -14,7 +14,7 @@ from ocr_pipeline.ocr.networks import DetectionNetwork, RecognitionNetwork
 from ocr_pipeline.ocr.orientation import in_page_frame, read_lines
 from ocr_pipeline.ocr.reading_order import reading_order
 from ocr_pipeline.ocr.recognition import BATCH_PIXELS as RECOGNITION_PIXELS
-from ocr_pipeline.ocr.recognition import Reading, recognise
+from ocr_pipeline.ocr.recognition import LINE_SHAPES, Reading, recognise
 from ocr_pipeline.ocr.runners import Runner
 from ocr_pipeline.ocr.words import words_of
 from ocr_pipeline.records import Page, PageText, Pixels, TextLine
@@ -44,7 +44,7 @@ class PipelineEngine:
         self.model = f"{runner.name}/{model.name}"
         self.threads = threads
         self._detect = runner.load(detection.graph, DETECTION_PIXELS)
-        self._recognise = runner.load(recognition.graph, RECOGNITION_PIXELS)
+        self._recognise = runner.load(recognition.graph, RECOGNITION_PIXELS, LINE_SHAPES)
         self._few_shapes = runner.batching
         self._characters = recognition.characters
         self._min_confidence = min_confidence

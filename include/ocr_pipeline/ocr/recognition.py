@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -26,8 +27,11 @@ HEIGHT = 48
 MAX_WIDTH = 3200
 """Lines that would be wider at that height are read in pieces (PP-OCR squeezes them to this)."""
 
-_BUCKET = 32
-"""Widths are padded to multiples of this, so that the network sees few different shapes."""
+_BUCKETS = (*range(32, 256, 32), *range(256, 512, 64), *range(512, 1024, 128), *range(1024, MAX_WIDTH + 256, 256))
+"""Widths to which lines are padded, so that the network sees few different shapes."""
+
+LINE_SHAPES = 16
+"""Shapes of lines that are worth a network of their own: what nine of ten lines have on receipts and book pages."""
 
 _BATCH = 2
 """Lines read at a time: larger batches only pad more, as the network fills a core already (measured)."""
@@ -144,7 +148,7 @@ def _batches(widths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
     order = sorted(range(len(widths)), key=widths.__getitem__)
     for start in range(0, len(order), _BATCH):
         indices = order[start : start + _BATCH]
-        yield indices, math.ceil(widths[indices[-1]] / _BUCKET) * _BUCKET
+        yield indices, _BUCKETS[bisect_left(_BUCKETS, widths[indices[-1]])]
 
 
 def _large_batches(widths: Sequence[int]) -> Iterator[tuple[list[int], int]]:

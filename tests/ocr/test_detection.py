@@ -97,8 +97,8 @@ def test_an_empty_map_has_no_boxes() -> None:
         (100, 75, (96, 64)),
         (3000, 1500, (960, 480)),
         (1500, 3000, (480, 960)),
-        (40_000, 300, (32_000, 256)),
-        (300, 40_000, (256, 32_000)),
+        (40_000, 300, (40_000, 288)),
+        (300, 40_000, (288, 40_000)),
     ],
 )
 def test_reduced_size(height: int, width: int, expected: tuple[int, int]) -> None:
@@ -107,7 +107,7 @@ def test_reduced_size(height: int, width: int, expected: tuple[int, int]) -> Non
 
 def test_another_size_reduces_pages_to_that() -> None:
     assert reduced_size(3000, 1500, 1280) == (1280, 640)
-    assert reduced_size(40_000, 300, 320) == (10_656, 64)
+    assert reduced_size(40_000, 300, 320) == (14_208, 96)
 
 
 @pytest.mark.parametrize("length", [960, 992, 1600, 2976, 10_016])

@@ -27,7 +27,7 @@ CHARACTERS = ("", "a", "b", "c", " ")
 def test_decoding_takes_the_first_of_each_run(classes: list[int], text: str, confidence: float) -> None:
     probabilities = np.arange(1, 10, dtype=np.float32) / 10
 
-    reading = decode(np.array(classes), probabilities, CHARACTERS)
+    reading = decode(np.array(classes), probabilities, CHARACTERS, width=72)
 
     assert reading.text == text
     assert reading.confidence == pytest.approx(confidence)

@@ -29,7 +29,7 @@ SIZE = 960
 BATCH_PIXELS = 1 << 22
 """Of the pages that run together on a GPU: four square ones, or eight that are half as wide."""
 
-_MAX_ASPECT = 4
+_MAX_ASPECT = 3
 """Pages longer than this many times their breadth are seen in several tiles instead of being reduced further."""
 
 _OVERLAP = 192

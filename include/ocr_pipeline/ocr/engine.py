@@ -133,6 +133,7 @@ def load_pipeline(
             threads=threads,
             min_confidence=settings.min_confidence,
             stretch=settings.resize == "stretch",
+            words=settings.words,
             find_turns=settings.orientation == "auto",
             detection_size=settings.detection_size,
             thresholds=thresholds or OURS,

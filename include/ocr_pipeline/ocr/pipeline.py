@@ -16,6 +16,7 @@ from ocr_pipeline.ocr.reading_order import reading_order
 from ocr_pipeline.ocr.recognition import BATCH_PIXELS as RECOGNITION_PIXELS
 from ocr_pipeline.ocr.recognition import LINE_SHAPES, Reading, recognise
 from ocr_pipeline.ocr.runners import Runner
+from ocr_pipeline.ocr.words import words_of
 from ocr_pipeline.records import Page, PageText, Pixels, TextLine
 
 STRETCHED = 640
@@ -35,6 +36,7 @@ class PipelineEngine:
         threads: int,
         min_confidence: float,
         stretch: bool,
+        words: bool = False,
         find_turns: bool = True,
         detection_size: int = SIZE,
         thresholds: Thresholds = OURS,
@@ -47,6 +49,7 @@ class PipelineEngine:
         self._characters = recognition.characters
         self._min_confidence = min_confidence
         self._stretch = stretch
+        self._words = words
         self._find_turns = find_turns
         self._size = detection_size
         self._thresholds = thresholds
@@ -73,7 +76,12 @@ class PipelineEngine:
             quads = quads * np.array([page.width / STRETCHED, page.height / STRETCHED], np.float32)
         return PageText(
             tuple(
-                TextLine(readings[i].text, readings[i].confidence, as_quad(quads[i]))
+                TextLine(
+                    readings[i].text,
+                    readings[i].confidence,
+                    as_quad(quads[i]),
+                    words_of(readings[i].trace, quads[i]) if self._words else (),
+                )
                 for i in reading_order(in_page_frame(quads, lines.direction))
                 if readings[i].text.strip() and readings[i].confidence >= self._min_confidence
             )

@@ -1,4 +1,5 @@
 import ctypes
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +22,10 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> StoredFile:
     return open_folder(f"s3://{bucket}", request.getfixturevalue("s3_allowances")).file("j")
 
 
-def open_for_good(context) -> None:
+def open_for_good(context: AbstractContextManager[object]) -> None:
     """Enter ``context`` and never leave it, not even when the interpreter ends: what a killed process does."""
     context.__enter__()
-    # Left at the end, it would wait for ever for a thread that is no more.
+    # One reference too many: closing a generator at the end would wait for a thread that is no more.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(context))
 
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.processor import processor_seconds
 from ocr_local.airflow import attached, connect
 from ocr_local.api import AirflowApi
 from ocr_local.home import CHECKOUT, Home
@@ -63,14 +64,14 @@ def main() -> int:
             _wait_for_dag(api)
             api.set_variable(ALLOW_VARIABLE, f"{folder},127.0.0.1:{port}")
             supervisor = psutil.Process(running.pid)
-            before, served_before = _processor_seconds(supervisor), _processor_seconds(server)
+            before, served_before = processor_seconds(supervisor), processor_seconds(server)
             started = time.perf_counter()
             api.trigger(DAG_ID, _RUN_ID, {"dataset": str(dataset), "output": str(folder / "out")})
             while (state := api.run_state(DAG_ID, _RUN_ID)) not in _ENDED:
                 time.sleep(_POLL_SECONDS)  # seldom, as the answers are in what is measured
             seconds = time.perf_counter() - started
-            spent = _processor_seconds(supervisor) - before
-            served = _processor_seconds(server) - served_before
+            spent = processor_seconds(supervisor) - before
+            served = processor_seconds(server) - served_before
             tasks = api.tasks(DAG_ID, _RUN_ID)
         summary = json.loads((folder / "out" / _RUN_ID / "summary.json").read_bytes())
     if state != "success" or summary["statuses"] != {"ok": images}:
@@ -111,18 +112,6 @@ def _wait_for_dag(api: AirflowApi) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError(f"Airflow has not found {DAG_ID}: {api.import_errors()}")
         time.sleep(0.5)
-
-
-def _processor_seconds(root: psutil.Process) -> float:
-    """Processor time of a process and everything below it, living or ended."""
-    total = 0.0
-    for process in [root, *root.children(recursive=True)]:
-        try:
-            times = process.cpu_times()
-        except psutil.Error:
-            continue
-        total += times.user + times.system + times.children_user + times.children_system
-    return total
 
 
 def _duration(task: dict[str, Any]) -> float:

@@ -32,7 +32,7 @@ from ocr_pipeline.ocr.networks import (
 )
 from ocr_pipeline.ocr.pipeline import PipelineEngine
 from ocr_pipeline.ocr.precision import half_precision
-from ocr_pipeline.ocr.runners import Network, OnnxRuntimeRunner, OpenVinoRunner
+from ocr_pipeline.ocr.runners import Network, OnnxRuntimeRunner, OpenVinoRunner, Shape
 from ocr_pipeline.records import Page, PageText, Pixels
 from tests.ocr.drawing import draw_page, receipt
 
@@ -391,7 +391,7 @@ class ObservedRunner:
         self.runs: list[list[tuple[int, ...]]] = []
         self.hold: Callable[[Batched], None] = lambda batched: None
 
-    def load(self, graph: bytes, most_pixels: int = 1 << 20, own_shapes: int = 0) -> Network:
+    def load(self, graph: bytes, most_pixels: int = 1 << 20, own_shapes: Sequence[Shape] = ()) -> Network:
         network, runs = OnnxRuntimeRunner().load(graph), []  # type: ignore[var-annotated]
 
         def observed(pixels: Pixels) -> Outputs:
@@ -469,7 +469,7 @@ def test_a_gpu_gets_no_network_in_8_bits(monkeypatch: pytest.MonkeyPatch) -> Non
     class Runner:
         name, batching = "onnxruntime", True
 
-        def load(self, graph: bytes, most_pixels: int, own_shapes: int = 0) -> None:
+        def load(self, graph: bytes, most_pixels: int, own_shapes: object = ()) -> None:
             operators.update(node.op_type for node in onnx.load_model_from_string(graph).graph.node)
 
     monkeypatch.setattr(engine_module, "_runner", lambda *arguments, **options: Runner())

@@ -366,14 +366,14 @@ def assert_same_reading(readings: Sequence[PageText], expected: Sequence[PageTex
 @pytest.fixture(scope="module")
 def expected() -> list[PageText]:
     """What the pipeline reads when no calls run together, in float32."""
-    engine = load_pipeline("onnxruntime", ReadSettings(languages=["en"]), threads=1, exact=True)  # type: ignore[arg-type]
+    engine = load_pipeline("onnxruntime", ReadSettings(languages=("en",), precision="float32"), threads=1)
     return [engine.read(page) for page in pages()]
 
 
 @pytest.mark.parametrize("name", RUNNERS)
 def test_pages_read_together_say_the_same(name: str, expected: list[PageText]) -> None:
-    settings = ReadSettings(languages=["en"])  # type: ignore[arg-type]
-    engine = load_pipeline(name, settings, threads=4, exact=True, batching=True)
+    settings = ReadSettings(languages=("en",), precision="float32")
+    engine = load_pipeline(name, settings, threads=4, batching=True)
 
     readings = read_by_threads(engine)
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime
 import pytest
 
@@ -463,20 +462,3 @@ def test_a_gpu_has_readers_besides_one_a_core(threads: int, more: int, monkeypat
         load_engine(ReadSettings(engine="onnxruntime", device=device, threads=threads))
 
     assert asked[1] == asked[0] + more
-
-
-def test_a_gpu_gets_no_network_in_8_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Runner:
-        name, batching = "onnxruntime", True
-
-        def load(self, graph: bytes, most_pixels: int, own_shapes: object = ()) -> None:
-            operators.update(node.op_type for node in onnx.load_model_from_string(graph).graph.node)
-
-    monkeypatch.setattr(engine_module, "_runner", lambda *arguments, **options: Runner())
-    found = {}
-    for device in ("cpu", "gpu"):
-        operators: set[str] = set()
-        load_pipeline("onnxruntime", ReadSettings(device=device), threads=1)
-        found[device] = operators
-
-    assert found["cpu"] - found["gpu"] == {"QuantizeLinear", "DequantizeLinear"}

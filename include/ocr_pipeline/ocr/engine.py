@@ -117,12 +117,9 @@ def load_pipeline(
     # Pages are read in parallel; OpenCV splitting each of its calls over all cores as well would only add contention.
     cv2.setNumThreads(1)
     model = find_model(settings.model)
-    exact = settings.precision == "float32"
-    runner = _runner(name, threads, settings.device, exact=exact, batching=batching)
+    runner = _runner(name, threads, settings.device, exact=settings.precision == "float32", batching=batching)
     detection = cached_detection_network(model.detection)
-    # 8 bits are for processors: a GPU computes in half precision.
-    whole = exact or settings.device != "cpu"
-    recognition = cached_recognition_network(model.recognition, settings.languages, exact=whole)
+    recognition = cached_recognition_network(model.recognition, settings.languages, exact=not runner.eight_bit)
     try:
         return PipelineEngine(
             runner,

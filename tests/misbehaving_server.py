@@ -157,16 +157,18 @@ async def drip(exchange: Exchange) -> None:
 
 
 async def stall(exchange: Exchange) -> None:
-    """Half an image, then silence."""
-    await exchange.head(Content_Length=1000)
-    await exchange.send(bytes(500))
+    """Half an image of ``bytes`` bytes, then silence."""
+    size = int(exchange.number("bytes", 1000))
+    await exchange.head(Content_Length=size)
+    await exchange.send(bytes(size // 2))
     await silent(exchange)
 
 
 async def short(exchange: Exchange) -> None:
-    """Less than Content-Length promises, then an orderly end."""
-    await exchange.head(Content_Length=1000)
-    await exchange.send(bytes(500))
+    """Half of the ``bytes`` bytes that Content-Length promises, then an orderly end."""
+    size = int(exchange.number("bytes", 1000))
+    await exchange.head(Content_Length=size)
+    await exchange.send(bytes(size // 2))
     raise HangUpError
 
 

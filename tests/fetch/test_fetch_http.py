@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import tracemalloc
 
@@ -11,7 +12,7 @@ import pytest
 from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.config import USER_AGENT, FetchSettings
 from ocr_pipeline.errors import ErrorCategory
-from ocr_pipeline.fetch import MAX_REDIRECTS, Fetcher
+from ocr_pipeline.fetch import MAX_REDIRECTS, Fetcher, Manners
 from ocr_pipeline.records import FetchedImage, ImageRef
 from tests.fetch.conftest import IMPATIENT, Fetch, failure_of, image_of
 from tests.misbehaving_server import MEGABYTE, MisbehavingServer, body_of, gzipped_zeros
@@ -153,6 +154,32 @@ def test_bomb_takes_little_memory(fetch: Fetch, server: MisbehavingServer) -> No
         tracemalloc.stop()
     assert failure.category is ErrorCategory.TOO_LARGE
     assert peak < 20 * MEGABYTE
+
+
+@pytest.mark.parametrize("behaviour", ["short", "stall"])
+def test_what_had_come_of_a_failed_body_is_let_go(server: MisbehavingServer, behaviour: str) -> None:
+    """At once, without the garbage collector, and although the image waits to be tried again."""
+    half = 3 * MEGABYTE
+    refs = [ImageRef(row, server.url(behaviour, bytes=2 * half, id=row)) for row in range(20)]
+    manners = Manners(backoff=10_000, max_backoff=10_000, failures_to_open=1000)
+    settings = FetchSettings(concurrency=2, attempts=2, read_timeout=0.2)
+
+    async def run() -> None:
+        async with Fetcher(settings, Allowances.parse(server.address), manners=manners) as fetcher:
+            fetching = asyncio.create_task(fetcher.fetch_all(refs, lambda _: None))
+            while len(server.requests) < len(refs) or any(fetcher.under_way):
+                await asyncio.sleep(0.01)
+            fetching.cancel()
+
+    gc.disable()
+    tracemalloc.start()
+    try:
+        asyncio.run(run())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert peak < 10 * half
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])

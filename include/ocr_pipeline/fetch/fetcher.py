@@ -368,7 +368,7 @@ class Fetcher:
                 pause = pause_before_retry(job.attempts - job.repeated, error.retry_after, self._manners)
             if pause is not None:
                 job.repeated = job.repeated or error.unanswered
-                job.failure = error
+                job.failure = error.copy()  # without its traceback, which holds what had come of the body
                 self._queues.add_later(self._begin_attempt(job), job, now + pause)
                 return None
             error.detail += f" and asked to be left alone for {error.retry_after:g} s"

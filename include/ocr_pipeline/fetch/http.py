@@ -160,13 +160,14 @@ class HttpClient:
         except RequestFailedError:
             raise
         except TimeoutError as error:
+            _without_traceback(error)
             if broken:
                 raise _classify(broken, host, status) from error
             connected = not isinstance(error, aiohttp.ConnectionTimeoutError)
             detail = self._which_deadline(error, host, end)
             raise RequestFailedError(ErrorCategory.TIMEOUT, detail, status, connected=connected) from None
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
-            raise _classify(broken or error, host, status) from error
+            raise _classify(broken or error, host, status) from _without_traceback(error)
 
     def _with_credentials(self, url: URL) -> tuple[URL, Mapping[str, str] | None]:
         """``url`` and the headers that the deployment gives its origin, looked up for each request and redirect.
@@ -260,6 +261,14 @@ def _check_head(response: aiohttp.ClientResponse, host: str, max_bytes: int, tok
 def _too_large(what: str, max_bytes: int, status: int) -> RequestFailedError:
     detail = f"the host {what} than max_bytes={max_bytes:,} allows"
     return RequestFailedError(ErrorCategory.TOO_LARGE, detail, status)
+
+
+def _without_traceback(error: Exception) -> Exception:
+    """``error``, which its connection keeps, and no longer what had come of the body, which its traceback keeps.
+
+    Together they go round in a circle, which only the garbage collector would find.
+    """
+    return error.with_traceback(None)
 
 
 def _parse_error(connection: ResponseHandler | None) -> HttpProcessingError | None:

@@ -32,11 +32,15 @@ TLS_HANDSHAKE = b"\x16"
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it arrived: ``time`` on the monotonic clock, ``peer`` the client's port, headers in lower case."""
+    """A request as it arrived: ``time`` on the monotonic clock, ``peer`` the client's port, headers in lower case.
+
+    ``at_once`` is how many requests the server had to answer then, this one among them.
+    """
 
     target: str
     headers: dict[str, str]
     peer: int
+    at_once: int
     time: float = field(default_factory=time.monotonic)
 
 
@@ -106,6 +110,12 @@ async def image(exchange: Exchange) -> None:
     await asyncio.sleep(exchange.number("delay", 0))
     headers = {"X_Robots_Tag": exchange.query["tag"]} if "tag" in exchange.query else {}
     await exchange.answer(body_of(int(exchange.number("bytes", 1000)), exchange.query.get("id", "")), **headers)
+
+
+async def crowded(exchange: Exchange) -> None:
+    """An image, soon, but after ``delay`` seconds where more than ``room`` requests are to be answered at once."""
+    await asyncio.sleep(exchange.number("delay", 1) if exchange.request.at_once > exchange.number("room", 1) else 0.02)
+    await exchange.answer(body_of(1000))
 
 
 async def text(exchange: Exchange) -> None:
@@ -250,7 +260,7 @@ async def page(exchange: Exchange) -> None:
 BEHAVIOURS: dict[str, Behaviour] = {
     behaviour.__name__.replace("_", "-"): behaviour
     for behaviour in (
-        image, text, status, redirect, redirect_loop, silent, slow_headers, drip, stall, short, long, reset,
+        image, crowded, text, status, redirect, redirect_loop, silent, slow_headers, drip, stall, short, long, reset,
         reset_at_once, not_http, garbage_chunks, cut_chunks, chunked, gzipped, bomb, bad_gzip, page,
     )
 }  # fmt: skip
@@ -344,7 +354,7 @@ class MisbehavingServer:
         head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         target = head[0].split(" ")[1]
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
-        request = Request(target, headers, writer.get_extra_info("peername")[1])
+        request = Request(target, headers, writer.get_extra_info("peername")[1], self.at_once + 1)
         self.requests.append(request)
         self._counts[target] += 1
         parts = urlsplit(self.robots_txt if target == "/robots.txt" else target)

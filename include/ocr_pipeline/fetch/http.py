@@ -44,19 +44,21 @@ FindSite = Callable[[str, str, int], AllowedSite | None]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole body, or none of it where it was written elsewhere."""
+    """A whole body, or none of it where it was written elsewhere, that began after ``waited`` seconds."""
 
     status: int
     body: bytes
     sha256: str
+    waited: float
 
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """The host says where to look instead; ``location`` is as the host wrote it."""
+    """The host says after ``waited`` seconds where to look instead; ``location`` is as the host wrote it."""
 
     status: int
     location: str
+    waited: float
 
 
 class HttpClient:
@@ -139,7 +141,9 @@ class HttpClient:
             the host and port.
         """
         host = url.host_port_subcomponent or ""
-        end = asyncio.get_running_loop().time() + seconds
+        clock = asyncio.get_running_loop().time
+        since = clock()
+        end = since + seconds
         status: int | None = None
         broken: HttpProcessingError | None = None
         try:
@@ -149,11 +153,12 @@ class HttpClient:
                 response = await self._session.get(url, headers=headers, allow_redirects=False, proxy=proxy)
                 connection = response.connection.protocol if response.connection else None
                 try:
-                    status = response.status
+                    status, waited = response.status, clock() - since
                     if status in _REDIRECTS and (location := response.headers.get("Location")):
-                        return Redirect(status, location)
+                        return Redirect(status, location, waited)
                     _check_head(response, host, max_bytes, token)
-                    return await self._read(response, deadline, end, max_bytes, lease, sink)
+                    body, sha256 = await self._read(response, deadline, end, max_bytes, lease, sink)
+                    return Answer(status, body, sha256, waited)
                 finally:
                     broken = _parse_error(connection)
                     response.release()
@@ -188,7 +193,7 @@ class HttpClient:
         max_bytes: int,
         lease: Lease | None,
         sink: BinaryIO | None,
-    ) -> Answer:
+    ) -> tuple[bytes, str]:
         # Hashed as it comes, so that a large body does not hold up the loop in one go. The content is what a
         # Content-Encoding unfolds to, a bounded step at a time, so the cap holds for compressed bodies as well.
         clock = asyncio.get_running_loop().time
@@ -218,7 +223,7 @@ class HttpClient:
             else:
                 sink.write(part)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        return Answer(response.status, body, digest.hexdigest())
+        return body, digest.hexdigest()
 
     def _which_deadline(self, error: TimeoutError, host: str, end: float) -> str:
         if isinstance(error, aiohttp.ConnectionTimeoutError):

@@ -182,6 +182,21 @@ def test_what_had_come_of_a_failed_body_is_let_go(server: MisbehavingServer, beh
     assert peak < 10 * half
 
 
+def test_the_garbage_collector_runs_less_often_while_fetching_and_as_before_afterwards() -> None:
+    async def run() -> int:
+        async with Fetcher(FetchSettings(), Allowances()):
+            return gc.get_threshold()[0]
+
+    before = gc.get_threshold()
+    try:
+        for threshold, while_fetching in ((700, 10_000), (50_000, 50_000), (0, 0)):  # 0: not at all
+            gc.set_threshold(threshold, 12, 13)
+            assert asyncio.run(run()) == while_fetching
+            assert gc.get_threshold() == (threshold, 12, 13)
+    finally:
+        gc.set_threshold(*before)
+
+
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_redirects_are_followed(fetch: Fetch, server: MisbehavingServer, code: int) -> None:
     absolute, relative = server.url("image", bytes=7), "/image?bytes=7"

@@ -136,9 +136,6 @@ class Fetcher:
         self._base = base
         self._manners = manners or Manners()
         self._budget = budget or ByteBudget(sys.maxsize)
-        # No more files at once than there are threads, so that none waits for a thread with bytes set aside for it.
-        limits = {_FILES: _FILE_THREADS}
-        self._queues = HostQueues[_Job](settings.per_host, settings.host_rate, self._manners, limits)
         self._workers: list[asyncio.Task[None]] = []
         self._under_way: dict[_Job, asyncio.Task[None]] = {}
         self._closing = False
@@ -152,11 +149,16 @@ class Fetcher:
         self._file_threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="read-file")
 
     async def __aenter__(self) -> Self:
+        settings = self._settings
         await self._client.__aenter__()
+        self._clock = asyncio.get_running_loop().time
+        # No more files at once than there are threads, so that none waits for a thread with bytes set aside for it.
+        limits = {_FILES: _FILE_THREADS}
+        self._queues = HostQueues[_Job](settings.per_host, settings.host_rate, self._manners, limits)
         self._collected_after = gc.get_threshold()
         first, *others = self._collected_after  # 0: never
         gc.set_threshold(first and max(first, _COLLECT_AFTER), *others)
-        self._workers = [asyncio.create_task(self._work()) for _ in range(self._settings.concurrency)]
+        self._workers = [asyncio.create_task(self._work()) for _ in range(settings.concurrency)]
         return self
 
     async def __aexit__(
@@ -298,7 +300,6 @@ class Fetcher:
 
         :param left_alone: why the host must not be asked, if it must not.
         """
-        clock = asyncio.get_running_loop().time
         outcome: Answer | Redirect
         try:
             if left_alone:
@@ -310,9 +311,9 @@ class Fetcher:
                 outcome = await self._request_image(job, host)
         except RequestFailedError as error:
             error.status = error.status or job.status
-            return self._after_failure(job, error, clock())
+            return self._after_failure(job, error, self._clock())
         if isinstance(outcome, Answer):
-            seconds = job.seconds(clock())
+            seconds = job.seconds(self._clock())
             return FetchedImage(job.ref, outcome.body, outcome.sha256, outcome.status, job.attempts, seconds)
         return None
 
@@ -323,17 +324,16 @@ class Fetcher:
 
         :raises RequestFailedError: if there is no body.
         """
-        clock = asyncio.get_running_loop().time
         url = job.url
         lease = await self._budget.lease()
         try:
-            since = clock()
+            since = self._clock()
             if not job.hops:
                 job.attempts += 1
                 job.started = since if job.started is None else job.started
             if self._robots:
                 await self._robots.check(url, partial(self._robots_txt, host))
-                since = clock()
+                since = self._clock()
             asked = self._client.get(url, job.left, self._settings.max_bytes, self._token, lease)
             outcome = await self._request(host, asked, since, job)
         except BaseException:
@@ -347,7 +347,7 @@ class Fetcher:
             detail = f"more than {MAX_REDIRECTS} redirects, the last from {url.host}"
             raise RequestFailedError(ErrorCategory.TOO_MANY_REDIRECTS, detail, outcome.status)
         job.url = self._follow(url, outcome)
-        job.hops, job.status, job.left = job.hops + 1, outcome.status, job.left - (clock() - since)
+        job.hops, job.status, job.left = job.hops + 1, outcome.status, job.left - (self._clock() - since)
         self._queues.add(_host_of(job.url), job, first=True)
         return outcome
 
@@ -358,7 +358,7 @@ class Fetcher:
         """
         lease = await self._budget.lease()
         try:
-            since = asyncio.get_running_loop().time()
+            since = self._clock()
             job.attempts += 1
             job.started = since if job.started is None else job.started
             answer = await self._request(bucket, self._objects.get(uri, lease), since, job)
@@ -400,12 +400,11 @@ class Fetcher:
 
     async def _robots_txt(self, host: Host, url: URL) -> bytes:
         """The robots.txt at ``url`` of ``host``, within the total deadline for each request on the way."""
-        clock = asyncio.get_running_loop().time
         for _ in range(_ROBOTS_REDIRECTS + 1):
             lease = await self._budget.lease()
             try:
                 asked = self._client.get(url, self._settings.total_timeout, ROBOTS_BYTES, lease=lease)
-                outcome = await self._request(host, asked, clock())
+                outcome = await self._request(host, asked, self._clock())
             finally:
                 lease.drop()
             if isinstance(outcome, Answer):
@@ -415,7 +414,6 @@ class Fetcher:
 
     async def _request(self, host: Host, asked: Awaitable[_Outcome], since: float, job: _Job | None = None) -> _Outcome:
         """The outcome of the request ``asked``, for ``job`` if it is an image's; the host's record learns of it."""
-        clock = asyncio.get_running_loop().time
         try:
             outcome = await asked
         except RequestFailedError as error:
@@ -423,15 +421,15 @@ class Fetcher:
             if error.status in (429, 503):
                 pause = self._manners.backoff if error.retry_after is None else error.retry_after
                 pause = min(pause, self._manners.max_retry_after)
-                host.throttled(since, clock(), error.detail, pause)
+                host.throttled(since, self._clock(), error.detail, pause)
             elif error.status is not None:
-                host.answered(clock())
+                host.answered(self._clock())
             elif job is not None and self._repeats_at_once(job, error):
                 pass
             elif not error.connected or (error.category in _NO_ANSWER and first):
-                host.failed(since, clock(), error.detail)
+                host.failed(since, self._clock(), error.detail)
             raise
-        host.answered(clock(), since, outcome.waited)
+        host.answered(self._clock(), since, outcome.waited)
         return outcome
 
 

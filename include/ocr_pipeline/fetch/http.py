@@ -87,6 +87,7 @@ class HttpClient:
 
     async def __aenter__(self) -> Self:
         settings = self._settings
+        self._clock = asyncio.get_running_loop().time
         resolver = self._resolver or SystemResolver(min(settings.concurrency, _RESOLVER_THREADS))
         self._guarded = GuardedResolver(resolver, self._guard)
         connector = aiohttp.TCPConnector(
@@ -141,8 +142,7 @@ class HttpClient:
             the host and port.
         """
         host = url.host_port_subcomponent or ""
-        clock = asyncio.get_running_loop().time
-        since = clock()
+        since = self._clock()
         end = since + seconds
         status: int | None = None
         broken: HttpProcessingError | None = None
@@ -153,7 +153,7 @@ class HttpClient:
                 response = await self._session.get(url, headers=headers, allow_redirects=False, proxy=proxy)
                 connection = response.connection.protocol if response.connection else None
                 try:
-                    status, waited = response.status, clock() - since
+                    status, waited = response.status, self._clock() - since
                     if status in _REDIRECTS and (location := response.headers.get("Location")):
                         return Redirect(status, location, waited)
                     _check_head(response, host, max_bytes, token)
@@ -196,7 +196,6 @@ class HttpClient:
     ) -> tuple[bytes, str]:
         # Hashed as it comes, so that a large body does not hold up the loop in one go. The content is what a
         # Content-Encoding unfolds to, a bounded step at a time, so the cap holds for compressed bodies as well.
-        clock = asyncio.get_running_loop().time
         digest = hashlib.sha256()
         parts: list[bytes] = []
         size = 0
@@ -210,7 +209,7 @@ class HttpClient:
             if not part:
                 # The session's read timeout does not hold once aiohttp's parser has stumbled over the body (see
                 # _parse_error): the reader is told of neither, and would wait for the end of all time.
-                deadline.reschedule(min(end, clock() + self._settings.read_timeout))
+                deadline.reschedule(min(end, self._clock() + self._settings.read_timeout))
                 part = await content.readany()
             size += len(part)
             if size > max_bytes:
@@ -228,7 +227,7 @@ class HttpClient:
     def _which_deadline(self, error: TimeoutError, host: str, end: float) -> str:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return f"no connection to {host} within connect_timeout={self._settings.connect_timeout:g} s"
-        if isinstance(error, aiohttp.SocketTimeoutError) or asyncio.get_running_loop().time() < end:
+        if isinstance(error, aiohttp.SocketTimeoutError) or self._clock() < end:
             return f"{host} sent nothing for read_timeout={self._settings.read_timeout:g} s"
         return f"{host} had not sent everything within total_timeout={self._settings.total_timeout:g} s"
 
@@ -250,7 +249,6 @@ class _UnansweredError(aiohttp.ClientConnectionError):
 def _check_head(response: aiohttp.ClientResponse, host: str, max_bytes: int, token: str | None) -> None:
     """:raises RequestFailedError: if what stands before the body tells that there is none to be had."""
     status = response.status
-    says = f"{host} answered HTTP {status}"
     if 200 <= status < 300 and status != 206:
         length = response.content_length
         if length is not None and length > max_bytes:
@@ -260,6 +258,7 @@ def _check_head(response: aiohttp.ClientResponse, host: str, max_bytes: int, tok
             detail = f"{host} asks with X-Robots-Tag: {directive} to leave the image alone"
             raise RequestFailedError(ErrorCategory.ROBOTS_REFUSED, detail, status)
         return
+    says = f"{host} answered HTTP {status}"
     raise refused_by_status(status, says, parse_retry_after(response.headers.get("Retry-After")))
 
 

@@ -27,7 +27,7 @@ FROM locked AS cpu
 
 FROM locked AS gpu
 # Both CPU packages hold the very files that their CUDA builds hold, so they go first. The lock constrains the rest;
-# CUDA's libraries follow from the exact versions that paddlepaddle-gpu asks for.
+# CUDA's libraries are those that paddlepaddle-gpu asks for exactly and onnxruntime-gpu within their major version.
 RUN --mount=type=cache,target=/tmp/uv-cache,uid=50000 \
     --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt \
     --mount=type=bind,source=requirements-gpu.txt,target=/tmp/requirements-gpu.txt \
@@ -35,9 +35,13 @@ RUN --mount=type=cache,target=/tmp/uv-cache,uid=50000 \
  && /usr/local/bin/uv pip install --cache-dir /tmp/uv-cache --link-mode copy --compile-bytecode \
       --constraint /tmp/requirements.txt --requirement /tmp/requirements-gpu.txt
 USER 0
-# Paddle finds the CUDA wheels' libraries by itself; ONNX Runtime asks the dynamic linker.
+# Paddle and our own engine find the CUDA wheels' libraries by themselves; PaddleOCR's ONNX Runtime asks the dynamic
+# linker. The last line stops the build when one that ONNX Runtime needs is missing.
+# hadolint ignore=DL4006
 RUN find /home/airflow/.local/lib -path '*/site-packages/nvidia/*/lib' -type d > /etc/ld.so.conf.d/nvidia-wheels.conf \
- && ldconfig
+ && ldconfig \
+ && ! ldd /home/airflow/.local/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime_providers_cuda.so \
+    | grep 'not found'
 USER 50000:0
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 

@@ -93,6 +93,21 @@ def tiff_bytes(
     )
 
 
+def pdf_bytes(objects: list[bytes]) -> bytes:
+    """A PDF of numbered objects, the first of which is its catalogue."""
+    body, offsets = b"%PDF-1.7\n", []
+    for number, content in enumerate(objects, 1):
+        offsets.append(len(body))
+        body += b"%d 0 obj\n" % number + content + b"\nendobj\n"
+    entries = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    size = len(objects) + 1
+    return body + (
+        b"xref\n0 %d\n0000000000 65535 f \n" % size
+        + entries
+        + b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (size, len(body))
+    )
+
+
 def every_format() -> dict[str, bytes]:
     """A whole file of every format and of the kinds within it that take another path through a decoder."""
     image = textured()

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import obstore
 import pytest
+from PIL import Image
 
 from ocr_pipeline import batch as batch_module
 from ocr_pipeline import progress
@@ -23,6 +24,7 @@ from ocr_pipeline.records import BatchRef, Page, PageText
 from ocr_pipeline.staging import load_staged
 from ocr_pipeline.stores import find_store, open_bucket
 from tests.conftest import WidthEngine
+from tests.sample_images import encode
 
 
 def test_images_are_read_and_staged_in_order(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
@@ -127,6 +129,19 @@ def test_pages_of_a_document_are_rows_of_their_own(
     Batch(plan.batches[0], allowances, WidthEngine).run()
     rows = load_staged(run, plan.batches[0])
     assert [(row.page, row.status.value) for row in rows] == [(0, "ok"), (1, "ok"), (2, "read_failed")]
+
+
+def test_pages_of_a_pdf_have_the_resolution_of_the_setting(
+    tmp_path: Path, write_csv, make_plan, allowances: Allowances
+) -> None:
+    (tmp_path / "letter.pdf").write_bytes(encode(Image.new("L", (200, 100), 255), "PDF", resolution=100.0))
+    dataset = write_csv([(0, "letter.pdf")])
+    sizes = []
+    for dpi in (None, 72, 300):
+        run, plan = make_plan(dataset, run_id=f"dpi-{dpi}", **({"pdf_dpi": dpi} if dpi else {}))
+        Batch(plan.batches[0], allowances, WidthEngine).run()
+        sizes += [(row.width, row.height) for row in load_staged(run, plan.batches[0])]
+    assert sizes == [(400, 200), (144, 72), (600, 300)]
 
 
 def test_a_second_attempt_reads_only_what_is_left(draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:

@@ -15,6 +15,7 @@ from tests.decoding import MAX_PIXELS, decode, failure
 from tests.sample_images import (
     RED,
     encode,
+    pdf_bytes,
     tiff_bytes,
 )
 
@@ -121,16 +122,7 @@ def form_pdf() -> bytes:
         b"<< /Type /Annot /Subtype /Widget /FT /Tx /T (a) /V (x) /F 4 /Rect [10 10 90 30] /AP << /N 5 0 R >> >>",
         b"<< /Type /XObject /Subtype /Form /BBox [0 0 80 20] /Length 13 >>\nstream\n0 0 80 20 re f\nendstream",
     ]
-    body, offsets = b"%PDF-1.7\n", []
-    for number, content in enumerate(objects, 1):
-        offsets.append(len(body))
-        body += b"%d 0 obj\n" % number + content + b"\nendobj\n"
-    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    return body + (
-        b"xref\n0 6\n0000000000 65535 f \n"
-        + table
-        + b"trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % len(body)
-    )
+    return pdf_bytes(objects)
 
 
 def test_filled_form_fields_are_rendered() -> None:

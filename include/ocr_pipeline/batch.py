@@ -324,7 +324,7 @@ def read_image(
     Runs in a reader thread. ``on_page`` is called when a page is begun.
     """
     rows: list[ResultRow] = []
-    pages = decode_pages(image.body, max_pixels=settings.max_pixels)
+    pages = decode_pages(image.body, max_pixels=settings.max_pixels, pdf_dpi=settings.pdf_dpi)
     while True:
         page: Page | None = None
         started = time.monotonic()

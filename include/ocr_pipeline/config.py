@@ -18,6 +18,9 @@ from ocr_pipeline.model_names import DEFAULT_MODEL, MODELS
 
 USER_AGENT = "airflow-bulk-ocr/0.1 (bulk image OCR; set user_agent to name a contact)"
 
+PDF_DPI = 200
+"""Resolution at which pages of PDFs are rendered: 10 point text gets lines of 28 pixels, about what scanners give."""
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
@@ -76,8 +79,20 @@ class ReadSettings(_Settings):
         "in 3 to 4 % more time on upright pages; "
         "none reads upright and downwards only, as engine paddleocr always does.",
     )
+    words: bool = Field(
+        False,
+        description="Each line of ocr_lines also lists its words, with confidence and place; "
+        "a Chinese or Japanese character is a word of its own.",
+    )
     min_confidence: float = Field(0.5, ge=0, le=1, description="Lines the recogniser is less sure of are dropped.")
     max_pixels: int = Field(100_000_000, ge=1, description="Largest page in pixels (width times height).")
+    pdf_dpi: int = Field(
+        PDF_DPI,
+        ge=72,
+        le=1200,
+        description="Dots an inch at which the pages of a PDF are rendered; "
+        "fewer, down to 72, where a page would not fit max_pixels.",
+    )
     detection_size: int = Field(
         960,
         ge=320,
@@ -90,7 +105,9 @@ class ReadSettings(_Settings):
         pattern=r"^(cpu|gpu(:\d{1,3})?)$",
         description="cpu, gpu, or one GPU of several such as gpu:1. A GPU that is not there is an error.",
     )
-    threads: int = Field(0, ge=0, le=1024, description="OCR threads of a batch; 0 takes every core.")
+    threads: int = Field(
+        0, ge=0, le=1024, description="OCR threads of a batch; 0 takes every core, and on a GPU 8 more."
+    )
 
     @field_validator("model")
     @classmethod
@@ -234,5 +251,7 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
             problems.append(f"{name}: is needed ({model.model_fields[name].description})")
         else:
             reason = item["msg"].removeprefix("Value error, ")
+            if item["type"] == "string_pattern_mismatch":
+                reason += f" ({model.model_fields[name].description})"
             problems.append(f"{name}: {item['input']!r} is not allowed: {reason}")
     return "settings refused: " + "; ".join(problems)

@@ -134,6 +134,11 @@ def script_of(code: str) -> str:
     return _SCRIPTS[code]
 
 
+def is_unspaced(character: str) -> bool:
+    """Whether a character (a single one) is Chinese or Japanese, which are written without spaces between words."""
+    return _within((*_CJK, *_KANA), character)
+
+
 def alphabet(languages: Iterable[str]) -> Callable[[str], bool]:
     """A test whether a character (a single one) is used in any of ``languages``, which are valid codes.
 
@@ -142,6 +147,10 @@ def alphabet(languages: Iterable[str]) -> Callable[[str], bool]:
     ranges = sorted({*_COMMON, *(item for language in languages for item in _RANGES[_SCRIPTS[language]])})
 
     def contains(character: str) -> bool:
-        return any(first <= ord(character) <= last for first, last in ranges)
+        return _within(ranges, character)
 
     return contains
+
+
+def _within(ranges: Iterable[tuple[int, int]], character: str) -> bool:
+    return any(first <= ord(character) <= last for first, last in ranges)

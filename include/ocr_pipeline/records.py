@@ -105,12 +105,25 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class TextLine:
-    """One line of text: what it says, how sure the recogniser is (0 to 1), and where it stands."""
+class TextWord:
+    """A word of a line: what it says, how sure the recogniser is (0 to 1), and where it stands."""
 
     text: str
     confidence: float
     quad: Quad
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """One line of text: what it says, how sure the recogniser is (0 to 1), and where it stands.
+
+    ``words`` are its words in the order of reading, where they were asked for.
+    """
+
+    text: str
+    confidence: float
+    quad: Quad
+    words: tuple[TextWord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +149,20 @@ class PageText:
         """The lines as the ``ocr_lines`` column holds them."""
         return json.dumps(
             [
-                {
-                    "text": line.text,
-                    "confidence": round(line.confidence, 4),
-                    "quad": [[round(x, 1), round(y, 1)] for x, y in line.quad],
-                }
+                _described(line) | ({"words": [_described(word) for word in line.words]} if line.words else {})
                 for line in self.lines
             ],
             ensure_ascii=False,
             separators=(",", ":"),
         )
+
+
+def _described(part: TextLine | TextWord) -> dict[str, Any]:
+    return {
+        "text": part.text,
+        "confidence": round(part.confidence, 4),
+        "quad": [[round(x, 1), round(y, 1)] for x, y in part.quad],
+    }
 
 
 def _column(meaning: str) -> Any:
@@ -166,7 +183,10 @@ class ResultRow:
     )
     text: str = _column("the page's text in reading order, a line each; empty without text")
     confidence: float | None = _column("mean confidence of the lines, 0 to 1, weighted by their length")
-    lines: str = _column("JSON list of the lines: `text`, `confidence`, `quad` (four x, y corners in pixels)")
+    lines: str = _column(
+        "JSON list of the lines: `text`, `confidence`, `quad` (four x, y corners in pixels); "
+        "with the setting `words` also `words`, a list of the same three"
+    )
     page: int = _column("page number within the image, from 0")
     width: int | None = _column("width of the page in pixels, upright")
     height: int | None = _column("height of the page in pixels, upright")

@@ -98,7 +98,9 @@ def test_there_is_a_stage_for_every_device_that_is_built(
 def test_the_gpu_overlay_matches_the_lock(project: dict[str, Any]) -> None:
     text = Path(ROOT / "requirements-gpu.txt").read_text(encoding="utf-8").replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line and not line.startswith(("#", "--"))]
-    pins = dict(line.split()[0].split("==") for line in lines)
-    assert pins["paddlepaddle-gpu"] == _pins(project)["paddlepaddle"]
-    assert pins.keys() == {"paddlepaddle-gpu", "onnxruntime-gpu"}
+    requirements = {item.name: item for item in (Requirement(line.split()[0]) for line in lines)}
+    assert requirements.keys() == {"paddlepaddle-gpu", "onnxruntime-gpu"}
+    assert requirements["paddlepaddle-gpu"].specifier == f"=={_pins(project)['paddlepaddle']}"
+    # Without the extras, CUDA would be there only as long as Paddle brings the same version of it.
+    assert requirements["onnxruntime-gpu"].extras == {"cuda", "cudnn"}
     assert "--hash=sha256:" in next(line for line in lines if line.startswith("onnxruntime-gpu"))

@@ -34,6 +34,18 @@ def draw_page(
     return Page(0, np.ascontiguousarray(np.asarray(image)[:, :, ::-1]))
 
 
+def drawn_words(texts: Iterable[Placed], *, size: int = 28) -> list[list[tuple[str, float, float, float, float]]]:
+    """The words of each text that :func:`draw_page` draws, with the left, top, right and bottom of their ink."""
+    font = ImageFont.load_default(size)
+    lines = []
+    for text, x, y in texts:
+        starts = [i for i, character in enumerate(text) if character != " " and (i == 0 or text[i - 1] == " ")]
+        words = [(text[i:].split(" ")[0], x + font.getlength(text[:i])) for i in starts]
+        boxes = [(word, left, font.getbbox(word)) for word, left in words]
+        lines.append([(word, left + box[0], y + box[1], left + box[2], y + box[3]) for word, left, box in boxes])
+    return lines
+
+
 def blank_page(width: int, height: int, shade: int = 255) -> Page:
     return Page(0, np.full((height, width, 3), shade, np.uint8))
 

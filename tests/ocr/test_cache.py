@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ocr_pipeline.config import ReadSettings
-from ocr_pipeline.ocr import load_engine
+from ocr_pipeline.ocr import cache, load_engine
 from ocr_pipeline.ocr.cache import cached
 from tests.ocr.drawing import receipt
 
@@ -60,7 +60,7 @@ def test_a_folder_that_cannot_be_written_costs_only_time(folder: Path) -> None:
 
 
 def test_what_was_not_used_for_longest_goes(folder: Path) -> None:
-    for i in range(16):
+    for i in range(cache._KEPT):
         cached([b"%d" % i], Maker())
     for age, path in enumerate(folder.iterdir()):
         os.utime(path, (1_000_000 - age, 1_000_000 - age))
@@ -68,20 +68,20 @@ def test_what_was_not_used_for_longest_goes(folder: Path) -> None:
     cached([b"3"], used)
     assert used.calls == 0
 
-    for i in range(100, 110):
+    for i in range(1000, 1010):
         cached([b"%d" % i], Maker())
 
-    assert len(list(folder.iterdir())) == 16
+    assert len(list(folder.iterdir())) == cache._KEPT
     cached([b"3"], used)
     assert used.calls == 0
 
 
 def test_threads_may_use_it_at_once(folder: Path) -> None:
-    contents = [b"%02d" % i * 100_000 for i in range(40)]
+    contents = [b"%03d" % i * 50_000 for i in range(100)]
     with ThreadPoolExecutor(8) as pool:
-        read = list(pool.map(lambda content: cached([content[:2]], lambda: content), contents * 5))
+        read = list(pool.map(lambda content: cached([content[:3]], lambda: content), contents * 5))
     assert read == contents * 5
-    assert len(list(folder.iterdir())) <= 16 + 8  # who finds another clearing up leaves it to them
+    assert len(list(folder.iterdir())) <= cache._KEPT + 8  # who finds another clearing up leaves it to them
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])

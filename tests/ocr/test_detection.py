@@ -97,8 +97,8 @@ def test_an_empty_map_has_no_boxes() -> None:
         (100, 75, (96, 64)),
         (3000, 1500, (960, 480)),
         (1500, 3000, (480, 960)),
-        (40_000, 300, (32_000, 256)),
-        (300, 40_000, (256, 32_000)),
+        (40_000, 300, (40_000, 288)),
+        (300, 40_000, (288, 40_000)),
     ],
 )
 def test_reduced_size(height: int, width: int, expected: tuple[int, int]) -> None:
@@ -107,7 +107,7 @@ def test_reduced_size(height: int, width: int, expected: tuple[int, int]) -> Non
 
 def test_another_size_reduces_pages_to_that() -> None:
     assert reduced_size(3000, 1500, 1280) == (1280, 640)
-    assert reduced_size(40_000, 300, 320) == (10_656, 64)
+    assert reduced_size(40_000, 300, 320) == (14_208, 96)
 
 
 @pytest.mark.parametrize("length", [960, 992, 1600, 2976, 10_016])
@@ -147,3 +147,24 @@ def test_boxes_come_back_in_pixels_of_the_page() -> None:
     assert box.mean(axis=0) == pytest.approx([150, 39_020], abs=3)
     assert box[:, 0].min() >= 0
     assert box[:, 1].max() < 39_090
+
+
+def test_few_shapes_pad_the_page_and_leave_its_boxes_where_they_are() -> None:
+    shapes: set[tuple[int, ...]] = set()
+
+    def network(pages: Pixels) -> tuple[npt.NDArray[Any], ...]:
+        shapes.add(pages.shape)
+        return ((pages[..., 0] / np.float32(255))[:, None],)
+
+    for width in range(1000, 1960, 60):
+        page = np.full((1920, width, 3), 60, np.uint8)
+        page[500:560, 100:400] = page[1800:1900, width - 300 :] = 220  # the second ends where the padding begins
+
+        padded, plain = (detect(page, network, few_shapes=few) for few in (True, False))
+
+        assert len(plain) == 2
+        assert np.abs(padded - plain).max() < 1e-3
+
+    with_padding = {shape for shape in shapes if shape[2] in {128, 256, 384, 480, 608, 736, 864, 960}}
+    assert len(with_padding) == 4
+    assert with_padding < shapes

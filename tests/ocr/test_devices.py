@@ -40,8 +40,12 @@ def test_a_gpu_that_openvino_has_not_is_refused_with_what_it_has(device: str, av
 def test_a_device_as_onnx_runtime_names_it() -> None:
     both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     assert onnxruntime_providers("cpu", both) == ["CPUExecutionProvider"]
-    assert onnxruntime_providers("gpu", both) == [("CUDAExecutionProvider", {"device_id": 0})]
-    assert onnxruntime_providers("gpu:3", both) == [("CUDAExecutionProvider", {"device_id": 3})]
+    for device, number in (("gpu", 0), ("gpu:3", 3)):
+        ((provider, options),) = onnxruntime_providers(device, both)
+        assert provider == "CUDAExecutionProvider"
+        assert options["device_id"] == number
+        assert options["use_tf32"] == 1
+    assert onnxruntime_providers("gpu", both, exact=True)[0][1]["use_tf32"] == 0
     with pytest.raises(EngineError, match="found CPUExecutionProvider; install onnxruntime-gpu"):
         onnxruntime_providers("gpu", ["CPUExecutionProvider"])
 
@@ -58,3 +62,13 @@ def test_a_device_as_onnx_runtime_names_it() -> None:
 def test_no_engine_goes_on_without_the_gpu_it_was_asked_for(engine: str, said: str) -> None:
     with pytest.raises(EngineError, match=said):
         load_engine(ReadSettings.model_validate({"engine": engine, "device": "gpu:7", "threads": 1}))
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "paddleocr"])
+def test_cuda_that_does_not_start_is_an_error(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As with onnxruntime-gpu where there is no driver: CUDA is listed, and then left out with a warning.
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: both)
+
+    with pytest.raises(EngineError, match="device gpu: ONNX Runtime could not start CUDA"):
+        load_engine(ReadSettings.model_validate({"engine": engine, "device": "gpu", "threads": 1}))

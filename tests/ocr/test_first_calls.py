@@ -22,7 +22,7 @@ cast = helper.make_node("Cast", ["pixels"], ["out"], to=TensorProto.FLOAT)
 graph = helper.make_graph([cast], "cast", [tensor("pixels", TensorProto.UINT8)], [tensor("out", TensorProto.FLOAT)])
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 runner = OpenVinoRunner(8) if sys.argv[1] == "openvino" else OnnxRuntimeRunner()
-network = runner.load(model.SerializeToString())
+network = runner.load(model.SerializeToString(), 64)
 together = threading.Barrier(8)
 
 def read():

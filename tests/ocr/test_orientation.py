@@ -117,6 +117,43 @@ def test_columns_of_characters_are_read_downwards_and_from_the_right(engines: Lo
     assert end[1] > start[1] + 400
 
 
+def test_tiers_of_columns_are_read_one_after_the_other(engines: LoadEngine) -> None:
+    image = Image.new("RGB", (520, 1320), (255, 255, 255))
+    upper = ["春眠不觉晓处处闻啼鸟", "夜来风雨声花落知多少", "床前明月光疑是地上霜", "举头望明月低头思故乡"]
+    lower = ["白日依山尽黄河入海流", "欲穷千里目更上一层楼", "千山鸟飞绝万径人踪灭", "孤舟蓑笠翁独钓寒江雪"]
+    for top, tier in ((40, upper), (760, lower)):
+        for place, text in enumerate(tier):
+            column(ImageDraw.Draw(image), 430 - 110 * place, top, text, 52)
+
+    assert texts(engines().read(Page(0, np.asarray(image)))) == upper + lower
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_columns_of_a_turned_page_are_read_one_after_the_other(engines: LoadEngine, quarters: int) -> None:
+    image = Image.new("RGB", (800, 420), (255, 255, 255))
+    draw = ImageDraw.Draw(image)
+    draw.text((40, 20), "The harbour", fill=(0, 0, 0), font=Face.SANS_BOLD.at(40))
+    left = [
+        "of the old town was full of",
+        "boats that morning and no",
+        "one knew where they had",
+        "come from or why so many",
+    ]
+    right = [
+        "people stood on the quay",
+        "waiting for something to",
+        "happen while the bells of",
+        "the church rang and rang",
+    ]
+    for x, lines in ((40, left), (430, right)):
+        for number, text in enumerate(lines):
+            draw.text((x, 120 + 40 * number), text, fill=(0, 0, 0), font=Face.SERIF.at(26))
+
+    found = engines(languages=("en",)).read(turned(Page(0, np.asarray(image)), quarters))
+
+    assert texts(found) == ["The harbour", *left, *right]
+
+
 def test_a_column_of_characters_beside_level_lines(engines: LoadEngine) -> None:
     level = draw_page(700, 560, [(text, x + 80, y) for text, x, y in RECEIPT])
     image = Image.fromarray(level.pixels)

@@ -54,6 +54,16 @@ def test_three_columns() -> None:
     assert reading_order(quads(columns)) == list(range(15))
 
 
+@pytest.mark.parametrize(("letters", "columns"), [(26, True), (19, False)])
+def test_lines_of_prose_are_longer_than_dates_and_labels(letters: int, columns: bool) -> None:
+    # A letter is about a third as wide as the box of its line is high.
+    left: list[Line] = [(20, 50 + 30 * i, 20 + letters * 20 / 3) for i in range(8)]
+    right: list[Line] = [(320, 50 + 30 * i, 580) for i in range(8)]
+    rows = [row for pair in zip(range(8), range(8, 16), strict=True) for row in pair]
+
+    assert reading_order(quads(left + right)) == (list(range(16)) if columns else rows)
+
+
 def test_every_line_comes_once() -> None:
     rng = np.random.default_rng(9)
     for count in (0, 1, 2, 40, 300):

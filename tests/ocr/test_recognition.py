@@ -27,7 +27,7 @@ CHARACTERS = ("", "a", "b", "c", " ")
 def test_decoding_takes_the_first_of_each_run(classes: list[int], text: str, confidence: float) -> None:
     probabilities = np.arange(1, 10, dtype=np.float32) / 10
 
-    reading = decode(np.array(classes), probabilities, CHARACTERS)
+    reading = decode(np.array(classes), probabilities, CHARACTERS, width=72)
 
     assert reading.text == text
     assert reading.confidence == pytest.approx(confidence)
@@ -124,6 +124,33 @@ def test_readings_come_in_the_order_of_the_lines_whatever_their_width() -> None:
     assert [reading.text for reading in readings] == ["a", "aa", "aaa", "aaaa", "aaaaa"]
     assert all(shape[1] == HEIGHT and shape[2] % 32 == 0 for shape in network.shapes)
     assert sum(shape[0] for shape in network.shapes) == len(quads)
+
+
+def test_few_shapes_are_wider_and_come_many_at_a_time() -> None:
+    page = np.full((9_000, 600, 3), 255, np.uint8)
+    rights = [20 + 7 * (i * 37 % 80) for i in range(100)]
+    quads = np.array([box(10, 80 * i, right, 80 * i + 24) for i, right in enumerate(rights)])
+    for i, right in enumerate(rights):
+        for left in range(12, right - 8, 12 + i):
+            page[80 * i : 80 * i + 24, left : left + 6] = 0
+    few, many = CountingNetwork(), CountingNetwork()
+
+    readings = recognise(page, quads, few, CHARACTERS, few_shapes=True)
+
+    assert readings == recognise(page, quads, many, CHARACTERS)
+    assert [shape[2] % 128 for shape in few.shapes] == [0] * len(few.shapes)
+    assert sum(shape[0] for shape in few.shapes) == 100
+    assert len({shape[2] for shape in few.shapes}) == len(few.shapes) < 10 < 50 <= len(many.shapes)
+
+
+def test_not_too_many_lines_come_at_a_time() -> None:
+    network = CountingNetwork()
+
+    recognise(
+        np.zeros((99, 99, 3), np.uint8), np.array([box(0, 0, 90, 30)] * 150), network, CHARACTERS, few_shapes=True
+    )
+
+    assert [shape[0] for shape in network.shapes] == [64, 64, 22]
 
 
 def test_no_lines() -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from ocr_pipeline.config import PDF_DPI
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.images.bmp import decode_bmp
 from ocr_pipeline.images.checks import MAX_PAGES, corrupt
 from ocr_pipeline.images.jpeg import decode_jpeg
-from ocr_pipeline.images.pdf import PDF_DPI, render_pdf
+from ocr_pipeline.images.pdf import render_pdf
 from ocr_pipeline.images.pillow import decode_avif, decode_gif, decode_jpeg2000, decode_pnm
 from ocr_pipeline.images.png import decode_png
 from ocr_pipeline.images.sniffing import Format, sniff_format
@@ -22,7 +23,7 @@ from ocr_pipeline.images.tiff import decode_tiff
 from ocr_pipeline.images.webp import decode_webp
 from ocr_pipeline.records import Page, Pixels
 
-__all__ = ["MAX_PAGES", "PDF_DPI", "decode_pages"]
+__all__ = ["MAX_PAGES", "decode_pages"]
 
 _IMAGES: dict[Format, Callable[[bytes, int], Pixels]] = {
     Format.JPEG: decode_jpeg,

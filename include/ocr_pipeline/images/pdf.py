@@ -14,9 +14,6 @@ from pypdfium2 import raw
 from ocr_pipeline.images.checks import check_page, check_size, corrupt, truncated
 from ocr_pipeline.records import Pixels
 
-PDF_DPI = 200
-"""Resolution of a rendered page: 10 point text gets lines of 28 pixels, about what scanners give."""
-
 _MIN_DPI = 72
 """A page too large for max_pixels is rendered at less, down to this; below, text is not readable."""
 

@@ -16,8 +16,8 @@ from pathlib import Path
 FOLDER_VARIABLE = "OCR_CACHE"
 """Environment variable of the deployment with the cache's folder; ``~/.cache/ocr_pipeline`` without."""
 
-_KEPT = 16
-"""How many entries stay: two graphs and two compiled networks for each of four combinations of settings."""
+_KEPT = 64
+"""How many entries stay: two graphs and a dozen or so compiled networks for each combination of settings."""
 
 _DIGEST = hashlib.sha256().digest_size
 

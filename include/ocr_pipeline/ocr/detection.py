@@ -6,7 +6,7 @@ DB: Liao et al., "Real-time Scene Text Detection with Differentiable Binarizatio
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -26,7 +26,10 @@ STRIDE = 32
 SIZE = 960
 """Longest side, in pixels, of what the detection network sees of a page of ordinary shape, unless told otherwise."""
 
-_MAX_ASPECT = 4
+BATCH_PIXELS = 1 << 22
+"""Of the pages that run together on a GPU: four square ones, or eight that are half as wide."""
+
+_MAX_ASPECT = 3
 """Pages longer than this many times their breadth are seen in several tiles instead of being reduced further."""
 
 _OVERLAP = 192
@@ -70,31 +73,35 @@ class _Tile:
     keep_to: int
 
 
-def detect(pixels: Pixels, network: Network, size: int = SIZE, thresholds: Thresholds = OURS) -> Quads:
+def detect(
+    pixels: Pixels, network: Network, size: int = SIZE, thresholds: Thresholds = OURS, *, few_shapes: bool = False
+) -> Quads:
     """The boxes of the lines of text in ``pixels``, in its coordinates, in no particular order.
 
-    ``size``, a multiple of :data:`STRIDE`, is the longest side of what the network sees.
+    ``size``, a multiple of :data:`STRIDE`, is the longest side of what the network sees. With ``few_shapes`` that is
+    padded, so that pages of like shape can run together.
     """
     height, width = pixels.shape[:2]
-    probability = probability_map(pixels, network, size)
+    probability = probability_map(pixels, network, size, few_shapes=few_shapes)
     quads = boxes_from_map(probability, thresholds)
     scale = np.array([width / probability.shape[1], height / probability.shape[0]], np.float32)
     limit = np.array([width, height], np.float32)
     return np.clip(quads * scale, 0, limit)
 
 
-def probability_map(pixels: Pixels, network: Network, size: int = SIZE) -> ProbabilityMap:
+def probability_map(pixels: Pixels, network: Network, size: int = SIZE, *, few_shapes: bool = False) -> ProbabilityMap:
     """Run the detection network over ``pixels``, reduced to ``size``, in tiles if they are long and narrow."""
+    sides = _few_sides(size) if few_shapes else ()
     height, width = reduced_size(pixels.shape[0], pixels.shape[1], size)
     interpolation = cv2.INTER_AREA if height < pixels.shape[0] else cv2.INTER_LINEAR
     reduced = np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
     if max(height, width) <= size:
-        return _run(reduced, network)
+        return _run(reduced, network, sides)
     upright = height >= width
     probability = np.empty((height, width), np.float32)
     for tile in _tiles(max(height, width), size):
         part = reduced[tile.start : tile.stop] if upright else reduced[:, tile.start : tile.stop]
-        seen = _run(np.ascontiguousarray(part), network)
+        seen = _run(np.ascontiguousarray(part), network, sides)
         kept = slice(tile.keep_from - tile.start, tile.keep_to - tile.start)
         if upright:
             probability[tile.keep_from : tile.keep_to] = seen[kept]
@@ -103,8 +110,22 @@ def probability_map(pixels: Pixels, network: Network, size: int = SIZE) -> Proba
     return probability
 
 
-def _run(reduced: Pixels, network: Network) -> ProbabilityMap:
-    return np.asarray(network(reduced[None])[0][0, 0], np.float32)
+def _run(reduced: Pixels, network: Network, sides: Sequence[int]) -> ProbabilityMap:
+    """Run the network over one picture, padded to the nearest of ``sides``, if there are any."""
+    height, width = reduced.shape[:2]
+    below, beside = (min((side - length for side in sides if side >= length), default=0) for length in (height, width))
+    if below or beside:
+        # The network weighs what it sees by averages over all of it, which more of the page's own paper changes least:
+        # of the boxes of receipts 1.4 % move by more than 2 pixels, and 2.2 % where the padding is ImageNet's mean.
+        paper = np.median(reduced[::8, ::8], axis=(0, 1)).tolist()
+        padded = cv2.copyMakeBorder(reduced, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=paper)
+        reduced = np.asarray(padded, np.uint8)
+    return np.asarray(network(reduced[None])[0][0, 0, :height, :width], np.float32)
+
+
+def _few_sides(size: int) -> tuple[int, ...]:
+    """The lengths to which sides are padded: eighths of ``size``, in whole strides."""
+    return tuple(math.ceil(size * eighths / 8 / STRIDE) * STRIDE for eighths in range(1, 9))
 
 
 def reduced_size(height: int, width: int, size: int = SIZE) -> tuple[int, int]:

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from ocr_pipeline.ocr.runners import Runner
 
 
+_READERS_AHEAD = 8
+"""Readers that a GPU needs besides one a core: so many pages are in its hands while each core is busy with another.
+
+It is what a run of detection takes. More would hold more pages in memory and only wait for the cores.
+"""
+
+
 class Engine(Protocol):
     """Reads pages.
 
@@ -53,6 +60,8 @@ def load_engine(settings: ReadSettings) -> Engine:
         from ocr_pipeline.ocr.stock import StockEngine
 
         return StockEngine(settings, threads)
+    if settings.device != "cpu" and not settings.threads:
+        threads += _READERS_AHEAD
     return load_pipeline(name, settings, threads)
 
 
@@ -76,19 +85,28 @@ def _fastest(settings: ReadSettings) -> str:
     raise EngineError("; ".join(reasons))
 
 
-def _runner(name: str, threads: int, device: str, *, exact: bool = False) -> Runner:
+def _runner(name: str, threads: int, device: str, *, exact: bool = False, batching: bool | None = None) -> Runner:
     from ocr_pipeline.ocr.runners import OnnxRuntimeRunner, OpenVinoRunner
 
-    return OpenVinoRunner(threads, device, exact=exact) if name == "openvino" else OnnxRuntimeRunner(device)
+    if name == "openvino":
+        return OpenVinoRunner(threads, device, exact=exact, batching=batching)
+    return OnnxRuntimeRunner(device, exact=exact, batching=batching)
 
 
 def load_pipeline(
-    name: str, settings: ReadSettings, threads: int, *, thresholds: Thresholds | None = None, exact: bool = False
+    name: str,
+    settings: ReadSettings,
+    threads: int,
+    *,
+    thresholds: Thresholds | None = None,
+    exact: bool = False,
+    batching: bool | None = None,
 ) -> Engine:
     """Load our own pipeline over the runner with the ``name``.
 
     :param thresholds: which boxes there are, for comparisons; ours without.
     :param exact: compute in float32 also where the hardware is faster with less.
+    :param batching: run the pages of several threads together; without saying, that is done on a GPU.
     :raises EngineError: as :func:`load_engine`.
     """
     import cv2
@@ -101,9 +119,11 @@ def load_pipeline(
     # Pages are read in parallel; OpenCV splitting each of its calls over all cores as well would only add contention.
     cv2.setNumThreads(1)
     model = find_model(settings.model)
-    runner = _runner(name, threads, settings.device, exact=exact)
+    runner = _runner(name, threads, settings.device, exact=exact, batching=batching)
     detection = cached_detection_network(model.detection)
-    recognition = cached_recognition_network(model.recognition, settings.languages)
+    # 8 bits are for processors: a GPU computes in half precision.
+    whole = exact or settings.device != "cpu"
+    recognition = cached_recognition_network(model.recognition, settings.languages, exact=whole)
     try:
         return PipelineEngine(
             runner,
@@ -113,6 +133,7 @@ def load_pipeline(
             threads=threads,
             min_confidence=settings.min_confidence,
             stretch=settings.resize == "stretch",
+            words=settings.words,
             find_turns=settings.orientation == "auto",
             detection_size=settings.detection_size,
             thresholds=thresholds or OURS,

@@ -4,6 +4,9 @@ Both get the same front: uint8 pixels of shape (batch, height, width, 3) go in a
 graph normalises them. The recogniser also gets a new end: instead of a probability for each of 18,710 classes
 at every step, which costs more to move and search than to compute, it returns the best class and its
 probability. Every runner executes the same edited graph, so they cannot disagree about these steps.
+
+How the networks themselves are computed is edited as well: see :mod:`ocr_pipeline.ocr.subpixels`, which changes no
+result, and :mod:`ocr_pipeline.ocr.quantization`, which does where exactness is not asked for.
 """
 
 from __future__ import annotations
@@ -17,10 +20,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ocr_pipeline import languages as alphabets
 from ocr_pipeline.errors import EngineError
 from ocr_pipeline.languages import alphabet
+from ocr_pipeline.ocr import graphs, quantization, subpixels
 from ocr_pipeline.ocr.cache import cached
+from ocr_pipeline.ocr.graphs import constants, load_graph, store, tensor
 from ocr_pipeline.ocr.models import official_dictionary
+from ocr_pipeline.ocr.quantization import RANGES, known_ranges, quantise
+from ocr_pipeline.ocr.subpixels import put_off_upsampling
 
 if TYPE_CHECKING:
     import onnx
@@ -58,25 +66,31 @@ def detection_network(path: Path) -> DetectionNetwork:
 
     :raises EngineError: when the file is not such a model.
     """
-    model = _load(path)
+    model = load_graph(path)
+    put_off_upsampling(model)
     deviation = 255 * np.array(_IMAGENET_DEVIATION, np.float32)
     _prepend_normalisation(model, (None, None, None, 3), 255 * np.array(_IMAGENET_MEAN, np.float32), deviation)
     return DetectionNetwork(model.SerializeToString())
 
 
-def recognition_network(path: Path, keep: Callable[[str], bool] | None = None) -> RecognitionNetwork:
+def recognition_network(
+    path: Path, keep: Callable[[str], bool] | None = None, *, exact: bool = False
+) -> RecognitionNetwork:
     """Load the recogniser at ``path`` (PP-OCR, ONNX).
 
     Its dictionary is in the metadata key ``character``, or in the ``inference.yml`` beside it.
 
-    ``keep`` says which characters may be read; the classes of all others are cut out of the last layer.
+    :param keep: says which characters may be read; the classes of all others are cut out of the last layer.
+    :param exact: compute everything as the model does, also what is as good and faster in 8 bits.
 
     :raises EngineError: when the file is not such a model.
     """
-    model = _load(path)
+    model = load_graph(path)
+    if not exact:
+        quantise(model, known_ranges(path))
     characters = (BLANK, *_dictionary(model, path), " ")
     weights, bias = _last_layer(model, path)
-    classes = _tensor(model, bias).shape[-1]
+    classes = tensor(model, bias).shape[-1]
     if classes != len(characters):
         raise EngineError(
             f"{path} has {classes} classes but a dictionary of {len(characters) - 2} characters "
@@ -85,7 +99,7 @@ def recognition_network(path: Path, keep: Callable[[str], bool] | None = None) -
     if keep is not None:
         kept = [c for c, text in enumerate(characters) if text == BLANK or keep(text)]
         for name in (weights, bias):
-            _replace_tensor(model, name, _tensor(model, name)[..., kept])
+            store(model, name, tensor(model, name)[..., kept])
         del model.graph.value_info[:]  # shapes noted for the layers in between, which no longer hold
         characters = tuple(characters[c] for c in kept)
     _append_best_class(model)
@@ -99,20 +113,27 @@ def cached_detection_network(path: Path) -> DetectionNetwork:
     return DetectionNetwork(cached(_key(b"detection", path), lambda: detection_network(path).graph))
 
 
-def cached_recognition_network(path: Path, languages: Sequence[str]) -> RecognitionNetwork:
+def cached_recognition_network(path: Path, languages: Sequence[str], *, exact: bool = False) -> RecognitionNetwork:
     """As :func:`recognition_network`, edited once for all processes; it reads ``languages``, or everything."""
 
     def edit() -> bytes:
-        network = recognition_network(path, alphabet(languages) if languages else None)
+        network = recognition_network(path, alphabet(languages) if languages else None, exact=exact)
         return json.dumps(network.characters).encode() + b"\n" + network.graph
 
-    characters, _, graph = cached(_key(repr(sorted(languages)).encode(), path), edit).partition(b"\n")
+    characters, _, graph = cached(_key(repr((sorted(languages), exact)).encode(), path), edit).partition(b"\n")
     return RecognitionNetwork(graph, tuple(json.loads(characters)))
 
 
 def _key(purpose: bytes, path: Path) -> list[bytes]:
     """Everything that an edited graph depends on: the files it is made from, and the code that makes it."""
-    files = (path, path.with_name("inference.yml"), Path(__file__), Path(alphabet.__code__.co_filename))
+    code = (graphs, quantization, subpixels, alphabets)
+    files = (
+        path,
+        path.with_name("inference.yml"),
+        Path(__file__),
+        RANGES,
+        *(Path(str(module.__file__)) for module in code),
+    )
     return [purpose, *(file.read_bytes() if file.is_file() else b"" for file in files)]
 
 
@@ -121,30 +142,7 @@ def dictionary(path: Path) -> list[str]:
 
     :raises EngineError: when the file is not a PP-OCR recogniser.
     """
-    return _dictionary(_load(path), path)
-
-
-def _load(path: Path) -> onnx.ModelProto:
-    import onnx
-
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf raises its own types, differing between its implementations
-        raise EngineError(f"{path} is not an ONNX model: {error}") from error
-    if len(model.graph.input) != 1 or len(model.graph.output) != 1:
-        raise EngineError(f"{path} is not a PP-OCR model: it should have one input and one output")
-    _store_constants(model)
-    return model
-
-
-def _store_constants(model: onnx.ModelProto) -> None:
-    """Keep weights as some converters write them, in Constant nodes, where all others are."""
-    graph = model.graph
-    constants = [node for node in graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
-    for node in constants:
-        node.attribute[0].t.name = node.output[0]
-        graph.initializer.append(node.attribute[0].t)
-        graph.node.remove(node)
+    return _dictionary(load_graph(path), path)
 
 
 def _dictionary(model: onnx.ModelProto, path: Path) -> list[str]:
@@ -213,32 +211,13 @@ def _last_layer(model: onnx.ModelProto, path: Path) -> tuple[str, str]:
     output = model.graph.output[0].name
     for kind in ("Softmax", "Add", "MatMul"):
         node = producers.get(output)
-        while node is not None and node.op_type == "Identity":
-            node = producers.get(node.input[0])
         if node is None or node.op_type != kind:
             raise EngineError(f"{path} does not end in a linear layer and a softmax: it is not a PP-OCR recogniser")
         found.append(node)
         output = node.input[0]
     _, bias, product = found
     names = product.input[1], bias.input[1]
-    stored = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+    stored = {name: len(found.dims) for name, found in constants(model).items()}
     if [stored.get(name) for name in names] != [2, 1]:
         raise EngineError(f"{path} does not store the weights of its last layer: it is not a PP-OCR recogniser")
     return names
-
-
-def _constant(model: onnx.ModelProto, name: str) -> onnx.TensorProto:
-    stored: dict[str, onnx.TensorProto] = {tensor.name: tensor for tensor in model.graph.initializer}
-    return stored[name]
-
-
-def _tensor(model: onnx.ModelProto, name: str) -> npt.NDArray[np.float32]:
-    from onnx import numpy_helper
-
-    return np.asarray(numpy_helper.to_array(_constant(model, name)), np.float32)
-
-
-def _replace_tensor(model: onnx.ModelProto, name: str, values: npt.NDArray[np.float32]) -> None:
-    from onnx import numpy_helper
-
-    _constant(model, name).CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), name))

@@ -6,14 +6,17 @@ import cv2
 import numpy as np
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
+from ocr_pipeline.ocr.detection import BATCH_PIXELS as DETECTION_PIXELS
 from ocr_pipeline.ocr.detection import OURS, SIZE, Thresholds, detect
 from ocr_pipeline.ocr.geometry import Quads, as_quad
 from ocr_pipeline.ocr.models import Model
 from ocr_pipeline.ocr.networks import DetectionNetwork, RecognitionNetwork
 from ocr_pipeline.ocr.orientation import in_page_frame, read_lines
 from ocr_pipeline.ocr.reading_order import reading_order
-from ocr_pipeline.ocr.recognition import Reading, recognise
+from ocr_pipeline.ocr.recognition import BATCH_PIXELS as RECOGNITION_PIXELS
+from ocr_pipeline.ocr.recognition import LINE_SHAPES, Reading, recognise
 from ocr_pipeline.ocr.runners import Runner
+from ocr_pipeline.ocr.words import words_of
 from ocr_pipeline.records import Page, PageText, Pixels, TextLine
 
 STRETCHED = 640
@@ -33,17 +36,20 @@ class PipelineEngine:
         threads: int,
         min_confidence: float,
         stretch: bool,
+        words: bool = False,
         find_turns: bool = True,
         detection_size: int = SIZE,
         thresholds: Thresholds = OURS,
     ) -> None:
         self.model = f"{runner.name}/{model.name}"
         self.threads = threads
-        self._detect = runner.load(detection.graph)
-        self._recognise = runner.load(recognition.graph)
+        self._detect = runner.load(detection.graph, DETECTION_PIXELS)
+        self._recognise = runner.load(recognition.graph, RECOGNITION_PIXELS, LINE_SHAPES)
+        self._few_shapes = runner.batching
         self._characters = recognition.characters
         self._min_confidence = min_confidence
         self._stretch = stretch
+        self._words = words
         self._find_turns = find_turns
         self._size = detection_size
         self._thresholds = thresholds
@@ -56,10 +62,10 @@ class PipelineEngine:
         pixels = stretched(page.pixels) if self._stretch else page.pixels
 
         def read(quads: Quads) -> list[Reading]:
-            return recognise(pixels, quads, self._recognise, self._characters)
+            return recognise(pixels, quads, self._recognise, self._characters, few_shapes=self._few_shapes)
 
         try:
-            boxes = detect(pixels, self._detect, self._size, self._thresholds)
+            boxes = detect(pixels, self._detect, self._size, self._thresholds, few_shapes=self._few_shapes)
             lines = read_lines(boxes, read, find_turns=self._find_turns)
         except (cv2.error, RuntimeError, MemoryError) as error:
             raise ImageError(
@@ -70,7 +76,12 @@ class PipelineEngine:
             quads = quads * np.array([page.width / STRETCHED, page.height / STRETCHED], np.float32)
         return PageText(
             tuple(
-                TextLine(readings[i].text, readings[i].confidence, as_quad(quads[i]))
+                TextLine(
+                    readings[i].text,
+                    readings[i].confidence,
+                    as_quad(quads[i]),
+                    words_of(readings[i].trace, quads[i]) if self._words else (),
+                )
                 for i in reading_order(in_page_frame(quads, lines.direction))
                 if readings[i].text.strip() and readings[i].confidence >= self._min_confidence
             )

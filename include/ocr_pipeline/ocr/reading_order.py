@@ -17,8 +17,8 @@ _ROW_OVERLAP = 0.5
 _MIN_COLUMN_LINES = 3
 """Fewer lines beside each other are a table or a heading rather than columns of prose."""
 
-_MIN_PROSE_ASPECT = 10.0
-"""Lines of prose are at least this many times as wide as high (about 20 letters); prices and labels are not."""
+_MIN_PROSE_ASPECT = 8.0
+"""Lines of prose are at least this many times as wide as high (about 25 letters); prices, labels and dates are not."""
 
 _HEAD = 2
 """Rows of one column alone with which a run of columns may begin, where the lines of the other are lower."""

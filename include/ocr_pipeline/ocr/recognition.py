@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ocr_pipeline.languages import is_unspaced
 from ocr_pipeline.ocr.geometry import Corners, Quads, sides, stretch_of
 from ocr_pipeline.ocr.runners import Network
+from ocr_pipeline.ocr.words import Trace, joined
 from ocr_pipeline.records import Pixels
 
 HEIGHT = 48
@@ -24,11 +27,26 @@ HEIGHT = 48
 MAX_WIDTH = 3200
 """Lines that would be wider at that height are read in pieces (PP-OCR squeezes them to this)."""
 
-_BUCKET = 32
-"""Widths are padded to multiples of this, so that the network sees few different shapes."""
+_BUCKETS = (*range(32, 256, 32), *range(256, 512, 64), *range(512, 1024, 128), *range(1024, MAX_WIDTH + 256, 256))
+"""Widths to which lines are padded, so that the network sees few different shapes."""
+
+LINE_SHAPES = 16
+"""Shapes of lines that are worth a network of their own: what nine of ten lines have on receipts and book pages."""
 
 _BATCH = 2
 """Lines read at a time: larger batches only pad more, as the network fills a core already (measured)."""
+
+_MANY = 64
+"""Lines handed over at a time where lines of several pages are read together."""
+
+_WIDE_BUCKET = 128
+"""Widths are padded to multiples of this then. Much more padding costs accuracy (measured)."""
+
+BATCH_PIXELS = 1 << 20
+"""Of the lines that run together on a GPU: 64 short ones, or 4 of the longest.
+
+What takes the memory is behind the pixels: with every character, 18,710 probabilities for each 384 of them.
+"""
 
 _PADDING = 127
 """The grey that normalises to 0, with which PP-OCR pads."""
@@ -36,39 +54,41 @@ _PADDING = 127
 _REACH = 4 * HEIGHT
 """How far, in pixels at that height, a cut in a long line may be moved to fall between words."""
 
-_FIRST_UNSPACED = "\u2e80"
-"""Scripts from here on in Unicode (Chinese, Japanese) are written without spaces between words."""
+_STEP = 8
+"""Pixels at that height for which the network names one class."""
+
+_NO_TRACE = Trace([], np.zeros(0, np.float32), np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a line says and the mean probability of its characters."""
+    """What a line says and the mean probability of its characters; ``trace`` has these one by one."""
 
     text: str
     confidence: float
+    trace: Trace = field(default=_NO_TRACE, compare=False, repr=False)
 
 
-def recognise(pixels: Pixels, quads: Quads, network: Network, characters: Sequence[str]) -> list[Reading]:
-    """Read the line inside each of ``quads``, which start where reading starts; the results are in their order."""
-    pieces: list[Corners] = []
-    owners: list[int] = []
-    for index, corners in enumerate(quads):
-        parts = _pieces(pixels, corners)
-        pieces += parts
-        owners += [index] * len(parts)
+def recognise(
+    pixels: Pixels, quads: Quads, network: Network, characters: Sequence[str], *, few_shapes: bool = False
+) -> list[Reading]:
+    """Read the line inside each of ``quads``, which start where reading starts; the results are in their order.
+
+    With ``few_shapes``, lines are padded more and read many at a time, so that those of several pages can run together.
+    """
+    edges = [_edges(pixels, corners) for corners in quads]
+    pieces = [piece for corners, along in zip(quads, edges, strict=True) for piece in _pieces(corners, along)]
     widths = [line_width(piece) for piece in pieces]
     readings = [Reading("", 0.0)] * len(pieces)
-    for indices, bucket in _batches(widths):
+    for indices, bucket in _large_batches(widths) if few_shapes else _batches(widths):
         lines = np.full((len(indices), HEIGHT, bucket, 3), _PADDING, np.uint8)
         for line, index in zip(lines, indices, strict=True):
             line[:, : widths[index]] = cut(pixels, pieces[index], widths[index])
         probabilities, classes = network(lines)
         for row, index in enumerate(indices):
-            readings[index] = decode(classes[row].ravel(), probabilities[row].ravel(), characters)
-    joined: list[list[Reading]] = [[] for _ in quads]
-    for owner, reading in zip(owners, readings, strict=True):
-        joined[owner].append(reading)
-    return [_join(parts) for parts in joined]
+            readings[index] = decode(classes[row].ravel(), probabilities[row].ravel(), characters, widths[index])
+    left = iter(readings)
+    return [_join(list(itertools.islice(left, len(along) - 1)), along) for along in edges]
 
 
 def line_width(corners: Corners) -> int:
@@ -94,11 +114,14 @@ def cut(pixels: Pixels, corners: Corners, width: int) -> Pixels:
     return np.asarray(line, np.uint8)
 
 
-def _pieces(pixels: Pixels, corners: Corners) -> list[Corners]:
-    """Cut a line that is too long to be read at once, where it is emptiest near equal parts."""
+def _edges(pixels: Pixels, corners: Corners) -> list[float]:
+    """Where to cut a line that is too long to be read at once: where it is emptiest near equal parts.
+
+    In fractions of its length, from 0 to 1, both included.
+    """
     width = line_width(corners)
     if width <= MAX_WIDTH:
-        return [corners]
+        return [0.0, 1.0]
     count = math.ceil(width / (MAX_WIDTH - 2 * _REACH))
     reach = _REACH / width
     edges = [0.0]
@@ -110,6 +133,13 @@ def _pieces(pixels: Pixels, corners: Corners) -> list[Corners]:
         smooth = np.convolve(contrast, np.ones(7), mode="same")[4:-4]
         edges.append(start + (stop - start) * (int(smooth.argmin()) + 4.5) / (2 * _REACH))
     edges.append(1.0)
+    return edges
+
+
+def _pieces(corners: Corners, edges: Sequence[float]) -> list[Corners]:
+    """The parts of a line between its ``edges``."""
+    if len(edges) == 2:
+        return [corners]
     return [stretch_of(corners, start, stop) for start, stop in itertools.pairwise(edges)]
 
 
@@ -118,29 +148,48 @@ def _batches(widths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
     order = sorted(range(len(widths)), key=widths.__getitem__)
     for start in range(0, len(order), _BATCH):
         indices = order[start : start + _BATCH]
-        yield indices, math.ceil(widths[indices[-1]] / _BUCKET) * _BUCKET
+        yield indices, _BUCKETS[bisect_left(_BUCKETS, widths[indices[-1]])]
+
+
+def _large_batches(widths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+    """As :func:`_batches`, many lines at a time, of few different widths."""
+    padded = [math.ceil(width / _WIDE_BUCKET) * _WIDE_BUCKET for width in widths]
+    for bucket in sorted(set(padded)):
+        indices = [index for index, width in enumerate(padded) if width == bucket]
+        for start in range(0, len(indices), _MANY):
+            yield indices[start : start + _MANY], bucket
 
 
 def decode(
-    classes: npt.NDArray[np.integer], probabilities: npt.NDArray[np.float32], characters: Sequence[str]
+    classes: npt.NDArray[np.integer], probabilities: npt.NDArray[np.float32], characters: Sequence[str], width: int
 ) -> Reading:
-    """CTC best path: repeated classes are one character, class 0 (blank) is none. Both arrays are (steps,)."""
+    """CTC best path: repeated classes are one character, class 0 (blank) is none. Both arrays are (steps,).
+
+    ``width`` is that of the line in pixels, without what it was padded with.
+    """
     chosen = classes != 0
     chosen[1:] &= classes[1:] != classes[:-1]
-    if not chosen.any():
+    steps = np.flatnonzero(chosen)
+    if not len(steps):
         return Reading("", 0.0)
-    text = "".join(characters[c] for c in classes[chosen])
-    return Reading(text, float(probabilities[chosen].mean()))
+    named = [characters[c] for c in classes[steps]]
+    sure = probabilities[steps]
+    return Reading("".join(named), float(sure.mean()), Trace(named, (steps + 0.5) * (_STEP / width), sure))
 
 
-def _join(parts: Sequence[Reading]) -> Reading:
-    """One reading of the pieces of a line."""
-    parts = [part for part in parts if part.text.strip()]
-    if len(parts) < 2:
-        return parts[0] if parts else Reading("", 0.0)
-    text = ""
-    for part in parts:
-        unspaced = text[-1:] >= _FIRST_UNSPACED and part.text[0] >= _FIRST_UNSPACED
-        text = part.text if not text else text + ("" if unspaced else " ") + part.text
-    length = sum(len(part.text) for part in parts)
-    return Reading(text, sum(part.confidence * len(part.text) for part in parts) / length)
+def _join(parts: Sequence[Reading], edges: Sequence[float]) -> Reading:
+    """One reading of the pieces of a line, which was cut at ``edges``."""
+    if len(parts) == 1:
+        return parts[0]
+    text, confidence, traces = "", 0.0, [_NO_TRACE]
+    length = sum(len(part.text) for part in parts if part.text.strip())
+    for part, start, stop in zip(parts, edges[:-1], edges[1:], strict=True):
+        if not part.text.strip():
+            continue
+        if text and not (is_unspaced(text[-1]) and is_unspaced(part.text[0])):
+            text += " "
+            traces.append(Trace([" "], np.array([start]), np.zeros(1)))
+        text += part.text
+        confidence += part.confidence * len(part.text) / length
+        traces.append(part.trace.within(start, stop))
+    return Reading(text, confidence, joined(traces))

@@ -10,20 +10,23 @@ import json
 import os
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import EngineError, ErrorCategory, ImageError
 from ocr_pipeline.model_names import MODELS
 from ocr_pipeline.ocr.detection import SIZE
-from ocr_pipeline.ocr.geometry import as_quad
+from ocr_pipeline.ocr.devices import check_cuda
+from ocr_pipeline.ocr.geometry import as_quad, clockwise
 from ocr_pipeline.ocr.models import Model, find_model
 from ocr_pipeline.ocr.networks import dictionary
 from ocr_pipeline.ocr.pipeline import STRETCHED, stretched
-from ocr_pipeline.records import Page, PageText, TextLine
+from ocr_pipeline.records import Page, PageText, TextLine, TextWord
 
 _MAX_SIDE = 32_767
 """PaddleOCR keeps boxes as int16: on longer pages they wrap round and point elsewhere, without an error."""
@@ -58,6 +61,8 @@ class StockEngine:
         )
         if not model.onnx:
             _import_paddle(settings.device)
+        elif settings.device != "cpu":
+            check_cuda(settings.device)
         self._min_confidence = settings.min_confidence
         self._stretch = settings.resize == "stretch"
         self._paddleocr = paddleocr
@@ -85,6 +90,7 @@ class StockEngine:
                 use_textline_orientation=False,
                 text_det_limit_side_len=self._settings.detection_size,
                 text_det_limit_type="max",
+                return_word_box=self._settings.words,
                 device=self._settings.device,
                 **self._backend,
             )
@@ -112,11 +118,16 @@ class StockEngine:
                 ErrorCategory.ENGINE_ERROR, f"{self.model} failed on {page.width}x{page.height} pixels: {error}"
             ) from error
         scale = np.array([page.width, page.height]) / STRETCHED if self._stretch else np.ones(2)
-        lines = zip(result["rec_texts"], result["rec_scores"], result["rec_polys"], strict=True)
+        texts, scores = result["rec_texts"], [float(score) for score in result["rec_scores"]]
+        words: list[tuple[TextWord, ...]] = [()] * len(texts)
+        if self._settings.words:
+            parts = zip(result["text_word"], result["text_word_region"], scores, strict=True)
+            words = [_words(*line, scale) for line in parts]
+        lines = zip(texts, scores, result["rec_polys"], words, strict=True)
         return PageText(
             tuple(
-                TextLine(text, float(score), as_quad(quad * scale))
-                for text, score, quad in lines
+                TextLine(text, score, as_quad(quad * scale), parts)
+                for text, score, quad, parts in lines
                 if text.strip() and score >= self._min_confidence
             )
         )
@@ -124,6 +135,19 @@ class StockEngine:
     def close(self) -> None:
         """Remove what was laid out for PaddleOCR."""
         self._temporary.cleanup()
+
+
+def _words(
+    texts: Sequence[str], quads: Sequence[npt.ArrayLike], confidence: float, scale: npt.NDArray[np.floating]
+) -> tuple[TextWord, ...]:
+    """The words of a line as PaddleOCR parts them; it says how sure it is of lines only."""
+    parts = zip(texts, quads, strict=True)
+    # The quadrilaterals of lines that run downwards come in another order of corners.
+    return tuple(
+        TextWord(text.strip(), confidence, as_quad(clockwise(np.asarray(quad) * scale)))
+        for text, quad in parts
+        if text.strip()
+    )
 
 
 def _import_paddle(device: str) -> None:

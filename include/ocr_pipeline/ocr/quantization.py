@@ -1,0 +1,113 @@
+"""Eight-bit integers for the convolutions in which a network spends its time.
+
+Processors multiply 8-bit integers two to four times as fast as 16- or 32-bit numbers. Weights get a scale for each
+output channel, activations one for the whole tensor and a zero point (Jacob et al., "Quantization and Training of
+Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018). Both are put into the graph as
+QuantizeLinear and DequantizeLinear nodes, which runners fuse.
+
+Only convolutions of size 1 between many channels, at many places, are treated so. All else stays as precise as it was:
+quantising attention, gates and the last layer as well is what ruins recognition, and they take little time.
+
+The ranges of activations must be known beforehand. They are in ``activations.json`` for the networks on which the
+result was measured (``make calibrate`` notes them); all others are left as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ocr_pipeline.ocr.graphs import attribute, constants, replace_nodes, store, tensor
+
+if TYPE_CHECKING:
+    import onnx
+
+Ranges = Mapping[str, tuple[float, float]]
+"""The least and the greatest value of activations, by the name that they have in the network's file."""
+
+RANGES = Path(__file__).with_name("activations.json")
+"""Activation ranges by the SHA-256 of a network's file."""
+
+_CHANNELS = 96
+"""Convolutions with fewer channels, in or out, take little time."""
+
+
+def known_ranges(path: Path) -> Ranges:
+    """The activation ranges of the network in the file ``path``; empty when it is not to be quantised."""
+    return {name: (low, high) for name, (low, high) in _all_ranges().get(digest(path), {}).items()}
+
+
+def digest(path: Path) -> str:
+    """What the network in ``path`` is known by."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@cache
+def _all_ranges() -> dict[str, dict[str, tuple[float, float]]]:
+    ranges: dict[str, dict[str, tuple[float, float]]] = json.loads(RANGES.read_text())
+    return ranges
+
+
+def quantise(model: onnx.ModelProto, ranges: Ranges) -> None:
+    """Edit ``model`` in place: compute in 8 bits the convolutions that take what ``ranges`` has."""
+    from onnx import helper
+
+    quantised: set[str] = set()
+    nodes = []
+    for node in model.graph.node:
+        source = node.input[0] if node.input else ""
+        if source in ranges and is_mixing(model, node):
+            restored = f"{source}.restored"
+            if source not in quantised:
+                quantised.add(source)
+                step, zero = step_and_zero(*ranges[source])
+                parameters = [store(model, f"{source}.scale", step), store(model, f"{source}.zero", zero)]
+                nodes += [
+                    helper.make_node("QuantizeLinear", [source, *parameters], [f"{source}.8bit"]),
+                    helper.make_node("DequantizeLinear", [f"{source}.8bit", *parameters], [restored]),
+                ]
+            weights = _quantised_weights(model, node.input[1])
+            nodes.append(weights)
+            node.input[:] = [restored, weights.output[0], *node.input[2:]]
+        nodes.append(node)
+    replace_nodes(model, nodes)
+
+
+def is_mixing(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
+    """Whether ``node`` is a convolution of size 1 between many channels."""
+    stored = constants(model)
+    if node.op_type != "Conv" or node.input[1] not in stored or attribute(node, "group", 1) != 1:
+        return False
+    outputs, inputs, *size = stored[node.input[1]].dims
+    return bool(min(outputs, inputs) >= _CHANNELS and size == [1, 1])
+
+
+def step_and_zero(low: float, high: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """The step between the 256 values from ``low`` to ``high``, zero among them, and which of them is zero.
+
+    Both are scalars, of shape ().
+    """
+    low, high = min(low, 0.0), max(high, 0.0)
+    step = max(high - low, 1e-6) / 255
+    return np.array(step, np.float32), np.array(round(-low / step), np.uint8)
+
+
+def _quantised_weights(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
+    """Store the weights ``name`` in 8 bits, -127 to 127 times a scale a channel, and restore them from there."""
+    from onnx import helper
+
+    weights = tensor(model, name)
+    scales = np.maximum(np.abs(weights).max(axis=(1, 2, 3)), 1e-9).astype(np.float32) / 127
+    parts = [
+        store(model, f"{name}.8bit", np.rint(weights / scales[:, None, None, None]).astype(np.int8)),
+        store(model, f"{name}.scale", scales),
+        store(model, f"{name}.zero", np.zeros(len(scales), np.int8)),
+    ]
+    return helper.make_node("DequantizeLinear", parts, [f"{name}.restored"], axis=0)

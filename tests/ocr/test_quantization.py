@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from benchmarks.agreement import compare, read_all
+from ocr_pipeline.config import ReadSettings
+from ocr_pipeline.ocr.engine import load_pipeline
+from ocr_pipeline.ocr.graphs import attribute, load_graph
+from ocr_pipeline.ocr.models import find_model
+from ocr_pipeline.ocr.networks import recognition_network
+from ocr_pipeline.ocr.quantization import known_ranges, quantise, step_and_zero
+from ocr_pipeline.records import PageText
+from tests.ocr.test_agreement import pages
+
+
+def kinds(graph: bytes) -> list[str]:
+    return [node.op_type for node in onnx.load_model_from_string(graph).graph.node]
+
+
+def test_the_installed_recogniser_is_one_whose_ranges_are_known() -> None:
+    # Fails when its file has changed: then `make calibrate`, and see whether it reads as well as before.
+    path = find_model("small").recognition
+    ranges = known_ranges(path)
+    assert len(ranges) == 26
+    assert {name for node in load_graph(path).graph.node for name in node.output} >= set(ranges)
+
+
+def test_only_wide_convolutions_of_size_1_are_computed_in_8_bits() -> None:
+    path = find_model("small").recognition
+    model = load_graph(path)
+    quantise(model, known_ranges(path))
+    onnx.checker.check_model(model)
+    takers = [node for node in model.graph.node if node.input and node.input[0].endswith(".restored")]
+    assert [node.op_type for node in takers] == ["Conv"] * 26
+    assert all(attribute(node, "kernel_shape") == [1, 1] and attribute(node, "group", 1) == 1 for node in takers)
+    assert "DequantizeLinear" not in kinds(recognition_network(path, exact=True).graph)
+
+
+def test_a_network_that_nobody_has_measured_is_left_as_it_is(tmp_path: Path) -> None:
+    other = tmp_path / "rec.onnx"
+    other.write_bytes(find_model("small").recognition.read_bytes() + b"\x7a\x00")  # one more field, which nobody reads
+    assert known_ranges(other) == {}
+    assert "DequantizeLinear" not in kinds(recognition_network(other).graph)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-0.17, 5.0), (-3.0, 1.0), (0.5, 2.0), (-2.0, -1.0), (0.0, 0.0)])
+def test_zero_stays_zero_in_any_range(low: float, high: float) -> None:
+    step, zero = step_and_zero(low, high)
+    least, greatest = (float(step) * (end - int(zero)) for end in (0, 255))
+    assert least <= min(low, 0) + step
+    assert greatest >= max(high, 0) - step
+    assert zero.dtype == np.uint8
+
+
+@pytest.mark.parametrize("runner", ["openvino", "onnxruntime"])
+def test_text_is_read_as_with_exact_arithmetic(runner: str) -> None:
+    def read(*, exact: bool) -> list[PageText]:
+        return read_all(load_pipeline(runner, ReadSettings(), threads=1, exact=exact), list(pages()))
+
+    found = compare(read(exact=False), read(exact=True))
+    assert found.lines >= 0.95
+    assert found.characters >= 0.99

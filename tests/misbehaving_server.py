@@ -235,6 +235,21 @@ async def chunked(exchange: Exchange) -> None:
     await exchange.send(b"0\r\n\r\n")
 
 
+async def until_close(exchange: Exchange) -> None:
+    """``bytes`` bytes that end with the connection."""
+    await exchange.head(Content_Type="image/jpeg")
+    await exchange.send(body_of(int(exchange.number("bytes", 1000)), exchange.query.get("id", "")))
+    raise HangUpError
+
+
+async def hints(exchange: Exchange) -> None:
+    """An image after two answers that are for information only."""
+    for _ in range(2):
+        await exchange.head(103, Link="</style.css>; rel=preload")
+        await asyncio.sleep(0.01)
+    await image(exchange)
+
+
 async def gzipped(exchange: Exchange) -> None:
     """``bytes`` bytes, compressed although nobody asked for it."""
     data = body_of(int(exchange.number("bytes", 1000)), exchange.query.get("id", ""))
@@ -261,7 +276,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     behaviour.__name__.replace("_", "-"): behaviour
     for behaviour in (
         image, crowded, text, status, redirect, redirect_loop, silent, slow_headers, drip, stall, short, long, reset,
-        reset_at_once, not_http, garbage_chunks, cut_chunks, chunked, gzipped, bomb, bad_gzip, page,
+        reset_at_once, not_http, garbage_chunks, cut_chunks, chunked, until_close, hints, gzipped, bomb, bad_gzip, page,
     )
 }  # fmt: skip
 

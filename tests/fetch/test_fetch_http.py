@@ -30,7 +30,7 @@ def test_image_arrives_whole(fetch: Fetch, server: MisbehavingServer, size: int)
     assert image.seconds > 0
 
 
-@pytest.mark.parametrize("behaviour", ["chunked", "gzipped"])
+@pytest.mark.parametrize("behaviour", ["chunked", "gzipped", "until-close", "hints"])
 def test_body_arrives_whole_however_it_is_transferred(fetch: Fetch, server: MisbehavingServer, behaviour: str) -> None:
     image = image_of(fetch(server.url(behaviour, bytes=300_000))[0])
     assert image.body == body_of(300_000)

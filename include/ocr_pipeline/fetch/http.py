@@ -161,7 +161,7 @@ class HttpClient:
                 connection = await self._connect(origin)
                 protocol = connection.protocol
                 assert protocol is not None
-                head, content = await self._ask(connection, protocol, _head_of_request(url, origin, proxy))
+                head, content = await self._ask(connection, protocol, origin, url, proxy)
                 try:
                     status, waited = head.code, self._clock() - since
                     if status in _REDIRECTS and (location := head.headers.get("Location")):
@@ -207,10 +207,11 @@ class HttpClient:
             raise aiohttp.ConnectionTimeoutError from error
 
     async def _ask(
-        self, connection: Connection, protocol: ResponseHandler, request: bytes
+        self, connection: Connection, protocol: ResponseHandler, origin: _Origin, url: URL, proxy: URL | None
     ) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
-        """Send ``request``; gives the head of the answer, and the body as it comes."""
+        """Send the request for ``url``; gives the head of the answer, and the body as it comes."""
         try:
+            request = _head_of_request(url, origin, proxy)
             protocol.set_response_params(
                 read_until_eof=True, read_timeout=self._settings.read_timeout, read_bufsize=_READ_BUFFER
             )
@@ -251,7 +252,7 @@ class HttpClient:
             # Most bodies have come with their head; only waiting costs a timer.
             part = content.read_nowait()
             if not part:
-                # The session's read timeout does not hold once aiohttp's parser has stumbled over the body (see
+                # The connection's read timeout does not hold once aiohttp's parser has stumbled over the body (see
                 # _parse_error): the reader is told of neither, and would wait for the end of all time.
                 deadline.reschedule(min(end, self._clock() + self._settings.read_timeout))
                 part = await content.readany()
@@ -361,7 +362,7 @@ def _meaning(error: Exception) -> tuple[ErrorCategory, str]:
         case aiohttp.ClientConnectorError():
             return ErrorCategory.CONNECT_FAILED, str(error.os_error.strerror or error.os_error)
         case ValueError():  # aiohttp.InvalidURL among them
-            return ErrorCategory.INVALID_LINK, "not a valid host name or address"
+            return ErrorCategory.INVALID_LINK, "not a valid host name, address or login"
         case aiohttp.ClientPayloadError():
             cause = error.__cause__
             reason = cause.message if isinstance(cause, HttpProcessingError) else ""

@@ -14,7 +14,7 @@ export UV_LINK_MODE := copy
 LOCAL := $(BIN)/python -m ocr_local
 
 .DEFAULT_GOAL := help
-.PHONY: help run retry up down test chaos format docs install install-dev lock env clean models bench-ocr \
+.PHONY: help run retry up down test chaos format docs install install-dev lock env clean models calibrate bench-ocr \
   bench-agreement bench-fetch bench-memory bench-run bench-scale bench-startup
 
 help: ## List the commands
@@ -58,6 +58,9 @@ install-dev: $(VENV)/.installed-dev
 
 models: install ## Download a model into $OCR_MODELS or PaddleX's cache: MODEL=tiny
 	@$(BIN)/python -m ocr_pipeline.ocr.hub $(MODEL)
+
+calibrate: install ## Note the ranges for reading in 8 bits of a model, from drawn pages: [MODEL=small]
+	@$(BIN)/python scripts/calibrate.py $(or $(MODEL),small)
 
 env: ## Make .env, the secrets and settings of docker-compose.yaml
 	@$(PYTHON) scripts/make_env.py

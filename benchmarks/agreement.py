@@ -136,10 +136,11 @@ def main() -> int:
         if path.is_file()
         for page in decode_pages(path.read_bytes(), max_pixels=ReadSettings().max_pixels)
     ]
-    upright, english = ReadSettings(orientation="none"), ReadSettings(orientation="none", languages=("en",))
+    upright = ReadSettings(orientation="none", precision="float32")
+    english = upright.model_copy(update={"languages": ("en",)})
 
     def ours(runner: str, settings: ReadSettings) -> Engine:
-        return load_pipeline(runner, settings, threads=stock.threads, thresholds=PADDLEOCR, exact=True)
+        return load_pipeline(runner, settings, threads=stock.threads, thresholds=PADDLEOCR)
 
     stock = load_engine(ReadSettings(engine="paddleocr"))
     reference = read_all(stock, pages)

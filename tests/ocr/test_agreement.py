@@ -47,8 +47,8 @@ def pages() -> Iterator[Page]:
 
 
 def exact(runner: str, *languages: str) -> Engine:
-    settings = ReadSettings(orientation="none", languages=languages)
-    return load_pipeline(runner, settings, threads=1, thresholds=PADDLEOCR, exact=True)
+    settings = ReadSettings(orientation="none", precision="float32", languages=languages)
+    return load_pipeline(runner, settings, threads=1, thresholds=PADDLEOCR)
 
 
 @pytest.fixture(scope="module")

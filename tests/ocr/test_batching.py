@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime
 import pytest
 
@@ -32,7 +31,7 @@ from ocr_pipeline.ocr.networks import (
 )
 from ocr_pipeline.ocr.pipeline import PipelineEngine
 from ocr_pipeline.ocr.precision import half_precision
-from ocr_pipeline.ocr.runners import Network, OnnxRuntimeRunner, OpenVinoRunner
+from ocr_pipeline.ocr.runners import Network, OnnxRuntimeRunner, OpenVinoRunner, Shape
 from ocr_pipeline.records import Page, PageText, Pixels
 from tests.ocr.drawing import draw_page, receipt
 
@@ -366,14 +365,14 @@ def assert_same_reading(readings: Sequence[PageText], expected: Sequence[PageTex
 @pytest.fixture(scope="module")
 def expected() -> list[PageText]:
     """What the pipeline reads when no calls run together, in float32."""
-    engine = load_pipeline("onnxruntime", ReadSettings(languages=["en"]), threads=1, exact=True)  # type: ignore[arg-type]
+    engine = load_pipeline("onnxruntime", ReadSettings(languages=("en",), precision="float32"), threads=1)
     return [engine.read(page) for page in pages()]
 
 
 @pytest.mark.parametrize("name", RUNNERS)
 def test_pages_read_together_say_the_same(name: str, expected: list[PageText]) -> None:
-    settings = ReadSettings(languages=["en"])  # type: ignore[arg-type]
-    engine = load_pipeline(name, settings, threads=4, exact=True, batching=True)
+    settings = ReadSettings(languages=("en",), precision="float32")
+    engine = load_pipeline(name, settings, threads=4, batching=True)
 
     readings = read_by_threads(engine)
 
@@ -391,7 +390,7 @@ class ObservedRunner:
         self.runs: list[list[tuple[int, ...]]] = []
         self.hold: Callable[[Batched], None] = lambda batched: None
 
-    def load(self, graph: bytes, most_pixels: int = 1 << 20, own_shapes: int = 0) -> Network:
+    def load(self, graph: bytes, most_pixels: int = 1 << 20, own_shapes: Sequence[Shape] = ()) -> Network:
         network, runs = OnnxRuntimeRunner().load(graph), []  # type: ignore[var-annotated]
 
         def observed(pixels: Pixels) -> Outputs:
@@ -463,20 +462,3 @@ def test_a_gpu_has_readers_besides_one_a_core(threads: int, more: int, monkeypat
         load_engine(ReadSettings(engine="onnxruntime", device=device, threads=threads))
 
     assert asked[1] == asked[0] + more
-
-
-def test_a_gpu_gets_no_network_in_8_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Runner:
-        name, batching = "onnxruntime", True
-
-        def load(self, graph: bytes, most_pixels: int, own_shapes: int = 0) -> None:
-            operators.update(node.op_type for node in onnx.load_model_from_string(graph).graph.node)
-
-    monkeypatch.setattr(engine_module, "_runner", lambda *arguments, **options: Runner())
-    found = {}
-    for device in ("cpu", "gpu"):
-        operators: set[str] = set()
-        load_pipeline("onnxruntime", ReadSettings(device=device), threads=1)
-        found[device] = operators
-
-    assert found["cpu"] - found["gpu"] == {"QuantizeLinear", "DequantizeLinear"}

@@ -1,26 +1,28 @@
-"""OpenVINO compiles a network once more for shapes that come often, and for no more of them than it may."""
+"""OpenVINO compiles a network once more for shapes that come often, and computes by the shape alone."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ocr_pipeline.ocr import runners
 from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.networks import detection_network
-from ocr_pipeline.ocr.runners import OpenVinoRunner, Shape
+from ocr_pipeline.ocr.recognition import LINE_SHAPES
+from ocr_pipeline.ocr.runners import Network, OpenVinoRunner, Shape
+from tests.ocr.conftest import LoadEngine
+from tests.ocr.drawing import receipt
 
-OFTEN = 3
+OWN = (1, 32, 64, 3)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> Counter[Shape | None]:
     """The shapes that networks are compiled for, counted."""
-    monkeypatch.setattr(runners, "_OFTEN", OFTEN)
     counts: Counter[Shape | None] = Counter()
     compile_network = OpenVinoRunner._compile
 
@@ -36,41 +38,29 @@ def picture(width: int) -> np.ndarray:
     return np.random.default_rng(width).integers(0, 256, (1, 32, width, 3), np.uint8)
 
 
-def load(own_shapes: int, threads: int = 1) -> runners.Network:
+def load(own_shapes: Sequence[Shape], threads: int = 1) -> Network:
     graph = detection_network(find_model("small").detection).graph
     return OpenVinoRunner(threads, exact=True).load(graph, 1 << 20, own_shapes)
 
 
-def test_a_shape_that_comes_often_gets_a_network_of_its_own_with_the_same_results(
-    compiled: Counter[Shape | None],
-) -> None:
-    network = load(own_shapes=4)
-    pixels = picture(64)
-    maps = []
-    for call in range(OFTEN + 2):
-        assert compiled == ({None: 1} if call < OFTEN else {None: 1, pixels.shape: 1})
-        maps.append(network(pixels)[0].copy())
-    for other in maps[1:]:
-        np.testing.assert_allclose(other, maps[0], atol=1e-5)
+def test_a_shape_has_a_network_of_its_own_from_when_it_is_needed(compiled: Counter[Shape | None]) -> None:
+    network = load([OWN, (1, 32, 128, 3)])
+    network(picture(96))
+    assert compiled == {None: 1}
+    maps = [network(picture(64))[0].copy() for _ in range(3)]
+    assert compiled == {None: 1, OWN: 1}
+    assert all(np.array_equal(other, maps[0]) for other in maps)
+    np.testing.assert_allclose(maps[0], load([])(picture(64))[0], atol=1e-5)
 
 
-def test_no_more_shapes_than_allowed_get_one(compiled: Counter[Shape | None]) -> None:
-    network = load(own_shapes=2)
-    for _ in range(OFTEN + 1):
-        for width in (32, 64, 96, 128):
-            network(picture(width))
-    assert compiled == {None: 1, (1, 32, 32, 3): 1, (1, 32, 64, 3): 1}
-
-
-def test_threads_that_meet_a_shape_together_compile_it_once(compiled: Counter[Shape | None]) -> None:
-    network = load(own_shapes=4, threads=4)
-    expected = network(picture(64))[0].copy()
+def test_threads_that_need_a_shape_together_compile_it_once(compiled: Counter[Shape | None]) -> None:
+    network = load([OWN], threads=4)
     together = threading.Barrier(4)
     found: list[np.ndarray] = []
 
     def read() -> None:
         together.wait()
-        for _ in range(3 * OFTEN):
+        for _ in range(3):
             found.append(network(picture(64))[0].copy())
 
     readers = [threading.Thread(target=read) for _ in range(4)]
@@ -78,7 +68,23 @@ def test_threads_that_meet_a_shape_together_compile_it_once(compiled: Counter[Sh
         reader.start()
     for reader in readers:
         reader.join()
-    assert compiled == {None: 1, (1, 32, 64, 3): 1}
-    assert len(found) == 12 * OFTEN
-    for other in found:
-        np.testing.assert_allclose(other, expected, atol=1e-5)
+    assert compiled == {None: 1, OWN: 1}
+    assert len(found) == 12
+    assert all(np.array_equal(other, found[0]) for other in found)
+
+
+def test_what_a_page_says_does_not_depend_on_what_was_read_before(engines: LoadEngine) -> None:
+    fresh = engines(engine="openvino", languages=["en", "it"]).read(receipt())
+    reader = engines(engine="openvino", languages=["it", "en"])
+    for turn in (2.0, -3.0, 180.0):
+        reader.read(receipt(turn=turn))
+    assert reader.read(receipt()) == fresh
+
+
+def test_lines_of_ordinary_length_have_shapes_of_their_own(
+    compiled: Counter[Shape | None], engines: LoadEngine
+) -> None:
+    engines(engine="openvino", languages=["en", "nl"]).read(receipt())
+    shapes = set(compiled) - {None}
+    assert shapes
+    assert shapes <= set(LINE_SHAPES)

@@ -8,11 +8,13 @@ import pytest
 
 from benchmarks.agreement import compare, read_all
 from ocr_pipeline.config import ReadSettings
+from ocr_pipeline.ocr import engine
 from ocr_pipeline.ocr.engine import load_pipeline
 from ocr_pipeline.ocr.graphs import attribute, load_graph
 from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.networks import recognition_network
 from ocr_pipeline.ocr.quantization import known_ranges, quantise, step_and_zero
+from ocr_pipeline.ocr.runners import OnnxRuntimeRunner, OpenVinoRunner
 from ocr_pipeline.records import PageText
 from tests.ocr.test_agreement import pages
 
@@ -56,11 +58,36 @@ def test_zero_stays_zero_in_any_range(low: float, high: float) -> None:
     assert zero.dtype == np.uint8
 
 
-@pytest.mark.parametrize("runner", ["openvino", "onnxruntime"])
-def test_text_is_read_as_with_exact_arithmetic(runner: str) -> None:
-    def read(*, exact: bool) -> list[PageText]:
-        return read_all(load_pipeline(runner, ReadSettings(), threads=1, exact=exact), list(pages()))
+def test_only_runners_that_gain_by_it_compute_in_8_bits() -> None:
+    assert OpenVinoRunner(1).eight_bit
+    assert not OpenVinoRunner(1, exact=True).eight_bit
+    assert not OnnxRuntimeRunner().eight_bit
 
-    found = compare(read(exact=False), read(exact=True))
+
+@pytest.mark.parametrize("eight_bit", [True, False])
+def test_a_runner_gets_the_network_that_it_is_best_with(eight_bit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs: list[bytes] = []
+
+    class Recording:
+        name, batching = "recording", False
+
+        def __init__(self) -> None:
+            self.eight_bit = eight_bit
+
+        def load(self, graph: bytes, most_pixels: int, own_shapes: object = ()) -> None:
+            graphs.append(graph)
+
+    monkeypatch.setattr(engine, "_runner", lambda *arguments, **options: Recording())
+    load_pipeline("recording", ReadSettings(), threads=1)
+    detection, recognition = map(kinds, graphs)
+    assert "QuantizeLinear" not in detection
+    assert ("QuantizeLinear" in recognition) == eight_bit
+
+
+def test_text_is_read_as_with_exact_arithmetic() -> None:
+    def read(settings: ReadSettings) -> list[PageText]:
+        return read_all(load_pipeline("openvino", settings, threads=1), list(pages()))
+
+    found = compare(read(ReadSettings()), read(ReadSettings(precision="float32")))
     assert found.lines >= 0.95
     assert found.characters >= 0.99

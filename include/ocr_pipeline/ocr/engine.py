@@ -99,13 +99,11 @@ def load_pipeline(
     threads: int,
     *,
     thresholds: Thresholds | None = None,
-    exact: bool = False,
     batching: bool | None = None,
 ) -> Engine:
     """Load our own pipeline over the runner with the ``name``.
 
     :param thresholds: which boxes there are, for comparisons; ours without.
-    :param exact: compute in float32 also where the hardware is faster with less.
     :param batching: run the pages of several threads together; without saying, that is done on a GPU.
     :raises EngineError: as :func:`load_engine`.
     """
@@ -119,11 +117,9 @@ def load_pipeline(
     # Pages are read in parallel; OpenCV splitting each of its calls over all cores as well would only add contention.
     cv2.setNumThreads(1)
     model = find_model(settings.model)
-    runner = _runner(name, threads, settings.device, exact=exact, batching=batching)
+    runner = _runner(name, threads, settings.device, exact=settings.precision == "float32", batching=batching)
     detection = cached_detection_network(model.detection)
-    # 8 bits are for processors: a GPU computes in half precision.
-    whole = exact or settings.device != "cpu"
-    recognition = cached_recognition_network(model.recognition, settings.languages, exact=whole)
+    recognition = cached_recognition_network(model.recognition, settings.languages, exact=not runner.eight_bit)
     try:
         return PipelineEngine(
             runner,

@@ -10,6 +10,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import cv2
 import numpy as np
@@ -27,14 +28,18 @@ HEIGHT = 48
 MAX_WIDTH = 3200
 """Lines that would be wider at that height are read in pieces (PP-OCR squeezes them to this)."""
 
-_BUCKETS = (*range(32, 256, 32), *range(256, 512, 64), *range(512, 1024, 128), *range(1024, MAX_WIDTH + 256, 256))
+_BUCKETS: Final[tuple[int, ...]] = (*range(32, 256, 32), *range(256, 512, 64), *range(512, 1024 + 1, 128))
 """Widths to which lines are padded, so that the network sees few different shapes."""
 
-LINE_SHAPES = 16
-"""Shapes of lines that are worth a network of their own: what nine of ten lines have on receipts and book pages."""
+_WIDE = 256
+"""Lines beyond the last of them, which are rare, are padded to multiples of this."""
+
 
 _BATCH = 2
 """Lines read at a time: larger batches only pad more, as the network fills a core already (measured)."""
+
+LINE_SHAPES = tuple((_BATCH, HEIGHT, width, 3) for width in _BUCKETS)
+"""The shapes of nearly all lines."""
 
 _MANY = 64
 """Lines handed over at a time where lines of several pages are read together."""
@@ -81,8 +86,10 @@ def recognise(
     widths = [line_width(piece) for piece in pieces]
     readings = [Reading("", 0.0)] * len(pieces)
     for indices, bucket in _large_batches(widths) if few_shapes else _batches(widths):
-        lines = np.full((len(indices), HEIGHT, bucket, 3), _PADDING, np.uint8)
-        for line, index in zip(lines, indices, strict=True):
+        # A last line alone gets a blank one beside it: that costs less than a shape of its own.
+        rows = len(indices) if few_shapes else _BATCH
+        lines = np.full((rows, HEIGHT, bucket, 3), _PADDING, np.uint8)
+        for line, index in zip(lines, indices, strict=False):
             line[:, : widths[index]] = cut(pixels, pieces[index], widths[index])
         probabilities, classes = network(lines)
         for row, index in enumerate(indices):
@@ -148,7 +155,13 @@ def _batches(widths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
     order = sorted(range(len(widths)), key=widths.__getitem__)
     for start in range(0, len(order), _BATCH):
         indices = order[start : start + _BATCH]
-        yield indices, _BUCKETS[bisect_left(_BUCKETS, widths[indices[-1]])]
+        yield indices, _padded(widths[indices[-1]])
+
+
+def _padded(width: int) -> int:
+    if width > _BUCKETS[-1]:
+        return math.ceil(width / _WIDE) * _WIDE
+    return _BUCKETS[bisect_left(_BUCKETS, width)]
 
 
 def _large_batches(widths: Sequence[int]) -> Iterator[tuple[list[int], int]]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -43,9 +42,6 @@ hold some tens of shapes; without any, reading a line costs half as much again (
 """
 
 
-_OFTEN = 20
-"""Calls with a shape after which the network is compiled for it alone."""
-
 _SESSIONS = 32
 """Sessions that ONNX Runtime keeps of each network on a GPU, each with its own copy of the weights and its memory."""
 
@@ -53,17 +49,19 @@ _SESSIONS = 32
 class Runner(Protocol):
     """Loads networks onto the hardware.
 
-    ``batching`` says that calls run together: give it many rows at a time and few different shapes.
+    ``batching`` says that calls run together: give it many rows at a time and few different shapes. ``eight_bit`` says
+    that it is faster with networks that were quantised, and may be less exact.
     """
 
     name: str
     batching: bool
+    eight_bit: bool
 
-    def load(self, graph: bytes, most_pixels: int = 1 << 20, own_shapes: int = 0) -> Network:
+    def load(self, graph: bytes, most_pixels: int = 1 << 20, own_shapes: Sequence[Shape] = ()) -> Network:
         """Compile ``graph``, a serialised ONNX model with one uint8 input.
 
         :param most_pixels: of a run, where calls run together: what bounds its memory.
-        :param own_shapes: for how many of the shapes that come often it may be compiled once more, where that helps.
+        :param own_shapes: those that come often; it is compiled for each of them alone, where that helps.
         """
         ...
 
@@ -92,6 +90,7 @@ class OpenVinoRunner:
         self._core = openvino.Core()
         self._device = openvino_device(device, self._core.available_devices)
         self.batching = device != "cpu" if batching is None else batching
+        self.eight_bit = device == "cpu" and not exact  # a GPU computes in half precision
         self._options: dict[Any, Any] = {properties.num_streams: 1 if self.batching else threads}
         if exact:
             self._options[properties.hint.inference_precision] = "f32"
@@ -103,11 +102,11 @@ class OpenVinoRunner:
                 "CPU_RUNTIME_CACHE_CAPACITY": str(_CACHED_KERNELS),
             }
 
-    def load(self, graph: bytes, most_pixels: int = 1 << 20, own_shapes: int = 0) -> Network:
+    def load(self, graph: bytes, most_pixels: int = 1 << 20, own_shapes: Sequence[Shape] = ()) -> Network:
         """See :class:`Runner`."""
         # Where calls run together, one at a time, one request is enough; its shapes are few and large as it is.
         if self.batching:
-            return Batched(_OpenVinoNetwork(partial(self._compile, graph), 0, SimpleNamespace()), most_pixels)
+            return Batched(_OpenVinoNetwork(partial(self._compile, graph), (), SimpleNamespace()), most_pixels)
         return _OpenVinoNetwork(partial(self._compile, graph), own_shapes, threading.local())
 
     def _compile(self, graph: bytes, shape: Shape | None) -> Any:
@@ -130,24 +129,22 @@ class OpenVinoRunner:
 
 
 class _OpenVinoNetwork:
-    """A network compiled for any shape, and for shapes that come often once more. A :data:`Network`.
+    """A network compiled for any shape, and for some shapes alone. A :data:`Network`.
 
     With a shape that is known beforehand, OpenVINO plans memory and kernels once instead of in each call: lines take a
-    third less time (measured). Compiling costs as much as that saves in some dozens of calls, and each shape tens of
-    megabytes, so rare shapes share the one for all.
+    third less time (measured). Each takes some tenths of a second and tens of megabytes when it is first needed. Which
+    one computes depends on nothing but the shape, because they round differently.
 
     :param compile_for: compiles for a shape, or any.
-    :param own_shapes: the most shapes to compile for.
+    :param own_shapes: those to compile for alone.
     :param local: holds the requests of the calling thread: a request holds one call's tensors.
     """
 
-    def __init__(self, compile_for: Callable[[Shape | None], Any], own_shapes: int, local: Any) -> None:
+    def __init__(self, compile_for: Callable[[Shape | None], Any], own_shapes: Sequence[Shape], local: Any) -> None:
         self._compile_for = compile_for
-        self._own_shapes = own_shapes
+        self._compiled: dict[Shape | None, Any] = {None: compile_for(None)}  # what is wrong with it shows now
+        self._compiling = {shape: threading.Lock() for shape in own_shapes}
         self._local = local
-        self._compiled: dict[Shape | None, Any] = {None: compile_for(None)}
-        self._calls: Counter[Shape] = Counter()
-        self._changing = threading.Lock()
 
     def __call__(self, pixels: Pixels) -> tuple[npt.NDArray[Any], ...]:
         results = self._request(pixels.shape).infer([pixels], share_inputs=True, share_outputs=True)
@@ -157,22 +154,17 @@ class _OpenVinoNetwork:
         if not hasattr(self._local, "requests"):
             self._local.requests = {}
         requests: dict[Shape | None, Any] = self._local.requests
-        if shape in requests:
-            return requests[shape]
-        self._count(shape)
-        key = shape if shape in self._compiled else None
+        key = shape if shape in self._compiling else None
         if key not in requests:
-            requests[key] = self._compiled[key].create_infer_request()
+            requests[key] = self._network(key).create_infer_request()
         return requests[key]
 
-    def _count(self, shape: Shape) -> None:
-        """Note that ``shape`` came; when it has come often, compile for it, while other threads go on without."""
-        with self._changing:
-            self._calls[shape] += 1
-            if self._calls[shape] != _OFTEN or not self._own_shapes:
-                return
-            self._own_shapes -= 1
-        self._compiled[shape] = self._compile_for(shape)
+    def _network(self, key: Shape | None) -> Any:
+        if key is not None:
+            with self._compiling[key]:
+                if key not in self._compiled:
+                    self._compiled[key] = self._compile_for(key)
+        return self._compiled[key]
 
 
 class OnnxRuntimeRunner:
@@ -184,6 +176,7 @@ class OnnxRuntimeRunner:
     """
 
     name = "onnxruntime"
+    eight_bit = False  # a line takes it a seventh longer then than in float32 (measured)
 
     def __init__(self, device: str = "cpu", *, exact: bool = False, batching: bool | None = None) -> None:
         try:
@@ -199,7 +192,7 @@ class OnnxRuntimeRunner:
         if device != "cpu":
             check_cuda(device)
 
-    def load(self, graph: bytes, most_pixels: int = 1 << 20, own_shapes: int = 0) -> Network:
+    def load(self, graph: bytes, most_pixels: int = 1 << 20, own_shapes: Sequence[Shape] = ()) -> Network:
         """See :class:`Runner`."""
         compiled = half_precision(graph) if self._half else graph
 

@@ -32,11 +32,15 @@ TLS_HANDSHAKE = b"\x16"
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it arrived: ``time`` on the monotonic clock, ``peer`` the client's port, headers in lower case."""
+    """A request as it arrived: ``time`` on the monotonic clock, ``peer`` the client's port, headers in lower case.
+
+    ``at_once`` is how many requests the server had to answer then, this one among them.
+    """
 
     target: str
     headers: dict[str, str]
     peer: int
+    at_once: int
     time: float = field(default_factory=time.monotonic)
 
 
@@ -108,6 +112,12 @@ async def image(exchange: Exchange) -> None:
     await exchange.answer(body_of(int(exchange.number("bytes", 1000)), exchange.query.get("id", "")), **headers)
 
 
+async def crowded(exchange: Exchange) -> None:
+    """An image, soon, but after ``delay`` seconds where more than ``room`` requests are to be answered at once."""
+    await asyncio.sleep(exchange.number("delay", 1) if exchange.request.at_once > exchange.number("room", 1) else 0.02)
+    await exchange.answer(body_of(1000))
+
+
 async def text(exchange: Exchange) -> None:
     """What ``say`` says."""
     await exchange.answer(exchange.query.get("say", "").encode())
@@ -157,16 +167,18 @@ async def drip(exchange: Exchange) -> None:
 
 
 async def stall(exchange: Exchange) -> None:
-    """Half an image, then silence."""
-    await exchange.head(Content_Length=1000)
-    await exchange.send(bytes(500))
+    """Half an image of ``bytes`` bytes, then silence."""
+    size = int(exchange.number("bytes", 1000))
+    await exchange.head(Content_Length=size)
+    await exchange.send(bytes(size // 2))
     await silent(exchange)
 
 
 async def short(exchange: Exchange) -> None:
-    """Less than Content-Length promises, then an orderly end."""
-    await exchange.head(Content_Length=1000)
-    await exchange.send(bytes(500))
+    """Half of the ``bytes`` bytes that Content-Length promises, then an orderly end."""
+    size = int(exchange.number("bytes", 1000))
+    await exchange.head(Content_Length=size)
+    await exchange.send(bytes(size // 2))
     raise HangUpError
 
 
@@ -223,6 +235,21 @@ async def chunked(exchange: Exchange) -> None:
     await exchange.send(b"0\r\n\r\n")
 
 
+async def until_close(exchange: Exchange) -> None:
+    """``bytes`` bytes that end with the connection."""
+    await exchange.head(Content_Type="image/jpeg")
+    await exchange.send(body_of(int(exchange.number("bytes", 1000)), exchange.query.get("id", "")))
+    raise HangUpError
+
+
+async def hints(exchange: Exchange) -> None:
+    """An image after two answers that are for information only."""
+    for _ in range(2):
+        await exchange.head(103, Link="</style.css>; rel=preload")
+        await asyncio.sleep(0.01)
+    await image(exchange)
+
+
 async def gzipped(exchange: Exchange) -> None:
     """``bytes`` bytes, compressed although nobody asked for it."""
     data = body_of(int(exchange.number("bytes", 1000)), exchange.query.get("id", ""))
@@ -248,8 +275,8 @@ async def page(exchange: Exchange) -> None:
 BEHAVIOURS: dict[str, Behaviour] = {
     behaviour.__name__.replace("_", "-"): behaviour
     for behaviour in (
-        image, text, status, redirect, redirect_loop, silent, slow_headers, drip, stall, short, long, reset,
-        reset_at_once, not_http, garbage_chunks, cut_chunks, chunked, gzipped, bomb, bad_gzip, page,
+        image, crowded, text, status, redirect, redirect_loop, silent, slow_headers, drip, stall, short, long, reset,
+        reset_at_once, not_http, garbage_chunks, cut_chunks, chunked, until_close, hints, gzipped, bomb, bad_gzip, page,
     )
 }  # fmt: skip
 
@@ -342,7 +369,7 @@ class MisbehavingServer:
         head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         target = head[0].split(" ")[1]
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
-        request = Request(target, headers, writer.get_extra_info("peername")[1])
+        request = Request(target, headers, writer.get_extra_info("peername")[1], self.at_once + 1)
         self.requests.append(request)
         self._counts[target] += 1
         parts = urlsplit(self.robots_txt if target == "/robots.txt" else target)

@@ -1,4 +1,4 @@
-"""Our fetcher in a process of its own: ``python -m benchmarks.fetch.ours CONCURRENCY ALLOWED < links``.
+"""Our fetcher in a process of its own: ``python -m benchmarks.fetch.ours ALLOWED CONCURRENCY < links``.
 
 Drives it as a batch does, drops the bodies, and prints what came of it as one line of JSON.
 """
@@ -41,7 +41,7 @@ def main() -> None:
     """Read links from standard input and fetch them."""
     refs = [ImageRef(row, link) for row, link in enumerate(sys.stdin.read().split())]
     started = time.monotonic()
-    fetched = asyncio.run(fetch_all(refs, int(sys.argv[1]), Allowances.parse(sys.argv[2])))
+    fetched = asyncio.run(fetch_all(refs, int(sys.argv[2]), Allowances.parse(sys.argv[1])))
     print(json.dumps({"fetched": fetched, "seconds": time.monotonic() - started}))
 
 

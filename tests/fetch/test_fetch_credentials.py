@@ -27,6 +27,15 @@ def test_credentials_of_a_link_are_sent_to_its_host(fetch: Fetch, server: Misbeh
     assert not any("secret" in request.target for request in server.requests)
 
 
+def test_a_login_that_cannot_be_sent_is_an_invalid_link(fetch: Fetch, server: MisbehavingServer) -> None:
+    """Basic authentication has no way to write a colon in a name."""
+    bad, good = fetch(server.url("image").replace("://", "://us%3Aer:secret@"), server.url("image"))
+    assert failure_of(bad).category is ErrorCategory.INVALID_LINK
+    assert "login" in failure_of(bad).detail
+    assert image_of(good)
+    assert len(server.requests) == 1
+
+
 def test_credentials_do_not_follow_to_another_host(
     fetch: Fetch, server: MisbehavingServer, other_server: MisbehavingServer
 ) -> None:

@@ -141,6 +141,21 @@ def test_redirect_to_a_dead_host_condemns_that_one_only(
     assert image_of(image)
 
 
+def test_host_that_slows_gets_fewer_requests_at_once(server: MisbehavingServer) -> None:
+    quick = [server.url("crowded", room=99, id=number) for number in range(64)]
+    slow = [server.url("crowded", room=2, delay=0.4, id=number) for number in range(64)]
+
+    async def body(fetcher: Fetcher) -> None:
+        for links in (quick, slow):
+            for result in await fetch_together(fetcher, links):
+                assert image_of(result)
+
+    run_with_fetcher([server.address], body, replace(QUICK, patience=0.2), per_host=16)
+    at_once = [request.at_once for request in server.requests[len(quick) :]]
+    assert max(at_once) == 16
+    assert max(at_once[-24:]) <= 8
+
+
 def room(host: Host, now: float) -> int:
     """How many requests ``host`` lets through at once."""
     count = 0
@@ -164,6 +179,27 @@ def test_throttling_halves_the_limit_once_a_round_and_answers_restore_it() -> No
     for second in range(40):
         host.answered(6 + second)
     assert room(host, 50) == 8
+
+
+def test_slow_answers_halve_the_limit_once_a_round_until_they_are_usual() -> None:
+    host = Host(16, None, Manners())
+    for _ in range(100):
+        host.answered(1, 0, 0.1)
+    for now in (2, 4, 6):  # now and then an image that takes its time
+        for waited in (5, 5, 5, 0.1):
+            host.answered(now, now - 1, waited)
+    for _ in range(100):
+        host.answered(8, 7, 0.9)  # longer than usual, but nobody minds
+    assert room(host, 8) == 16
+    for _ in range(16):
+        host.answered(10, 9, 4.0)
+    assert room(host, 10) == 8
+    for _ in range(8):
+        host.answered(15, 11, 4.0)
+    assert room(host, 15) == 4
+    for now in range(20, 520):  # it stays as it is, and so be it
+        host.answered(now, now - 4, 4.0)
+    assert room(host, 520) == 16
 
 
 def test_brief_trouble_opens_no_circuit() -> None:

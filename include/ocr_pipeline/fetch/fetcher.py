@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import itertools
 import logging
@@ -42,7 +43,7 @@ logger = logging.getLogger(__name__)
 MAX_REDIRECTS = 10
 _ROBOTS_REDIRECTS = 5  # RFC 9309, 2.3.1.2
 _FILE_THREADS = 4
-_Outcome = TypeVar("_Outcome")
+_Outcome = TypeVar("_Outcome", bound=Answer | Redirect)
 _NO_ANSWER = frozenset({ErrorCategory.TIMEOUT, ErrorCategory.CONNECTION_LOST})
 
 
@@ -52,6 +53,9 @@ OnOutcome = Callable[[FetchedImage | Failure], None]
 _FILES: Hashable = "files"
 _LOOKAHEAD = 10_000
 _FEED = 100
+# How many new objects there must be before Python looks for garbage that refers to itself, instead of 700. Some hundred
+# requests under way are enough to have it look all the time, a tenth of it, and what it finds is small.
+_COLLECT_AFTER = 10_000
 
 
 @dataclass(slots=True, eq=False)
@@ -103,7 +107,8 @@ class Fetcher:
     """Fetches images from http(s) URLs, object stores and files; an async context manager for use in one event loop.
 
     It bounds how many images are requested at once, overall and of one host, and the bytes that are held. An image
-    that waits for its host or to be tried again takes none of the places of those that are requested.
+    that waits for its host or to be tried again takes none of the places of those that are requested. While it is
+    open, Python's garbage collector runs less often.
 
     :param settings: deadlines, sizes, attempts and limits.
     :param allowances: folders, object stores and non-public networks that may be touched; nothing else of these is.
@@ -131,29 +136,36 @@ class Fetcher:
         self._base = base
         self._manners = manners or Manners()
         self._budget = budget or ByteBudget(sys.maxsize)
-        # No more files at once than there are threads, so that none waits for a thread with bytes set aside for it.
-        limits = {_FILES: _FILE_THREADS}
-        self._queues = HostQueues[_Job](settings.per_host, settings.host_rate, self._manners, limits)
         self._workers: list[asyncio.Task[None]] = []
         self._under_way: dict[_Job, asyncio.Task[None]] = {}
         self._closing = False
         guard = AddressGuard(allowances)
         proxies = Proxies(guard) if allowances.proxy else None
-        self._client = HttpClient(settings, guard, resolver, tls, proxies, allowances.site)
+        sites = allowances.site if allowances.sites else None
+        self._client = HttpClient(settings, guard, resolver, tls, proxies, sites)
         self._objects = ObjectClient(settings, allowances)
         self._token = product_token(settings.user_agent) if settings.robots != "ignore" else None
         self._robots = RobotsFiles(self._token) if self._token is not None and settings.robots == "all" else None
         self._file_threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="read-file")
 
     async def __aenter__(self) -> Self:
+        settings = self._settings
         await self._client.__aenter__()
-        self._workers = [asyncio.create_task(self._work()) for _ in range(self._settings.concurrency)]
+        self._clock = asyncio.get_running_loop().time
+        # No more files at once than there are threads, so that none waits for a thread with bytes set aside for it.
+        limits = {_FILES: _FILE_THREADS}
+        self._queues = HostQueues[_Job](settings.per_host, settings.host_rate, self._manners, limits)
+        self._collected_after = gc.get_threshold()
+        first, *others = self._collected_after  # 0: never
+        gc.set_threshold(first and max(first, _COLLECT_AFTER), *others)
+        self._workers = [asyncio.create_task(self._work()) for _ in range(settings.concurrency)]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing = True
+        gc.set_threshold(*self._collected_after)
         self._queues.close()
         for worker in self._workers:
             worker.cancel()
@@ -288,7 +300,6 @@ class Fetcher:
 
         :param left_alone: why the host must not be asked, if it must not.
         """
-        clock = asyncio.get_running_loop().time
         outcome: Answer | Redirect
         try:
             if left_alone:
@@ -300,9 +311,9 @@ class Fetcher:
                 outcome = await self._request_image(job, host)
         except RequestFailedError as error:
             error.status = error.status or job.status
-            return self._after_failure(job, error, clock())
+            return self._after_failure(job, error, self._clock())
         if isinstance(outcome, Answer):
-            seconds = job.seconds(clock())
+            seconds = job.seconds(self._clock())
             return FetchedImage(job.ref, outcome.body, outcome.sha256, outcome.status, job.attempts, seconds)
         return None
 
@@ -313,17 +324,16 @@ class Fetcher:
 
         :raises RequestFailedError: if there is no body.
         """
-        clock = asyncio.get_running_loop().time
         url = job.url
         lease = await self._budget.lease()
         try:
-            since = clock()
+            since = self._clock()
             if not job.hops:
                 job.attempts += 1
                 job.started = since if job.started is None else job.started
             if self._robots:
                 await self._robots.check(url, partial(self._robots_txt, host))
-                since = clock()
+                since = self._clock()
             asked = self._client.get(url, job.left, self._settings.max_bytes, self._token, lease)
             outcome = await self._request(host, asked, since, job)
         except BaseException:
@@ -337,7 +347,7 @@ class Fetcher:
             detail = f"more than {MAX_REDIRECTS} redirects, the last from {url.host}"
             raise RequestFailedError(ErrorCategory.TOO_MANY_REDIRECTS, detail, outcome.status)
         job.url = self._follow(url, outcome)
-        job.hops, job.status, job.left = job.hops + 1, outcome.status, job.left - (clock() - since)
+        job.hops, job.status, job.left = job.hops + 1, outcome.status, job.left - (self._clock() - since)
         self._queues.add(_host_of(job.url), job, first=True)
         return outcome
 
@@ -348,7 +358,7 @@ class Fetcher:
         """
         lease = await self._budget.lease()
         try:
-            since = asyncio.get_running_loop().time()
+            since = self._clock()
             job.attempts += 1
             job.started = since if job.started is None else job.started
             answer = await self._request(bucket, self._objects.get(uri, lease), since, job)
@@ -368,7 +378,7 @@ class Fetcher:
                 pause = pause_before_retry(job.attempts - job.repeated, error.retry_after, self._manners)
             if pause is not None:
                 job.repeated = job.repeated or error.unanswered
-                job.failure = error
+                job.failure = error.copy()  # without its traceback, which holds what had come of the body
                 self._queues.add_later(self._begin_attempt(job), job, now + pause)
                 return None
             error.detail += f" and asked to be left alone for {error.retry_after:g} s"
@@ -390,12 +400,11 @@ class Fetcher:
 
     async def _robots_txt(self, host: Host, url: URL) -> bytes:
         """The robots.txt at ``url`` of ``host``, within the total deadline for each request on the way."""
-        clock = asyncio.get_running_loop().time
         for _ in range(_ROBOTS_REDIRECTS + 1):
             lease = await self._budget.lease()
             try:
                 asked = self._client.get(url, self._settings.total_timeout, ROBOTS_BYTES, lease=lease)
-                outcome = await self._request(host, asked, clock())
+                outcome = await self._request(host, asked, self._clock())
             finally:
                 lease.drop()
             if isinstance(outcome, Answer):
@@ -405,7 +414,6 @@ class Fetcher:
 
     async def _request(self, host: Host, asked: Awaitable[_Outcome], since: float, job: _Job | None = None) -> _Outcome:
         """The outcome of the request ``asked``, for ``job`` if it is an image's; the host's record learns of it."""
-        clock = asyncio.get_running_loop().time
         try:
             outcome = await asked
         except RequestFailedError as error:
@@ -413,15 +421,15 @@ class Fetcher:
             if error.status in (429, 503):
                 pause = self._manners.backoff if error.retry_after is None else error.retry_after
                 pause = min(pause, self._manners.max_retry_after)
-                host.throttled(since, clock(), error.detail, pause)
+                host.throttled(since, self._clock(), error.detail, pause)
             elif error.status is not None:
-                host.answered(clock())
+                host.answered(self._clock())
             elif job is not None and self._repeats_at_once(job, error):
                 pass
             elif not error.connected or (error.category in _NO_ANSWER and first):
-                host.failed(since, clock(), error.detail)
+                host.failed(since, self._clock(), error.detail)
             raise
-        host.answered(clock())
+        host.answered(self._clock(), since, outcome.waited)
         return outcome
 
 

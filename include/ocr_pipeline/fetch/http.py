@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import BinaryIO, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, TransferEncodingError
+from aiohttp.http_parser import RawResponseMessage
+from multidict import CIMultiDict
 from yarl import URL
 
 from ocr_pipeline.allowances import AllowedSite
@@ -35,6 +39,7 @@ _RESOLVER_THREADS = 64
 _KEEP_ALIVE_SECONDS = 5
 # Bytes taken from a socket before reading from it pauses; with less, large bodies take many small steps.
 _READ_BUFFER = 256 * 1024
+_ORIGINS = 10_000
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -44,23 +49,41 @@ FindSite = Callable[[str, str, int], AllowedSite | None]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole body, or none of it where it was written elsewhere."""
+    """A whole body, or none of it where it was written elsewhere, that began after ``waited`` seconds."""
 
     status: int
     body: bytes
     sha256: str
+    waited: float
 
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """The host says where to look instead; ``location`` is as the host wrote it."""
+    """The host says after ``waited`` seconds where to look instead; ``location`` is as the host wrote it."""
 
     status: int
     location: str
+    waited: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """What all requests to a scheme, host and port have in common.
+
+    ``request`` is what the connector knows it by, ``headers`` are as they are sent, without a login of the link's,
+    which counts unless there is one among them (``login``).
+    """
+
+    request: aiohttp.ClientRequest
+    headers: bytes
+    login: bool
 
 
 class HttpClient:
-    """A session of keep-alive connections with one DNS cache, which connects only where ``guard`` lets it.
+    """Keep-alive connections with one DNS cache, which are made only where ``guard`` lets them.
+
+    Connecting, TLS, proxies and the parsing of answers are aiohttp's. Its session is not used: it takes a third of
+    what a request costs, and sends a request again on its own when a connection breaks before any answer.
 
     Use it as an asynchronous context manager. ``resolver`` and ``tls`` replace the system's resolver and
     certificate authorities; ``proxies`` says which requests go through a proxy, without it none do; ``sites`` says
@@ -85,9 +108,10 @@ class HttpClient:
 
     async def __aenter__(self) -> Self:
         settings = self._settings
+        self._clock = asyncio.get_running_loop().time
         resolver = self._resolver or SystemResolver(min(settings.concurrency, _RESOLVER_THREADS))
         self._guarded = GuardedResolver(resolver, self._guard)
-        connector = aiohttp.TCPConnector(
+        self._connector = aiohttp.TCPConnector(
             limit=0,  # the caller and the hosts' limits say how many; waiting here would count as connecting
             ttl_dns_cache=_DNS_CACHE_SECONDS,
             dns_cache_max_size=_DNS_CACHE_NAMES,
@@ -96,27 +120,14 @@ class HttpClient:
             socket_factory=self._guard.socket,
             ssl=self._tls or True,
         )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={
-                "User-Agent": settings.user_agent,
-                "Accept": "image/*,*/*;q=0.1",
-                "Accept-Encoding": "identity",
-            },
-            timeout=aiohttp.ClientTimeout(
-                total=None, connect=settings.connect_timeout, sock_read=settings.read_timeout
-            ),
-            read_bufsize=_READ_BUFFER,
-            trust_env=False,
-            middlewares=(_send_once,),
-        )
+        self._connecting = aiohttp.ClientTimeout(total=None, connect=settings.connect_timeout)
+        self._origin = lru_cache(_ORIGINS)(self._make_origin)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._session.close()
+        await self._connector.close()
         await self._guarded.close()
 
     async def get(
@@ -139,76 +150,115 @@ class HttpClient:
             the host and port.
         """
         host = url.host_port_subcomponent or ""
-        end = asyncio.get_running_loop().time() + seconds
+        since = self._clock()
+        end = since + seconds
         status: int | None = None
         broken: HttpProcessingError | None = None
         try:
             async with asyncio.timeout_at(end) as deadline:
                 proxy = self._proxies.of(url) if self._proxies else None
-                url, headers = self._with_credentials(url)
-                response = await self._session.get(url, headers=headers, allow_redirects=False, proxy=proxy)
-                connection = response.connection.protocol if response.connection else None
+                origin = self._origin(url.scheme, url.raw_host or "", url.port or 0, proxy)
+                connection = await self._connect(origin)
+                protocol = connection.protocol
+                assert protocol is not None
+                head, content = await self._ask(connection, protocol, origin, url, proxy)
                 try:
-                    status = response.status
-                    if status in _REDIRECTS and (location := response.headers.get("Location")):
-                        return Redirect(status, location)
-                    _check_head(response, host, max_bytes, token)
-                    return await self._read(response, deadline, end, max_bytes, lease, sink)
+                    status, waited = head.code, self._clock() - since
+                    if status in _REDIRECTS and (location := head.headers.get("Location")):
+                        return Redirect(status, location, waited)
+                    length = _length_of_body(head, host, max_bytes, token)
+                    body, sha256 = await self._read(content, status, length, deadline, end, max_bytes, lease, sink)
+                    return Answer(status, body, sha256, waited)
                 finally:
-                    broken = _parse_error(connection)
-                    response.release()
+                    broken = _parse_error(protocol)
+                    connection.release()
         except RequestFailedError:
             raise
         except TimeoutError as error:
+            _without_traceback(error)
             if broken:
                 raise _classify(broken, host, status) from error
             connected = not isinstance(error, aiohttp.ConnectionTimeoutError)
             detail = self._which_deadline(error, host, end)
             raise RequestFailedError(ErrorCategory.TIMEOUT, detail, status, connected=connected) from None
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
-            raise _classify(broken or error, host, status) from error
+            raise _classify(broken or error, host, status) from _without_traceback(error)
 
-    def _with_credentials(self, url: URL) -> tuple[URL, Mapping[str, str] | None]:
-        """``url`` and the headers that the deployment gives its origin, looked up for each request and redirect.
+    def _make_origin(self, scheme: str, host: str, port: int, proxy: URL | None) -> _Origin:
+        headers = CIMultiDict(
+            {
+                "User-Agent": self._settings.user_agent,
+                "Accept": "image/*,*/*;q=0.1",
+                "Accept-Encoding": "identity",
+            }
+        )
+        site = self._sites(scheme, host, port) if self._sites else None
+        if site:
+            headers.update(site.headers)
+        url = URL.build(scheme=scheme, host=host, port=port)
+        request = aiohttp.ClientRequest("GET", url, headers=headers, loop=asyncio.get_running_loop(), proxy=proxy)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        return _Origin(request, lines.encode(), "Authorization" in headers)
 
-        What it says of a login counts before what the link says.
-        """
-        site = self._sites(url.scheme, url.raw_host or "", url.port or 0) if self._sites else None
-        if site is None:
-            return url, None
-        login = any(name.lower() == "authorization" for name in site.headers)
-        return url.with_user(None) if login else url, site.headers
+    async def _connect(self, origin: _Origin) -> Connection:
+        try:
+            return await self._connector.connect(origin.request, [], self._connecting)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError from error
+
+    async def _ask(
+        self, connection: Connection, protocol: ResponseHandler, origin: _Origin, url: URL, proxy: URL | None
+    ) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+        """Send the request for ``url``; gives the head of the answer, and the body as it comes."""
+        try:
+            request = _head_of_request(url, origin, proxy)
+            protocol.set_response_params(
+                read_until_eof=True, read_timeout=self._settings.read_timeout, read_bufsize=_READ_BUFFER
+            )
+            if protocol.transport is None or protocol.transport.is_closing():
+                raise aiohttp.ServerDisconnectedError
+            protocol.transport.write(request)
+            protocol.start_timeout()
+            while True:
+                head, content = await protocol.read()
+                if head.code >= 200 or head.code == 101:
+                    return head, content
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            connection.close()
+            raise _UnansweredError(getattr(error, "strerror", None) or str(error)) from error
+        except BaseException:
+            connection.close()
+            raise
 
     async def _read(
         self,
-        response: aiohttp.ClientResponse,
+        content: aiohttp.StreamReader,
+        status: int,
+        announced: int,
         deadline: asyncio.Timeout,
         end: float,
         max_bytes: int,
         lease: Lease | None,
         sink: BinaryIO | None,
-    ) -> Answer:
+    ) -> tuple[bytes, str]:
         # Hashed as it comes, so that a large body does not hold up the loop in one go. The content is what a
         # Content-Encoding unfolds to, a bounded step at a time, so the cap holds for compressed bodies as well.
-        clock = asyncio.get_running_loop().time
         digest = hashlib.sha256()
         parts: list[bytes] = []
         size = 0
-        content = response.content
-        announced = response.content_length or 0
         if lease and not lease.covers(announced):
             end += await wait_for_room(lease, announced, deadline)
         while not content.at_eof():
             # Most bodies have come with their head; only waiting costs a timer.
             part = content.read_nowait()
             if not part:
-                # The session's read timeout does not hold once aiohttp's parser has stumbled over the body (see
+                # The connection's read timeout does not hold once aiohttp's parser has stumbled over the body (see
                 # _parse_error): the reader is told of neither, and would wait for the end of all time.
-                deadline.reschedule(min(end, clock() + self._settings.read_timeout))
+                deadline.reschedule(min(end, self._clock() + self._settings.read_timeout))
                 part = await content.readany()
             size += len(part)
             if size > max_bytes:
-                raise _too_large("sends more bytes", max_bytes, response.status)
+                raise _too_large("sends more bytes", max_bytes, status)
             if lease and not lease.covers(size):
                 end += await wait_for_room(lease, size, deadline)
             digest.update(part)
@@ -217,44 +267,50 @@ class HttpClient:
             else:
                 sink.write(part)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        return Answer(response.status, body, digest.hexdigest())
+        return body, digest.hexdigest()
 
     def _which_deadline(self, error: TimeoutError, host: str, end: float) -> str:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return f"no connection to {host} within connect_timeout={self._settings.connect_timeout:g} s"
-        if isinstance(error, aiohttp.SocketTimeoutError) or asyncio.get_running_loop().time() < end:
+        if isinstance(error, aiohttp.SocketTimeoutError) or self._clock() < end:
             return f"{host} sent nothing for read_timeout={self._settings.read_timeout:g} s"
         return f"{host} had not sent everything within total_timeout={self._settings.total_timeout:g} s"
 
 
-async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a request a second time on its own when the connection breaks before any answer."""
-    try:
-        return await send(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _UnansweredError(getattr(error, "strerror", None) or str(error)) from error
-
-
 class _UnansweredError(aiohttp.ClientConnectionError):
-    """The connection broke before any answer; of no class that aiohttp repeats a request for."""
+    """The connection broke before any answer."""
 
 
-def _check_head(response: aiohttp.ClientResponse, host: str, max_bytes: int, token: str | None) -> None:
-    """:raises RequestFailedError: if what stands before the body tells that there is none to be had."""
-    status = response.status
-    says = f"{host} answered HTTP {status}"
+def _head_of_request(url: URL, origin: _Origin, proxy: URL | None) -> bytes:
+    """The request for ``url`` as it is sent; to a ``proxy`` in full, unless what goes through it is encrypted."""
+    target, headers = url.raw_path_qs, origin.headers
+    if proxy is not None and url.scheme == "http":
+        target = str(url.with_user(None).with_fragment(None))
+        if authorization := origin.request.headers.get("Proxy-Authorization"):
+            headers += f"Proxy-Authorization: {authorization}\r\n".encode()
+    if url.raw_user is not None and not origin.login:
+        login = aiohttp.encode_basic_auth(url.user or "", url.password or "")
+        headers += f"Authorization: {login}\r\n".encode()
+    return b"GET %b HTTP/1.1\r\n%b\r\n" % (target.encode("ascii"), headers)
+
+
+def _length_of_body(head: RawResponseMessage, host: str, max_bytes: int, token: str | None) -> int:
+    """How many bytes the host announces, 0 if it does not say.
+
+    :raises RequestFailedError: if what stands before the body tells that there is none to be had.
+    """
+    status = head.code
     if 200 <= status < 300 and status != 206:
-        length = response.content_length
-        if length is not None and length > max_bytes:
+        length = int(head.headers.get("Content-Length", 0))  # the parser accepts nothing but a number
+        if length > max_bytes:
             raise _too_large(f"announces {length:,} bytes, more", max_bytes, status)
-        tags = response.headers.getall("X-Robots-Tag", ())
+        tags = head.headers.getall("X-Robots-Tag", ())
         if token is not None and (directive := opt_out(tags, token)):
             detail = f"{host} asks with X-Robots-Tag: {directive} to leave the image alone"
             raise RequestFailedError(ErrorCategory.ROBOTS_REFUSED, detail, status)
-        return
-    raise refused_by_status(status, says, parse_retry_after(response.headers.get("Retry-After")))
+        return length
+    says = f"{host} answered HTTP {status}"
+    raise refused_by_status(status, says, parse_retry_after(head.headers.get("Retry-After")))
 
 
 def _too_large(what: str, max_bytes: int, status: int) -> RequestFailedError:
@@ -262,9 +318,17 @@ def _too_large(what: str, max_bytes: int, status: int) -> RequestFailedError:
     return RequestFailedError(ErrorCategory.TOO_LARGE, detail, status)
 
 
-def _parse_error(connection: ResponseHandler | None) -> HttpProcessingError | None:
+def _without_traceback(error: Exception) -> Exception:
+    """``error``, which its connection keeps, and no longer what had come of the body, which its traceback keeps.
+
+    Together they go round in a circle, which only the garbage collector would find.
+    """
+    return error.with_traceback(None)
+
+
+def _parse_error(connection: ResponseHandler) -> HttpProcessingError | None:
     """Why the body on ``connection`` is not HTTP, which aiohttp tells the connection but not the body's reader."""
-    error = connection.exception() if connection is not None else None
+    error = connection.exception()
     return error if isinstance(error, HttpProcessingError) else None
 
 
@@ -298,7 +362,7 @@ def _meaning(error: Exception) -> tuple[ErrorCategory, str]:
         case aiohttp.ClientConnectorError():
             return ErrorCategory.CONNECT_FAILED, str(error.os_error.strerror or error.os_error)
         case ValueError():  # aiohttp.InvalidURL among them
-            return ErrorCategory.INVALID_LINK, "not a valid host name or address"
+            return ErrorCategory.INVALID_LINK, "not a valid host name, address or login"
         case aiohttp.ClientPayloadError():
             cause = error.__cause__
             reason = cause.message if isinstance(cause, HttpProcessingError) else ""

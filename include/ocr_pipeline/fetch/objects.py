@@ -89,8 +89,10 @@ class ObjectClient:
 
         settings = self._settings
         clock = asyncio.get_running_loop().time
-        deadline.reschedule(min(end, clock() + settings.connect_timeout + settings.read_timeout))
+        since = clock()
+        deadline.reschedule(min(end, since + settings.connect_timeout + settings.read_timeout))
         result = await obstore.get_async(bucket, uri.key)
+        waited = clock() - since
         digest = hashlib.sha256()
         parts: list[bytes] = []
         size = result.meta["size"]
@@ -110,7 +112,7 @@ class ObjectClient:
             digest.update(part)
             parts.append(bytes(part))
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        return Answer(200, body, digest.hexdigest())
+        return Answer(200, body, digest.hexdigest(), waited)
 
     def _which_deadline(self, end: float) -> str:
         settings = self._settings

@@ -1,6 +1,6 @@
 """How one host is treated: so many requests at once and a second, fewer when it struggles, none when it is dead.
 
-Each host and port has a limit of concurrent requests that halves when the host throttles or falls silent and
+Each host and port has a limit of concurrent requests that halves when the host throttles, falls silent or slows, and
 grows back by one a round of good answers (additive increase, multiplicative decrease, as in TCP), a time before
 which it is not asked again (Retry-After, the rate), and a circuit breaker. The breaker opens when the host keeps
 failing as a host, not over single images: then its links fail at once, except for one probe after a while that
@@ -11,6 +11,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_SLOW_FACTOR = 3.0
+"""An answer is slow that takes so many times as long as is usual for its host."""
+
+_SLOW_ANSWERS = 4
+"""So many slow answers in a row mean that the host is slow, and not single images."""
+
+_USUAL_ANSWERS = 256
+"""What is usual follows the last so many answers, roughly: a host that stays slow is not slow for ever."""
+
 
 @dataclass(frozen=True, slots=True)
 class Manners:
@@ -20,7 +29,7 @@ class Manners:
     ``max_backoff``. A host that asks to be left alone for longer than ``max_retry_after`` is not asked again
     for that image. ``failures_to_open`` failures of a host in a row, over ``seconds_to_open`` or more, so that a
     hiccup of the network does not, open its circuit for ``cooldown``, doubling up to ``max_cooldown`` while probes
-    fail.
+    fail. No answer that begins within ``patience`` is a slow one.
     """
 
     backoff: float = 0.5
@@ -30,6 +39,7 @@ class Manners:
     seconds_to_open: float = 5.0
     cooldown: float = 30.0
     max_cooldown: float = 300.0
+    patience: float = 1.0
 
 
 class Host:
@@ -51,7 +61,9 @@ class Host:
         "_not_before",
         "_open_until",
         "_opened_at",
+        "_slow_answers",
         "_slowed_at",
+        "_usual",
         "in_flight",
     )
 
@@ -63,6 +75,8 @@ class Host:
         self._interval = 1 / rate if rate else 0.0
         self._not_before = 0.0
         self._slowed_at = 0.0
+        self._slow_answers = 0
+        self._usual: float | None = None
         self._heard_at = 0.0
         self._failures = 0
         self._failing_since = 0.0
@@ -104,15 +118,30 @@ class Host:
         """A request that was begun is over, however it ended."""
         self.in_flight -= 1
 
-    def answered(self, now: float) -> None:
-        """The host answered as a host that works, whatever it said about the image."""
+    def answered(self, now: float, since: float = 0.0, waited: float | None = None) -> None:
+        """The host answered as a host that works, whatever it said about the image.
+
+        ``waited`` is how long it took to begin, for a request that began at ``since``; None does not count.
+        """
         self._heard_at = now
         if self._failures:
             self._failures = 0
             self._open_until = None
             self._cooldown = self._manners.cooldown
-        if self._limit < self._max_limit:
+        if waited is not None and self._slows(waited):
+            self._slow_down(since, now)
+        elif self._limit < self._max_limit:
             self._limit = min(self._max_limit, self._limit + 1 / self._limit)
+
+    def _slows(self, waited: float) -> bool:
+        """Whether the host, which let us wait for ``waited``, has become slow."""
+        usual = waited if self._usual is None else self._usual
+        self._usual = usual + (waited - usual) / _USUAL_ANSWERS
+        if waited <= self._manners.patience or waited <= _SLOW_FACTOR * usual:
+            self._slow_answers = 0
+            return False
+        self._slow_answers += 1
+        return self._slow_answers >= _SLOW_ANSWERS
 
     def throttled(self, since: float, now: float, reason: str, pause: float) -> None:
         """The host asked for fewer requests and ``pause`` seconds of none; the request began at ``since``."""

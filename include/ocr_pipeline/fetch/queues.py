@@ -33,7 +33,7 @@ class HostQueue(Generic[Job]):
 
 
 class HostQueues(Generic[Job]):
-    """The jobs that wait, by host. Only hosts with jobs, traffic or trouble are kept.
+    """The jobs that wait, by host, in the running event loop. Only hosts with jobs, traffic or trouble are kept.
 
     :param per_host: the most requests to one host at once.
     :param rate: the most requests to one host a second.
@@ -43,6 +43,7 @@ class HostQueues(Generic[Job]):
     def __init__(
         self, per_host: int, rate: float | None, manners: Manners, limits: dict[Hashable, int] | None = None
     ) -> None:
+        self._loop = asyncio.get_running_loop()  # to ask for it, and that for every request, is a system call
         self._per_host = per_host
         self._rate = rate
         self._manners = manners
@@ -88,9 +89,8 @@ class HostQueues(Generic[Job]):
 
         A job whose host is left alone comes as well, with the reason, and must not be sent.
         """
-        loop = asyncio.get_running_loop()
         while (queue := self._pop()) is None:
-            waiter: asyncio.Future[None] = loop.create_future()
+            waiter: asyncio.Future[None] = self._loop.create_future()
             self._idle.append(waiter)
             try:
                 await waiter
@@ -99,7 +99,7 @@ class HostQueues(Generic[Job]):
                     self._wake()  # the call is for another then
                 raise
         job = queue.jobs.popleft()
-        now = loop.time()
+        now = self._loop.time()
         reason = queue.host.unavailable(now)
         if reason is None:
             queue.host.begin(now)
@@ -134,7 +134,7 @@ class HostQueues(Generic[Job]):
             if host.unremarkable and self._queues.get(queue.key) is queue:
                 del self._queues[queue.key]
             return
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         if host.unavailable(now) is None:
             if host.full:
                 return
@@ -158,12 +158,12 @@ class HostQueues(Generic[Job]):
             self._timer.cancel()
         self._timer = None
         if self._later:
-            self._timer = asyncio.get_running_loop().call_at(self._later[0][0], self._ring)
+            self._timer = self._loop.call_at(self._later[0][0], self._ring)
 
     def _ring(self) -> None:
         """Move on what has waited long enough."""
         self._timer = None
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         while self._later and self._later[0][0] <= now:
             _, _, what = heapq.heappop(self._later)
             if isinstance(what, HostQueue):

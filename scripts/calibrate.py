@@ -32,8 +32,8 @@ from ocr_pipeline.records import Pixels
 MAX_PIXELS = 100_000_000
 
 
-_BINS = 4096
-_LIMIT = 32.0
+_BINS = 8192
+_LIMIT = 64.0
 """Activations are counted in so many bins between minus this and this; in PP-OCR's recognisers all are smaller."""
 
 
@@ -53,7 +53,7 @@ class Observed:
         outputs = self._session.run([*self._outputs, *self._names], {"pixels": pixels})
         self.lines += len(pixels)
         for name, values in zip(self._names, outputs[len(self._outputs) :], strict=True):
-            if min(values.shape[2:]) > 1:  # one number a channel, or one row, is little work
+            if values.ndim == 3 or min(values.shape[2:]) > 1:  # one number a channel, or one row, is little work
                 counts = np.histogram(values, _BINS, (-_LIMIT, _LIMIT))[0].astype(np.float64)
                 self.counts[name] = self.counts.get(name, 0) + counts
         return tuple(outputs[: len(self._outputs)])
@@ -83,7 +83,9 @@ def main() -> None:
     """Calibrate the model that the command line names."""
     model = find_model(sys.argv[1])
     graph = load_graph(model.recognition)
-    names = list(dict.fromkeys(node.input[0] for node in graph.graph.node if is_mixing(graph, node)))
+    mixing = [node for node in graph.graph.node if is_mixing(graph, node)]
+    products = [node for node in mixing if node.op_type == "MatMul"]  # all but the last are attention's
+    names = list(dict.fromkeys(node.input[0] for node in mixing if node not in products[:-1]))
     network = recognition_network(model.recognition, exact=True)
     observed = Observed(network.graph, names)
     find = OnnxRuntimeRunner().load(detection_network(model.detection).graph, 1 << 22)

@@ -86,8 +86,6 @@ def recognition_network(
     :raises EngineError: when the file is not such a model.
     """
     model = load_graph(path)
-    if not exact:
-        quantise(model, known_ranges(path))
     characters = (BLANK, *_dictionary(model, path), " ")
     weights, bias = _last_layer(model, path)
     classes = tensor(model, bias).shape[-1]
@@ -102,6 +100,8 @@ def recognition_network(
             store(model, name, tensor(model, name)[..., kept])
         del model.graph.value_info[:]  # shapes noted for the layers in between, which no longer hold
         characters = tuple(characters[c] for c in kept)
+    if not exact:
+        quantise(model, known_ranges(path))
     _append_best_class(model)
     half = np.full(3, 127.5, np.float32)
     _prepend_normalisation(model, (None, 48, None, 3), half, half)

@@ -1,12 +1,13 @@
-"""Eight-bit integers for the convolutions in which a network spends its time.
+"""Eight-bit integers for the layers in which a network spends its time.
 
 Processors multiply 8-bit integers two to four times as fast as 16- or 32-bit numbers. Weights get a scale for each
 output channel, activations one for the whole tensor and a zero point (Jacob et al., "Quantization and Training of
 Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018). Both are put into the graph as
 QuantizeLinear and DequantizeLinear nodes, which runners fuse.
 
-Only convolutions of size 1 between many channels, at many places, are treated so. All else stays as precise as it was:
-quantising attention, gates and the last layer as well is what ruins recognition, and they take little time.
+Only what mixes many channels at many places is treated so: convolutions of size 1, and the last layer with its
+thousands of characters. All else stays as precise as it was: quantising attention and gates as well is what ruins
+recognition, and they take little time.
 
 The ranges of activations must be known beforehand. They are in ``activations.json`` for the networks on which the
 result was measured (``make calibrate`` notes them); all others are left as they are.
@@ -56,7 +57,7 @@ def _all_ranges() -> dict[str, dict[str, tuple[float, float]]]:
 
 
 def quantise(model: onnx.ModelProto, ranges: Ranges) -> None:
-    """Edit ``model`` in place: compute in 8 bits the convolutions that take what ``ranges`` has."""
+    """Edit ``model`` in place: compute in 8 bits the layers that take what ``ranges`` has."""
     from onnx import helper
 
     quantised: set[str] = set()
@@ -73,7 +74,7 @@ def quantise(model: onnx.ModelProto, ranges: Ranges) -> None:
                     helper.make_node("QuantizeLinear", [source, *parameters], [f"{source}.8bit"]),
                     helper.make_node("DequantizeLinear", [f"{source}.8bit", *parameters], [restored]),
                 ]
-            weights = _quantised_weights(model, node.input[1])
+            weights = _quantised_weights(model, node)
             nodes.append(weights)
             node.input[:] = [restored, weights.output[0], *node.input[2:]]
         nodes.append(node)
@@ -81,12 +82,14 @@ def quantise(model: onnx.ModelProto, ranges: Ranges) -> None:
 
 
 def is_mixing(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
-    """Whether ``node`` is a convolution of size 1 between many channels."""
+    """Whether ``node`` is a convolution of size 1 between many channels, or a product with stored weights."""
     stored = constants(model)
-    if node.op_type != "Conv" or node.input[1] not in stored or attribute(node, "group", 1) != 1:
+    if node.op_type not in ("Conv", "MatMul") or node.input[1] not in stored:
         return False
+    if node.op_type == "MatMul":
+        return len(stored[node.input[1]].dims) == 2
     outputs, inputs, *size = stored[node.input[1]].dims
-    return bool(min(outputs, inputs) >= _CHANNELS and size == [1, 1])
+    return bool(attribute(node, "group", 1) == 1 and min(outputs, inputs) >= _CHANNELS and size == [1, 1])
 
 
 def step_and_zero(low: float, high: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
@@ -99,15 +102,18 @@ def step_and_zero(low: float, high: float) -> tuple[npt.NDArray[np.float32], npt
     return np.array(step, np.float32), np.array(round(-low / step), np.uint8)
 
 
-def _quantised_weights(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
-    """Store the weights ``name`` in 8 bits, -127 to 127 times a scale a channel, and restore them from there."""
+def _quantised_weights(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.NodeProto:
+    """Store the weights of ``node`` in 8 bits, -127 to 127 times a scale for each output, and restore them."""
     from onnx import helper
 
+    name = node.input[1]
     weights = tensor(model, name)
-    scales = np.maximum(np.abs(weights).max(axis=(1, 2, 3)), 1e-9).astype(np.float32) / 127
+    axis = 0 if node.op_type == "Conv" else 1  # where a convolution's and a product's weights have the outputs
+    others = tuple(number for number in range(weights.ndim) if number != axis)
+    scales = np.maximum(np.abs(weights).max(axis=others, keepdims=True), 1e-9).astype(np.float32) / 127
     parts = [
-        store(model, f"{name}.8bit", np.rint(weights / scales[:, None, None, None]).astype(np.int8)),
-        store(model, f"{name}.scale", scales),
-        store(model, f"{name}.zero", np.zeros(len(scales), np.int8)),
+        store(model, f"{name}.8bit", np.rint(weights / scales).astype(np.int8)),
+        store(model, f"{name}.scale", scales.ravel()),
+        store(model, f"{name}.zero", np.zeros(scales.size, np.int8)),
     ]
-    return helper.make_node("DequantizeLinear", parts, [f"{name}.restored"], axis=0)
+    return helper.make_node("DequantizeLinear", parts, [f"{name}.restored"], axis=axis)

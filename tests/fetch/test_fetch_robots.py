@@ -10,7 +10,7 @@ import pytest
 from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory
-from ocr_pipeline.fetch import Fetcher
+from ocr_pipeline.fetch import ByteBudget, Fetcher
 from ocr_pipeline.fetch.robots import opt_out, product_token
 from ocr_pipeline.records import ImageRef
 from tests.fetch.conftest import IMPATIENT, QUICK, Fetch, failure_of, image_of
@@ -83,6 +83,24 @@ def test_robots_txt_is_obeyed_and_asked_for_once(server: MisbehavingServer) -> N
     assert robots_requests(server) == 1
     assert len(server.requests) == 1 + 10
     assert {request.headers["user-agent"] for request in server.requests} == {FetchSettings().user_agent}
+
+
+def test_robots_txt_needs_no_room_beside_that_of_the_images_waiting_for_it(server: MisbehavingServer) -> None:
+    server.robots_txt = saying("")
+    budget = ByteBudget(1)  # room for one body at a time, whatever it is
+
+    async def run() -> None:
+        settings = FetchSettings(robots="all")
+        async with (
+            asyncio.timeout(60),
+            Fetcher(settings, Allowances.parse(server.address), budget=budget, manners=QUICK) as fetcher,
+        ):
+            for row in range(2):
+                image = image_of(await fetcher.fetch(ImageRef(row, server.url("image", id=row))))
+                budget.release(len(image.body))
+
+    asyncio.run(run())
+    assert budget.held == 0
 
 
 def test_rules_are_those_for_our_name(fetch: Fetch, server: MisbehavingServer) -> None:

@@ -99,6 +99,11 @@ class _Job:
     left: float = 0.0
     status: int | None = None
 
+    def begin(self, now: float) -> None:
+        """Note that a request is sent ``now``."""
+        if self.started is None:
+            self.started = now
+
     def seconds(self, now: float) -> float:
         return now - self.started if self.started is not None else 0.0
 
@@ -325,15 +330,17 @@ class Fetcher:
         :raises RequestFailedError: if there is no body.
         """
         url = job.url
+        if not job.hops:
+            job.attempts += 1
+        if self._robots:
+            # Before room is set aside for the image: a robots.txt needs some as well, and would wait for it for ever
+            # while all that there is belongs to images that wait for theirs.
+            job.begin(self._clock())
+            await self._robots.check(url, partial(self._robots_txt, host))
         lease = await self._budget.lease()
         try:
             since = self._clock()
-            if not job.hops:
-                job.attempts += 1
-                job.started = since if job.started is None else job.started
-            if self._robots:
-                await self._robots.check(url, partial(self._robots_txt, host))
-                since = self._clock()
+            job.begin(since)
             asked = self._client.get(url, job.left, self._settings.max_bytes, self._token, lease)
             outcome = await self._request(host, asked, since, job)
         except BaseException:
@@ -360,7 +367,7 @@ class Fetcher:
         try:
             since = self._clock()
             job.attempts += 1
-            job.started = since if job.started is None else job.started
+            job.begin(since)
             answer = await self._request(bucket, self._objects.get(uri, lease), since, job)
         except BaseException:
             lease.drop()

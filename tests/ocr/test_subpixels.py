@@ -82,6 +82,14 @@ CHAINS = {
         ],
         [weights("k", 3, 5, 2, 2), weights("c", 4, 5, 3, 3)],
     ),
+    "a convolution of size 1 that leaves pixels out": (
+        [upsample("x", "u", "k"), helper.make_node("Conv", ["u", "c"], ["y"], kernel_shape=[1, 1], strides=[2, 2])],
+        [weights("k", 3, 5, 2, 2), weights("c", 4, 5, 1, 1)],
+    ),
+    "a convolution of size 1 that adds a border": (
+        [upsample("x", "u", "k"), helper.make_node("Conv", ["u", "c"], ["y"], kernel_shape=[1, 1], pads=[1, 1, 1, 1])],
+        [weights("k", 3, 5, 2, 2), weights("c", 4, 5, 1, 1)],
+    ),
     "a bias for each pixel": (
         [upsample("x", "u", "k"), helper.make_node("Add", ["u", "b"], ["y"])],
         [weights("k", 3, 5, 2, 2), weights("b", 1, 5, 8, 12)],

@@ -109,7 +109,8 @@ def _for_blocks(model: onnx.ModelProto, node: onnx.NodeProto, move: onnx.NodePro
         return [source, _stored(model, np.tile(bias.reshape(1, -1, 1, 1), (1, blocks, 1, 1)))]
     if node.op_type == "Conv" and len(node.input) == 2 and node.input[1] in constants(model):
         weights = tensor(model, node.input[1])
-        if weights.shape[2:] != (1, 1) or attribute(node, "group", 1) != 1:
+        moves = any(attribute(node, "pads", [0])) or set(attribute(node, "strides", [1])) != {1}
+        if weights.shape[2:] != (1, 1) or attribute(node, "group", 1) != 1 or moves:
             return None
         alike = np.kron(np.eye(blocks, dtype=weights.dtype), weights[:, :, 0, 0])
         return [source, _stored(model, alike[:, :, None, None])]

@@ -177,6 +177,19 @@ def test_a_batch_stopped_before_it_runs_ends_at_once(draw_image, write_csv, make
         batch.run()
 
 
+def test_a_batch_stopped_when_all_is_read_is_staged(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+    run, plan = make_plan(write_csv([(0, draw_image(30))]))
+
+    class LateStop(WidthEngine):
+        def close(self) -> None:
+            super().close()
+            batch.stop()
+
+    batch = Batch(plan.batches[0], allowances, LateStop)
+    assert batch.run().statuses == {"ok": 1}
+    assert run.marker(0).exists()
+
+
 def test_running_a_staged_batch_again_tries_only_the_failures(tmp_path, draw_image, write_csv, make_plan, allowances):
     links = [draw_image(30), "late.png"]
     run, plan = make_plan(write_csv(enumerate(links)))

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 
@@ -136,7 +137,8 @@ class Batch:
         """Ask :meth:`run` to end soon, keeping what is finished. May be called from a signal handler."""
         self._stopped = True
         if self._loop is not None and self._task is not None:
-            self._loop.call_soon_threadsafe(self._task.cancel)
+            with suppress(RuntimeError):  # the loop is closed: all is read, and staging it takes a moment
+                self._loop.call_soon_threadsafe(self._task.cancel)
 
     def _run_loop(self, reading: _Reading, todo: list[ImageRef]) -> None:
         async def main() -> None:

@@ -6,7 +6,6 @@ reading it shares. Links, their digests and the other columns pass through.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import tempfile
@@ -32,7 +31,7 @@ from ocr_pipeline.folders import StoredFile
 from ocr_pipeline.records import BatchRef, ImageRef
 from ocr_pipeline.storage import RunFolder
 
-_VERSION = 2
+_VERSION = 3
 
 _ROWS = "rows.arrow"
 
@@ -49,7 +48,6 @@ class Plan:
     settings: RunSettings
     image_column: str
     base: str
-    links_sha256: str
     rows: int
     rejected: int
     renamed: dict[str, str]
@@ -112,7 +110,7 @@ def plan_run(
     """
     with tempfile.TemporaryDirectory(prefix="ocr-plan-") as scratch, LinkDigests(Path(scratch)) as digests:
         dataset = open_dataset(settings, allowances, Path(scratch), run_query)
-        links_sha256 = _spool(dataset, settings.limit, Path(scratch), digests)
+        _spool(dataset, settings.limit, Path(scratch), digests)
         run.folder.create()
         if run.plan.exists():
             existing = Plan.load(run)
@@ -138,7 +136,6 @@ def plan_run(
         settings=settings,
         image_column=dataset.image_column,
         base=dataset.base,
-        links_sha256=links_sha256,
         rows=rows,
         rejected=dataset.rejections.count,
         renamed=dataset.renamed,
@@ -185,20 +182,15 @@ def planned_rows(run: RunFolder, batch: BatchRef, columns: list[str] | None = No
         raise PlanError(f"{file} cannot be read ({error}): delete plan.json and clear the plan task") from error
 
 
-def _spool(dataset: Dataset, limit: int | None, scratch: Path, digests: LinkDigests) -> str:
-    """Copy the rows to a file in ``scratch`` and note their links; return the digest of all links."""
-    total = hashlib.sha256()
+def _spool(dataset: Dataset, limit: int | None, scratch: Path, digests: LinkDigests) -> None:
+    """Copy the rows to a file in ``scratch`` and note their links."""
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.ipc.new_stream(scratch / _ROWS, dataset.schema, options=options) as writer:
         for batch in dataset.record_batches(limit):
             writer.write_batch(batch.replace_schema_metadata())
             links = [link or "" for link in batch.column(dataset.image_column).to_pylist()]
-            first, second = link_digests(np.array(links, dtype=object))
-            digests.add(first, second)
-            total.update(first.tobytes())
-            total.update(second.tobytes())
+            digests.add(*link_digests(np.array(links, dtype=object)))
     pa.default_memory_pool().release_unused()  # reading took more than what follows leaves room for
-    return total.hexdigest()
 
 
 def _leave_out_known(

@@ -6,7 +6,6 @@ settings table of the documentation are made from it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -238,10 +237,6 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             raise SettingsError(_explain(cls, error)) from None
-
-    def fingerprint(self) -> str:
-        """A digest of all settings, to tell whether a plan was made with the same ones."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
 
 def _explain(model: type[BaseModel], error: ValidationError) -> str:

@@ -68,7 +68,6 @@ class Plan:
             values: dict[str, Any] = json.loads(run.plan.read_bytes())
             if values.pop("version") != _VERSION:
                 raise PlanError(f"{run.plan} was written by another version; start a new run")
-            values.pop("settings_fingerprint")
             values["settings"] = RunSettings.parse(values["settings"])
             values["known_in"] = tuple(values["known_in"])
             values["batches"] = tuple(BatchRef(run=run.uri, **batch) for batch in values["batches"])
@@ -82,7 +81,6 @@ class Plan:
         """Write the plan; done last, its presence says that every batch's rows are there."""
         values = {
             "version": _VERSION,
-            "settings_fingerprint": self.settings.fingerprint(),
             **{name: getattr(self, name) for name in self.__slots__},
         }
         values["settings"] = self.settings.model_dump(mode="json")

@@ -83,7 +83,6 @@ def test_the_settings_that_separate_services_need_are_there(services: Services) 
         "AIRFLOW__CORE__FERNET_KEY",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
     }
-    assert environment["AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL"] == "1"
     assert environment["AIRFLOW__CORE__LOAD_EXAMPLES"] == "False"
     assert environment["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] == "False"
 

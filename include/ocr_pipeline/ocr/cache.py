@@ -17,7 +17,7 @@ FOLDER_VARIABLE = "OCR_CACHE"
 """Environment variable of the deployment with the cache's folder; ``~/.cache/ocr_pipeline`` without."""
 
 _KEPT = 64
-"""How many entries stay: two graphs and a dozen or so compiled networks for each combination of settings."""
+"""How many entries stay: two graphs and up to 18 compiled networks for each combination of settings."""
 
 _DIGEST = hashlib.sha256().digest_size
 

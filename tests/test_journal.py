@@ -137,3 +137,17 @@ def test_a_note_that_the_store_does_not_take_is_an_error_for_whoever_reads(
                 with pytest.raises(StorageError, match=r"cannot write s3://.*/j: .*500"):
                     journal.reading(row).__enter__()
         assert Journal(through(store, bucket, s3_connection)).before == DeathNote()
+
+
+def test_an_error_that_nobody_foresaw_reaches_whoever_reads_too(
+    bucket: str, s3_allowances: Allowances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = open_folder(f"s3://{bucket}", s3_allowances).file("j")
+
+    def fail(file: StoredFile, content: bytes) -> None:
+        raise ZeroDivisionError
+
+    with Journal(file) as journal:
+        monkeypatch.setattr(type(file), "write_bytes", fail)
+        with pytest.raises(ZeroDivisionError), journal.reading(1):
+            pytest.fail("it was not noted")

@@ -174,7 +174,7 @@ class _Lease(_Notes):
         self._expected: list[int] = []
         self._leased: frozenset[int] = frozenset()
         self._wanted = self._written = 0  # versions of the object
-        self._error: StorageError | None = None
+        self._error: Exception | None = None
         self._closed = False
         self._writer = threading.Thread(target=self._write, name="journal", daemon=True)
 
@@ -232,7 +232,7 @@ class _Lease(_Notes):
                 content = _lines(_CULPRIT, self._before.culprits) + _lines(_START, rows) + _lines(_ALONE, self._alone)
             try:
                 self._file.write_bytes(content)
-            except StorageError as error:
+            except Exception as error:  # whatever it is: those who wait must learn of it
                 with self._changed:
                     self._error = error
                     self._changed.notify_all()

@@ -1,4 +1,5 @@
 import ctypes
+from collections import deque
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -105,8 +106,9 @@ def through(store: FaultyStore, bucket: str, connection: Connection) -> StoredFi
     return open_folder(f"s3://{bucket}", Allowances.parse(f"s3://minio@{bucket}", lambda _: found)).file("j")
 
 
+@pytest.mark.parametrize("readers", [1, LEASE + 8])
 def test_what_is_read_next_is_noted_ahead_some_at_a_time(
-    bucket: str, s3_connection: Connection, s3_endpoint: str
+    readers: int, bucket: str, s3_connection: Connection, s3_endpoint: str
 ) -> None:
     puts = []
 
@@ -115,13 +117,19 @@ def test_what_is_read_next_is_noted_ahead_some_at_a_time(
             puts.append(request)
 
     with FaultyStore(s3_endpoint, judge) as store, Journal(through(store, bucket, s3_connection)) as journal:
-        rows = list(range(3 * LEASE))
+        rows = list(range(4 * LEASE))
+        under_way: deque[AbstractContextManager[None]] = deque()
         for row in rows:
-            journal.expect(rows[row:])
-            with journal.reading(row):
-                before = Journal(through(store, bucket, s3_connection)).before
-                assert row in before.suspects
-                assert len(before.suspects) <= LEASE + 1
+            if len(under_way) == readers:
+                under_way.popleft().__exit__(None, None, None)
+            journal.expect(rows[row - len(under_way) :])
+            under_way.append(journal.reading(row))
+            under_way[-1].__enter__()
+            before = Journal(through(store, bucket, s3_connection)).before
+            assert row in before.suspects
+            assert len(before.suspects) <= LEASE + readers
+        for reading in under_way:
+            reading.__exit__(None, None, None)
     assert len(puts) < LEASE
 
 

@@ -186,7 +186,7 @@ class _Lease(_Notes):
 
     def expect(self, rows: Iterable[int]) -> None:
         with self._changed:
-            self._expected = list(islice(rows, LEASE))
+            self._expected = list(islice((row for row in rows if row not in self._reading), LEASE))
             if not self._leased.issuperset(self._expected[: LEASE // 2]):
                 self._renew()
 

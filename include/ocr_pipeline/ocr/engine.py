@@ -65,6 +65,15 @@ def load_engine(settings: ReadSettings) -> Engine:
     return load_pipeline(name, settings, threads)
 
 
+def readers_for(threads: int) -> int:
+    """How many threads should read pages while OpenVINO computes in ``threads`` threads of its own.
+
+    With as many, a fifth of the cores' time is idle, because readers also decode, cut and wait for each other; with half
+    as many again nearly none is (measured on 2 cores).
+    """
+    return threads + threads // 2
+
+
 def _fastest(settings: ReadSettings) -> str:
     """The fastest engine that is installed and can run the model on the device."""
     if MODELS[settings.model].paddleocr_only:
@@ -103,6 +112,7 @@ def load_pipeline(
 ) -> Engine:
     """Load our own pipeline over the runner with the ``name``.
 
+    :param threads: how many to compute in; what :attr:`Engine.threads` says can be more.
     :param thresholds: which boxes there are, for comparisons; ours without.
     :param batching: run the pages of several threads together; without saying, that is done on a GPU.
     :raises EngineError: as :func:`load_engine`.
@@ -126,7 +136,7 @@ def load_pipeline(
             model,
             detection,
             recognition,
-            threads=threads,
+            threads=readers_for(threads) if name == "openvino" and not runner.batching else threads,
             min_confidence=settings.min_confidence,
             stretch=settings.resize == "stretch",
             words=settings.words,

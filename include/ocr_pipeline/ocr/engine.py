@@ -68,8 +68,8 @@ def load_engine(settings: ReadSettings) -> Engine:
 def readers_for(threads: int) -> int:
     """How many threads should read pages while OpenVINO computes in ``threads`` threads of its own.
 
-    With as many, a fifth of the cores' time is idle, because readers also decode, cut and wait for each other; with half
-    as many again nearly none is (measured on 2 cores).
+    With as many, a fifth of the cores' time is idle, because readers also decode, cut and wait for each other; with
+    half as many again nearly none is (measured on 2 cores).
     """
     return threads + threads // 2
 

@@ -34,7 +34,10 @@ def load_graph(path: Path) -> onnx.ModelProto:
         raise EngineError(f"{path} is not a PP-OCR model: it should have one input and one output")
     if model.opset_import[0].version < _OPSET:
         # Before any other edit: the converter takes shapes that are noted in the file for granted.
-        model = version_converter.convert_version(model, _OPSET)
+        try:
+            model = version_converter.convert_version(model, _OPSET)
+        except Exception as error:  # its errors have no common base
+            raise EngineError(f"{path} cannot be converted to version {_OPSET} of ONNX's operators: {error}") from error
     _store_constants(model)
     _bypass_identities(model)
     return model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import secrets
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,8 +30,24 @@ settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
 # Importing Airflow writes into its home: never into the one of whoever runs the tests.
-os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
-os.environ["OCR_CACHE"] = tempfile.mkdtemp(prefix="ocr-cache-")
+# Processes that the tests start and kill use the same folder, which goes when pytest ends.
+if "OCR_TESTS_FOLDER" not in os.environ:
+    os.environ["OCR_TESTS_FOLDER"] = tempfile.mkdtemp(prefix="ocr-tests-")
+_FOLDER = Path(os.environ["OCR_TESTS_FOLDER"])
+os.environ["AIRFLOW_HOME"] = str(_FOLDER / "airflow")
+os.environ["OCR_CACHE"] = str(_FOLDER / "cache")
+
+
+def bare_environment() -> dict[str, str]:
+    """The environment of a process that is given nothing but the project, for tests that kill it."""
+    root = Path(__file__).parents[1]
+    path = os.pathsep.join([str(root / "include"), str(root)])
+    return {"PYTHONPATH": path, "OCR_TESTS_FOLDER": str(_FOLDER), "TMPDIR": str(_FOLDER)}
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(_FOLDER, ignore_errors=True)
 
 
 class WidthEngine:

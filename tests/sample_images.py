@@ -11,6 +11,20 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+ORIENTATION = 0x0112
+"""EXIF's tag for how the camera was held."""
+
+STORED_BY_ORIENTATION = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""How an upright picture is stored under each orientation (EXIF 2.32)."""
+
 RED, GREEN, BLUE, YELLOW = (200, 30, 20), (20, 180, 40), (30, 60, 190), (230, 210, 40)
 
 

@@ -17,9 +17,7 @@ from ocr_pipeline.merge import merge_run
 from ocr_pipeline.staging import read_progress
 from ocr_pipeline.storage import RunFolder
 from tests.bucket_runs import plan, results
-from tests.conftest import WidthEngine
-
-ROOT = Path(__file__).parents[1]
+from tests.conftest import WidthEngine, bare_environment
 
 
 @pytest.fixture
@@ -72,8 +70,7 @@ batch.Batch(Plan.load(RunFolder.open(uri, allowances)).batches[0], allowances, S
 def killed_at(width: int, run: RunFolder, entries: str, endpoint: str) -> None:
     """Run the first batch in a process that is killed while it reads the image of that width."""
     command = [sys.executable, "-c", ATTEMPT, run.uri, entries, endpoint, str(width)]
-    environment = {"PYTHONPATH": f"{ROOT / 'include'}:{ROOT}"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as child:
+    with subprocess.Popen(command, env=bare_environment(), stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"there\n"
         os.kill(child.pid, signal.SIGKILL)

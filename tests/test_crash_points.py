@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.conftest import bare_environment
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -11,7 +13,7 @@ def report(module: str, folder: Path, *arguments: str) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", module, str(folder), *arguments],
         cwd=ROOT,
-        env={"PYTHONPATH": f"{ROOT / 'include'}:{ROOT}"},
+        env=bare_environment(),
         capture_output=True,
         text=True,
         timeout=600,

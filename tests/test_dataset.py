@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from ocr_pipeline.errors import DatasetError, DatasetMissingError
 
 def opened(dataset: Path | str, allow: Path | str, **settings: Any) -> Dataset:
     values = {"dataset": str(dataset), "output": "/x", **settings}
-    scratch = Path(tempfile.mkdtemp(prefix="dataset-test-"))
+    scratch = Path(tempfile.mkdtemp(dir=os.environ["OCR_TESTS_FOLDER"]))
     return open_dataset(RunSettings.parse(values), Allowances.parse(str(allow)), scratch)
 
 

@@ -15,7 +15,9 @@ from tests.decoding import decode
 from tests.sample_images import (
     BLUE,
     GREEN,
+    ORIENTATION,
     RED,
+    STORED_BY_ORIENTATION,
     YELLOW,
     encode,
     png_bytes,
@@ -24,8 +26,6 @@ from tests.sample_images import (
     textured,
     tiff_bytes,
 )
-
-ORIENTATION = 0x0112
 
 
 def corners(pixels: Pixels) -> list[tuple[int, int, int]]:
@@ -111,17 +111,7 @@ def test_bilevel_is_black_on_white(image_format: str, options: dict[str, str]) -
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(image_format: str, orientation: int) -> None:
-    # What undoes each orientation, by EXIF 2.32, so that the page shows the quarters as drawn.
-    stored = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
-    image = QUARTERS.transpose(stored[orientation]) if orientation in stored else QUARTERS
+    image = QUARTERS.transpose(STORED_BY_ORIENTATION[orientation]) if orientation in STORED_BY_ORIENTATION else QUARTERS
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     pixels = decode(encode(image, image_format, exif=exif, quality=95))

@@ -12,9 +12,7 @@ from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.batch import Batch
 from ocr_pipeline.progress import HUNG_EXIT_CODE
 from ocr_pipeline.staging import load_staged
-from tests.conftest import WidthEngine
-
-ROOT = Path(__file__).parents[1]
+from tests.conftest import WidthEngine, bare_environment
 
 ATTEMPT = """
 import ctypes, sys, time
@@ -51,8 +49,7 @@ def test_the_image_is_found_and_marked_and_the_rest_is_read(
 
     def attempt() -> int:
         command = [sys.executable, "-c", ATTEMPT, run.uri, str(tmp_path), how]
-        path = f"{ROOT / 'include'}:{ROOT}"
-        return subprocess.run(command, env={"PYTHONPATH": path}, capture_output=True, timeout=60).returncode
+        return subprocess.run(command, env=bare_environment(), capture_output=True, timeout=60).returncode
 
     assert [attempt() for _ in codes] == codes
     assert not run.marker(0).exists()

@@ -14,9 +14,7 @@ from ocr_pipeline.images import decode_pages
 from ocr_pipeline.records import Page, PageText
 from tests.ocr.conftest import LoadEngine
 from tests.ocr.drawing import RECEIPT, RECEIPT_LINES, draw_page, receipt
-from tests.sample_images import encode, pdf_bytes, tiff_bytes
-
-ORIENTATION = 0x0112
+from tests.sample_images import ORIENTATION, STORED_BY_ORIENTATION, encode, pdf_bytes, tiff_bytes
 
 
 def drawn(page: Page) -> Image.Image:
@@ -98,19 +96,12 @@ def test_every_kind_of_file_is_read(engines: LoadEngine, kind: str) -> None:
 
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_boxes_stand_on_the_page_as_its_orientation_turns_it(engines: LoadEngine, orientation: int) -> None:
-    stored = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
 
-    ((page, text),) = read(engines, encode(drawn(receipt()).transpose(stored[orientation]), "JPEG", exif=exif))
+    ((page, text),) = read(
+        engines, encode(drawn(receipt()).transpose(STORED_BY_ORIENTATION[orientation]), "JPEG", exif=exif)
+    )
 
     assert (page.width, page.height) == (620, 560)
     assert lines(text) == RECEIPT_LINES

@@ -3,7 +3,7 @@
 Both get the same front: uint8 pixels of shape (batch, height, width, 3) go in as they lie in memory and the
 graph normalises them. The recogniser also gets a new end: instead of a probability for each of 18,710 classes
 at every step, which costs more to move and search than to compute, it returns the best class and its
-probability. Every runner executes the same edited graph, so they cannot disagree about these steps.
+probability. Every runner executes the same edited ends, so they cannot disagree about these steps.
 
 How the networks themselves are computed is edited as well: see :mod:`ocr_pipeline.ocr.subpixels`, which changes no
 result, and :mod:`ocr_pipeline.ocr.quantization`, which does where exactness is not asked for.

@@ -141,6 +141,7 @@ def load_pipeline(
             stretch=settings.resize == "stretch",
             words=settings.words,
             find_turns=settings.orientation == "auto",
+            exact=settings.precision == "float32",
             detection_size=settings.detection_size,
             thresholds=thresholds or OURS,
         )

@@ -14,7 +14,7 @@ from ocr_pipeline.ocr.networks import DetectionNetwork, RecognitionNetwork
 from ocr_pipeline.ocr.orientation import in_page_frame, read_lines
 from ocr_pipeline.ocr.reading_order import reading_order
 from ocr_pipeline.ocr.recognition import BATCH_PIXELS as RECOGNITION_PIXELS
-from ocr_pipeline.ocr.recognition import LINE_SHAPES, Reading, recognise
+from ocr_pipeline.ocr.recognition import PADDLEOCR_WIDTH, Reading, line_shapes, recognise
 from ocr_pipeline.ocr.runners import Runner
 from ocr_pipeline.ocr.words import words_of
 from ocr_pipeline.records import Page, PageText, Pixels, TextLine
@@ -38,13 +38,16 @@ class PipelineEngine:
         stretch: bool,
         words: bool = False,
         find_turns: bool = True,
+        exact: bool = False,
         detection_size: int = SIZE,
         thresholds: Thresholds = OURS,
     ) -> None:
         self.model = f"{runner.name}/{model.name}"
         self.threads = threads
+        # What PaddleOCR pads short lines with changes what is read in them: mostly, whether there is a space.
+        self._least_width = PADDLEOCR_WIDTH if exact else 0
         self._detect = runner.load(detection.graph, DETECTION_PIXELS)
-        self._recognise = runner.load(recognition.graph, RECOGNITION_PIXELS, LINE_SHAPES)
+        self._recognise = runner.load(recognition.graph, RECOGNITION_PIXELS, line_shapes(self._least_width))
         self._few_shapes = runner.batching
         self._characters = recognition.characters
         self._min_confidence = min_confidence
@@ -62,7 +65,14 @@ class PipelineEngine:
         pixels = stretched(page.pixels) if self._stretch else page.pixels
 
         def read(quads: Quads) -> list[Reading]:
-            return recognise(pixels, quads, self._recognise, self._characters, few_shapes=self._few_shapes)
+            return recognise(
+                pixels,
+                quads,
+                self._recognise,
+                self._characters,
+                least_width=self._least_width,
+                few_shapes=self._few_shapes,
+            )
 
         try:
             boxes = detect(pixels, self._detect, self._size, self._thresholds, few_shapes=self._few_shapes)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ocr_pipeline.languages import is_unspaced
 from ocr_pipeline.ocr.geometry import Corners, Quads, sides, stretch_of
-from ocr_pipeline.ocr.runners import Network
+from ocr_pipeline.ocr.runners import Network, Shape
 from ocr_pipeline.ocr.words import Trace, joined
 from ocr_pipeline.records import Pixels
 
@@ -34,12 +34,11 @@ _BUCKETS: Final[tuple[int, ...]] = (*range(32, 256, 32), *range(256, 512, 64), *
 _WIDE = 256
 """Lines beyond the last of them, which are rare, are padded to multiples of this."""
 
-
 _BATCH = 2
-"""Lines read at a time: larger batches only pad more, as the network fills a core already (measured)."""
+"""Lines read at a time. One at a time need less padding, but take a tenth longer; more only pad more (measured)."""
 
-LINE_SHAPES = tuple((_BATCH, HEIGHT, width, 3) for width in _BUCKETS)
-"""The shapes of nearly all lines."""
+PADDLEOCR_WIDTH = 320
+"""The width to which PaddleOCR pads lines at least."""
 
 _MANY = 64
 """Lines handed over at a time where lines of several pages are read together."""
@@ -74,21 +73,34 @@ class Reading:
     trace: Trace = field(default=_NO_TRACE, compare=False, repr=False)
 
 
+def line_shapes(least_width: int = 0) -> tuple[Shape, ...]:
+    """The shapes of nearly all lines, when they are padded to ``least_width`` at least."""
+    return tuple((_BATCH, HEIGHT, width, 3) for width in _BUCKETS if width >= least_width)
+
+
 def recognise(
-    pixels: Pixels, quads: Quads, network: Network, characters: Sequence[str], *, few_shapes: bool = False
+    pixels: Pixels,
+    quads: Quads,
+    network: Network,
+    characters: Sequence[str],
+    *,
+    least_width: int = 0,
+    few_shapes: bool = False,
 ) -> list[Reading]:
     """Read the line inside each of ``quads``, which start where reading starts; the results are in their order.
 
     With ``few_shapes``, lines are padded more and read many at a time, so that those of several pages can run together.
+
+    :param least_width: the width in pixels to which lines are padded at least.
     """
     edges = [_edges(pixels, corners) for corners in quads]
     pieces = [piece for corners, along in zip(quads, edges, strict=True) for piece in _pieces(corners, along)]
     widths = [line_width(piece) for piece in pieces]
     readings = [Reading("", 0.0)] * len(pieces)
-    for indices, bucket in _large_batches(widths) if few_shapes else _batches(widths):
+    for indices, padded in _large_batches(widths, least_width) if few_shapes else _batches(widths, least_width):
         # A last line alone gets a blank one beside it: that costs less than a shape of its own.
         rows = len(indices) if few_shapes else _BATCH
-        lines = np.full((rows, HEIGHT, bucket, 3), _PADDING, np.uint8)
+        lines = np.full((rows, HEIGHT, padded, 3), _PADDING, np.uint8)
         for line, index in zip(lines, indices, strict=False):
             line[:, : widths[index]] = cut(pixels, pieces[index], widths[index])
         probabilities, classes = network(lines)
@@ -150,12 +162,12 @@ def _pieces(corners: Corners, edges: Sequence[float]) -> list[Corners]:
     return [stretch_of(corners, start, stop) for start, stop in itertools.pairwise(edges)]
 
 
-def _batches(widths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+def _batches(widths: Sequence[int], least: int) -> Iterator[tuple[list[int], int]]:
     """Indices of lines to read together, of like width, and the width they are padded to."""
     order = sorted(range(len(widths)), key=widths.__getitem__)
     for start in range(0, len(order), _BATCH):
         indices = order[start : start + _BATCH]
-        yield indices, _padded(widths[indices[-1]])
+        yield indices, _padded(max(widths[indices[-1]], least))
 
 
 def _padded(width: int) -> int:
@@ -164,9 +176,9 @@ def _padded(width: int) -> int:
     return _BUCKETS[bisect_left(_BUCKETS, width)]
 
 
-def _large_batches(widths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+def _large_batches(widths: Sequence[int], least: int) -> Iterator[tuple[list[int], int]]:
     """As :func:`_batches`, many lines at a time, of few different widths."""
-    padded = [math.ceil(width / _WIDE_BUCKET) * _WIDE_BUCKET for width in widths]
+    padded = [math.ceil(max(width, least) / _WIDE_BUCKET) * _WIDE_BUCKET for width in widths]
     for bucket in sorted(set(padded)):
         indices = [index for index, width in enumerate(padded) if width == bucket]
         for start in range(0, len(indices), _MANY):

@@ -169,6 +169,26 @@ def test_a_second_attempt_reads_only_what_is_left(draw_image, write_csv, make_pl
     assert [row.text for row in load_staged(run, plan.batches[0])] == [f"width {width}" for width in range(20, 60)]
 
 
+def test_a_stopped_batch_begins_no_other_page(tmp_path: Path, write_csv, make_plan, allowances: Allowances) -> None:
+    cv2.imwritemulti(str(tmp_path / "scan.tiff"), [np.full((8, width, 3), 200, np.uint8) for width in range(30, 50)])
+    run, plan = make_plan(write_csv([(0, "scan.tiff")]))
+
+    class StoppingEngine(WidthEngine):
+        def read(self, page: Page) -> PageText:
+            if self.pages == 3:
+                batch.stop()
+                time.sleep(0.2)
+            return super().read(page)
+
+    engine = StoppingEngine()
+    batch = Batch(plan.batches[0], allowances, lambda _: engine)
+    with pytest.raises(BatchCancelledError):
+        batch.run()
+    assert (engine.pages, engine.closed) == (4, True)
+    assert Batch(plan.batches[0], allowances, WidthEngine).run().statuses == {"ok": 20}
+    assert [row.page for row in load_staged(run, plan.batches[0])] == list(range(20))
+
+
 def test_a_batch_stopped_before_it_runs_ends_at_once(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
     _, plan = make_plan(write_csv([(0, draw_image(30))]))
     batch = Batch(plan.batches[0], allowances, WidthEngine)

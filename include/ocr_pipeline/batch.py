@@ -209,7 +209,9 @@ class _Reading:
             finally:
                 self._writer.shutdown()
                 # A page being read cannot be interrupted, and the engine must not be closed under it.
-                pool.shutdown(cancel_futures=True)
+                pool.shutdown(wait=False, cancel_futures=True)
+                self._watchdog.see_pages_out()
+                pool.shutdown()
         self._progress.check_outage(self._settings.max_transient_failures)
 
     async def _fetch_all(self, todo: list[ImageRef]) -> None:

@@ -17,7 +17,14 @@ from contextlib import contextmanager
 from functools import partial
 
 from ocr_pipeline.config import FetchSettings
-from ocr_pipeline.errors import DeadlineError, ErrorCategory, OutageError, StalledError, StorageError
+from ocr_pipeline.errors import (
+    BatchCancelledError,
+    DeadlineError,
+    ErrorCategory,
+    OutageError,
+    StalledError,
+    StorageError,
+)
 from ocr_pipeline.fetch import Manners
 from ocr_pipeline.journal import Journal
 from ocr_pipeline.records import ResultRow
@@ -35,6 +42,9 @@ STALL_FACTOR = 4
 
 PAGE_SECONDS = 300.0
 """A page that takes longer to decode and read hangs: seconds are usual, a minute is possible."""
+
+_LAST_PAGE_POLL = 0.02
+"""Seconds between looks at whether the last pages are read."""
 
 _MARGIN = 0.25
 """Most of a task's time that is kept for ending the batch."""
@@ -101,6 +111,7 @@ class Watchdog:
         self._interval = interval
         self._deadline = deadline
         self._page_started: dict[int, float] = {}
+        self._ending = False
         self._moved_at = time.monotonic()
 
     def moved(self) -> None:
@@ -111,7 +122,7 @@ class Watchdog:
     def reading(self, row: int, *, alone: bool = False) -> Iterator[Callable[[], None]]:
         """Note, in the journal as well, that the image of ``row`` is read within the block, in any thread.
 
-        :return: what to call when a page is begun.
+        :return: what to call when a page is begun; it raises BatchCancelledError when the batch is ending.
         """
         try:
             with self._journal.reading(row, alone=alone):
@@ -121,6 +132,8 @@ class Watchdog:
 
     def _begin_page(self, row: int) -> None:
         self._page_started[row] = self._moved_at = time.monotonic()
+        if self._ending:
+            raise BatchCancelledError("the batch is ending; a retry reads this image")
 
     def check(self, fetching: list[int], waiting: int) -> None:
         """Look whether the batch still moves, and have the process ended should this not be called again.
@@ -137,12 +150,24 @@ class Watchdog:
                 "the batch did not get done before its deadline, which lies a little before the task's "
                 "execution_timeout; a retry goes on from here, and smaller batches (batch_size) need fewer"
             )
-        # From outside Python, should a library hang and hold the interpreter's lock.
-        faulthandler.dump_traceback_later(PAGE_SECONDS + self._interval, exit=True, file=2)
+        self._arm()
 
     def rest(self) -> None:
-        """Watch no more."""
+        """Watch no more until :meth:`see_pages_out`; from now on no page begins."""
+        self._ending = True
         faulthandler.cancel_dump_traceback_later()
+
+    def see_pages_out(self) -> None:
+        """Wait for the pages that are being read, and have the process ended should one hang."""
+        while self._page_started:
+            self._arm()
+            self._check_hang()
+            time.sleep(_LAST_PAGE_POLL)
+        self.rest()
+
+    def _arm(self) -> None:
+        """Have the process ended from outside Python, should a library hang and hold the interpreter's lock."""
+        faulthandler.dump_traceback_later(PAGE_SECONDS + self._interval, exit=True, file=2)
 
     def _check_hang(self) -> None:
         now = time.monotonic()

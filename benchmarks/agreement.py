@@ -1,7 +1,8 @@
 """Whether our engines say what stock PaddleOCR says: ``make bench-agreement IMAGES=folder``.
 
-All read the same pages with the same model, thresholds and precision. Lines are matched by where they stand, and
-the texts of matched lines are compared by edit distance. ``--show`` prints the lines that differ.
+All read the same pages with the same model, thresholds and precision, and lines padded to the same least width, where
+not said otherwise. Lines are matched by where they stand, and the texts of matched lines are compared by edit distance.
+``--show`` prints the lines that differ.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ocr_pipeline.languages import alphabet
 from ocr_pipeline.ocr import Engine, load_engine
 from ocr_pipeline.ocr.detection import PADDLEOCR
 from ocr_pipeline.ocr.engine import load_pipeline
+from ocr_pipeline.ocr.recognition import PADDLEOCR_WIDTH
 from ocr_pipeline.records import Page, PageText, TextLine
 
 LEAST_OVERLAP = 0.5
@@ -139,20 +141,22 @@ def main() -> int:
     upright = ReadSettings(orientation="none", precision="float32")
     english = upright.model_copy(update={"languages": ("en",)})
 
-    def ours(runner: str, settings: ReadSettings) -> Engine:
-        return load_pipeline(runner, settings, threads=stock.threads, thresholds=PADDLEOCR)
+    def ours(runner: str, settings: ReadSettings, least_width: int = PADDLEOCR_WIDTH) -> Engine:
+        return load_pipeline(runner, settings, threads=stock.threads, thresholds=PADDLEOCR, least_width=least_width)
 
     stock = load_engine(ReadSettings(engine="paddleocr"))
     reference = read_all(stock, pages)
     every = read_all(ours("openvino", upright), pages)
     latin = read_all(ours("openvino", english), pages)
     other = read_all(ours("onnxruntime", upright), pages)
+    padded = read_all(ours("openvino", upright, least_width=0), pages)
     shipped = read_all(load_engine(ReadSettings()), pages)
     legible = alphabet(["en"])
     agreements = {
         "every character, as paddleocr": compare(reference, every),
         "languages [en], as paddleocr": _only(compare(reference, latin), legible),
         "openvino as onnxruntime": compare(every, other),
+        "padded as ours are, as paddleocr": compare(reference, padded),
         "as shipped, as paddleocr": compare(reference, shipped),
     }
     print(f"{'':32} {'pairs':>6} {'matched':>8} {'lines':>8} {'characters':>11} {'but spaces':>11}")

@@ -75,7 +75,7 @@ class ReadSettings(_Settings):
     precision: Literal["auto", "float32"] = Field(
         "auto",
         description="auto computes with what is fastest on the machine at about the same accuracy, "
-        "such as 8-bit integers; float32 computes and pads lines as PaddleOCR does, in about three times the time.",
+        "such as 8-bit integers; float32 computes as PaddleOCR does, in two to three times the time.",
     )
     orientation: Literal["auto", "none"] = Field(
         "auto",

@@ -404,9 +404,7 @@ class ObservedRunner:
         return batched
 
 
-def observed_engine(
-    runner: ObservedRunner, graph: Callable[[bytes], bytes] = lambda graph: graph, *, exact: bool = False
-) -> PipelineEngine:
+def observed_engine(runner: ObservedRunner, graph: Callable[[bytes], bytes] = lambda graph: graph) -> PipelineEngine:
     network = recognition()
     return PipelineEngine(
         runner,
@@ -416,7 +414,6 @@ def observed_engine(
         threads=8,
         min_confidence=0.5,
         stretch=False,
-        exact=exact,
     )
 
 
@@ -440,8 +437,7 @@ def test_half_precision_reads_the_same(expected: list[PageText]) -> None:
     single = recognition().graph
     assert len(half_precision(single)) < 0.6 * len(single)
 
-    engine = observed_engine(ObservedRunner(), half_precision, exact=True)  # so that lines are padded as in float32
-    assert_same_reading(read_by_threads(engine), expected)
+    assert_same_reading(read_by_threads(observed_engine(ObservedRunner(), half_precision)), expected)
 
 
 def test_half_precision_keeps_inputs_and_outputs() -> None:

@@ -108,12 +108,14 @@ def load_pipeline(
     threads: int,
     *,
     thresholds: Thresholds | None = None,
+    least_width: int = 0,
     batching: bool | None = None,
 ) -> Engine:
     """Load our own pipeline over the runner with the ``name``.
 
     :param threads: how many to compute in; what :attr:`Engine.threads` says can be more.
     :param thresholds: which boxes there are, for comparisons; ours without.
+    :param least_width: the width in pixels to which lines are padded at least, for comparisons.
     :param batching: run the pages of several threads together; without saying, that is done on a GPU.
     :raises EngineError: as :func:`load_engine`.
     """
@@ -141,9 +143,9 @@ def load_pipeline(
             stretch=settings.resize == "stretch",
             words=settings.words,
             find_turns=settings.orientation == "auto",
-            exact=settings.precision == "float32",
             detection_size=settings.detection_size,
             thresholds=thresholds or OURS,
+            least_width=least_width,
         )
     except EngineError:
         raise

@@ -14,7 +14,7 @@ from ocr_pipeline.ocr.networks import DetectionNetwork, RecognitionNetwork
 from ocr_pipeline.ocr.orientation import in_page_frame, read_lines
 from ocr_pipeline.ocr.reading_order import reading_order
 from ocr_pipeline.ocr.recognition import BATCH_PIXELS as RECOGNITION_PIXELS
-from ocr_pipeline.ocr.recognition import PADDLEOCR_WIDTH, Reading, line_shapes, recognise
+from ocr_pipeline.ocr.recognition import Reading, line_shapes, recognise
 from ocr_pipeline.ocr.runners import Runner
 from ocr_pipeline.ocr.words import words_of
 from ocr_pipeline.records import Page, PageText, Pixels, TextLine
@@ -38,16 +38,14 @@ class PipelineEngine:
         stretch: bool,
         words: bool = False,
         find_turns: bool = True,
-        exact: bool = False,
         detection_size: int = SIZE,
         thresholds: Thresholds = OURS,
+        least_width: int = 0,
     ) -> None:
         self.model = f"{runner.name}/{model.name}"
         self.threads = threads
-        # What PaddleOCR pads short lines with changes what is read in them: mostly, whether there is a space.
-        self._least_width = PADDLEOCR_WIDTH if exact else 0
         self._detect = runner.load(detection.graph, DETECTION_PIXELS)
-        self._recognise = runner.load(recognition.graph, RECOGNITION_PIXELS, line_shapes(self._least_width))
+        self._recognise = runner.load(recognition.graph, RECOGNITION_PIXELS, line_shapes(least_width))
         self._few_shapes = runner.batching
         self._characters = recognition.characters
         self._min_confidence = min_confidence
@@ -56,6 +54,7 @@ class PipelineEngine:
         self._find_turns = find_turns
         self._size = detection_size
         self._thresholds = thresholds
+        self._least_width = least_width
 
     def read(self, page: Page) -> PageText:
         """Read one page. Thread-safe.

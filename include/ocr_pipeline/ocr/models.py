@@ -46,11 +46,19 @@ class Model:
 
 
 def models_folder() -> Path:
-    """The folder with downloaded models: ``OCR_MODELS``, or PaddleX's cache, ``~/.paddlex/official_models``."""
-    if folder := os.environ.get(FOLDER_VARIABLE):
-        return Path(folder).expanduser()
+    """The folder with downloaded models: ``OCR_MODELS``, or PaddleX's cache, ``~/.paddlex/official_models``.
+
+    :raises EngineError: when it is in a home folder that there is not.
+    """
+    folder = os.environ.get(FOLDER_VARIABLE)
     cache = os.environ.get("PADDLE_PDX_CACHE_HOME") or "~/.paddlex"
-    return Path(cache).expanduser() / "official_models"
+    path = Path(folder) if folder else Path(cache, "official_models")
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise EngineError(
+            f"there is no place for models, {path}: {error}; {FOLDER_VARIABLE} in the environment names another"
+        ) from error
 
 
 def find_model(name: str, engine: str = "auto") -> Model:

@@ -6,6 +6,7 @@ characters out) is done here in NumPy, for a hundredth of the time of a network 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,15 @@ from ocr_pipeline.records import Pixels
 
 Floats = npt.NDArray[np.float32]
 
-_CACHED_SHAPES = 10
-"""Input shapes for which a predictor keeps what oneDNN has prepared, as PaddleX does; without a bound memory grows."""
+_CACHED_SHAPES = 1
+"""Input shapes for which each thread keeps everything that a run needed, memory included. Not 0, which is no bound."""
+
+_CACHED_PRIMITIVES = "4096"
+"""Operations that oneDNN keeps, for all threads, each compiled for one shape: those of some tens of shapes.
+
+By itself it would keep 1,024. With lines of fourteen widths in turn, nearly all would be compiled anew each time, which
+takes as long again as computing; so do more shapes a thread, but these cost a hundred megabytes each (measured).
+"""
 
 _FIRST_GPU_MEGABYTES = 100
 """Memory that a predictor takes on a GPU at once; it takes more when it needs it. PaddleX's value."""
@@ -51,17 +59,19 @@ def load_paddle(
     :param batching: whether calls run together; they do on a GPU.
     :raises EngineError: when Paddle is not installed, has no such device, or cannot load the model.
     """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _CACHED_PRIMITIVES)  # read at the first run
     import_paddle(device)
-    detection, recognition = _Program(model.detection, device), _Program(model.recognition, device)
+    detection = _Program(model.detection, device, DETECTION)
+    recognition = _Program(model.recognition, device, RECOGNITION)
     characters = _characters(model.recognition, recognition)
     kept = kept_classes(characters, alphabet(languages)) if languages else None
     together = device != "cpu" if batching is None else batching
 
     def detect(pixels: Pixels) -> tuple[npt.NDArray[Any], ...]:
-        return (detection(normalised(pixels, DETECTION)),)
+        return (detection(pixels),)
 
     def recognise(pixels: Pixels) -> tuple[npt.NDArray[Any], ...]:
-        return best_class(recognition(normalised(pixels, RECOGNITION)), kept)
+        return best_class(recognition(pixels), kept)
 
     return LoadedModel(
         f"paddle/{model.name}",
@@ -117,20 +127,22 @@ def best_class(probabilities: Floats, kept: Sequence[int] | None) -> tuple[Float
 
 
 class _Program:
-    """A network in Paddle's own format, which any number of threads may call: float32 in, its one output out.
+    """A network in Paddle's own format, which any number of threads may call: uint8 (n, h, w, 3) in, its output out.
 
     What executes it is a predictor. Two threads that use one at once get wrong results without an error, and a copy
     (``clone``) fails with the program format of Paddle 3. So there are as many as calls were under way at once; which
     thread uses one does not matter.
     """
 
-    def __init__(self, path: Path, device: str) -> None:
+    def __init__(self, path: Path, device: str, statistics: Normalisation) -> None:
         self._path = path
         self._device = device
+        self._statistics = statistics
         self._free = [self._predictor()]  # what is wrong with it shows now
 
-    def __call__(self, values: Floats) -> Floats:
+    def __call__(self, pixels: Pixels) -> Floats:
         try:
+            values = normalised(pixels, self._statistics)
             try:
                 predictor = self._free.pop()
             except IndexError:
@@ -166,6 +178,6 @@ class _Program:
 def _characters(path: Path, recognition: _Program) -> tuple[str, ...]:
     """The text of each class of the recogniser at ``path``, from the ``inference.yml`` beside it."""
     characters = (BLANK, *official_dictionary(path.with_name("inference.yml")), " ")
-    classes = recognition(normalised(np.zeros((1, HEIGHT, HEIGHT, 3), np.uint8), RECOGNITION)).shape[-1]
+    classes = recognition(np.zeros((1, HEIGHT, HEIGHT, 3), np.uint8)).shape[-1]
     check_dictionary(path, classes, characters)
     return characters

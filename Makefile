@@ -56,8 +56,8 @@ install: $(VENV)/.installed ## Make the environment in .venv from the lock
 
 install-dev: $(VENV)/.installed-dev
 
-models: install ## Download a model into $OCR_MODELS or PaddleX's cache: MODEL=tiny
-	@$(BIN)/python -m ocr_pipeline.ocr.hub $(MODEL)
+models: install ## Download a model into $OCR_MODELS or PaddleX's cache: MODEL=tiny [ENGINE=paddle]
+	@$(BIN)/python -m ocr_pipeline.ocr.hub $(if $(ENGINE),--engine $(ENGINE)) $(MODEL)
 
 calibrate: install ## Note the ranges for reading in 8 bits of a model, from drawn pages: [MODEL=small]
 	@$(BIN)/python scripts/calibrate.py $(or $(MODEL),small)

@@ -53,9 +53,10 @@ def test_every_failure_is_a_row(tmp_path: Path, draw_image, write_csv, make_plan
         "ftp://x/y",
         draw_image(13),
         draw_image(14),
+        draw_image(15),
         "a\0b",
     ]
-    run, plan = make_plan(write_csv([*enumerate(links), (9, draw_image(50))]))
+    run, plan = make_plan(write_csv([*enumerate(links), (10, draw_image(50))]))
     Batch(plan.batches[0], allowances, WidthEngine).run()
     rows = load_staged(run, plan.batches[0])
     assert [(row.status.value, row.error) for row in rows] == [
@@ -65,6 +66,7 @@ def test_every_failure_is_a_row(tmp_path: Path, draw_image, write_csv, make_plan
         ("decode_failed", "empty_body"),
         ("fetch_failed", "forbidden_path"),
         ("fetch_failed", "invalid_link"),
+        ("read_failed", "engine_error"),
         ("read_failed", "engine_error"),
         ("read_failed", "engine_error"),
         ("fetch_failed", "invalid_link"),

@@ -71,10 +71,12 @@ def test_every_language_can_be_read_with_some_model() -> None:
         ({"model": "en_PP-OCRv5_mobile", "languages": ["en", "ru"]}, ["cannot read ru", "eslav_PP-OCRv5_mobile"]),
         (
             {"model": "PP-OCRv4_mobile", "engine": "openvino"},
-            ["Paddle's own format", "engine openvino cannot run it", "paddleocr or auto"],
+            ["Paddle's own format", "engine openvino cannot run it", "choose engine paddle, paddleocr or auto"],
         ),
         ({"model": "arabic_PP-OCRv5_mobile", "engine": "onnxruntime"}, ["right to left", "paddleocr or auto"]),
-        ({"model": "PP-OCRv4_mobile", "languages": ["en"]}, ["leave languages empty"]),
+        ({"model": "arabic_PP-OCRv5_mobile", "engine": "paddle"}, ["right to left", "choose engine paddleocr or auto"]),
+        ({"model": "arabic_PP-OCRv5_mobile", "languages": ["ar"]}, ["leave languages empty"]),
+        ({"model": "PP-OCRv4_mobile", "engine": "paddleocr", "languages": ["en"]}, ["leave languages empty"]),
         ({"engine": "paddleocr", "languages": ["en"]}, ["leave languages empty"]),
         ({"device": "cuda"}, ["device: 'cuda' is not allowed"]),
         ({"device": "gpu:"}, ["device: 'gpu:' is not allowed"]),
@@ -94,6 +96,8 @@ def test_what_does_not_go_together_is_refused_with_what_does(values: dict[str, o
     [
         {"model": "eslav_PP-OCRv5_mobile", "languages": ["ru", "uk", "en"], "device": "gpu:1"},
         {"model": "arabic_PP-OCRv5_mobile", "engine": "auto"},
+        {"model": "PP-OCRv4_mobile", "languages": ["en"]},
+        {"model": "small", "engine": "paddle", "languages": ["zh"]},
         {"model": "PP-OCRv3_mobile", "engine": "paddleocr", "detection_size": 1280},
     ],
 )

@@ -346,8 +346,6 @@ def read_image(
         except ImageError as error:
             rows.append(unread_row(image, error, len(rows), page, time.monotonic() - started))
             return rows
-        except MemoryError:
-            raise
         except Exception as error:
             log.exception("%s: the engine failed on page %d", engine.model, len(rows))
             unexpected = ImageError(ErrorCategory.ENGINE_ERROR, f"{type(error).__name__}: {error}")

@@ -24,6 +24,17 @@ PDF_DPI = 200
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Check ``values`` and fill in defaults.
+
+        :raises SettingsError: naming every setting that is wrong, its value, and what is allowed.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise SettingsError(_explain(cls, error)) from None
+
 
 class FetchSettings(_Settings):
     """How images are fetched. Times are in seconds."""
@@ -54,9 +65,10 @@ class FetchSettings(_Settings):
 class ReadSettings(_Settings):
     """How text is read from pixels."""
 
-    engine: Literal["auto", "openvino", "onnxruntime", "paddleocr"] = Field(
+    engine: Literal["auto", "openvino", "onnxruntime", "paddle", "paddleocr"] = Field(
         "auto",
-        description="auto takes the fastest that is installed; paddleocr is the stock PaddleOCR pipeline.",
+        description="auto takes the fastest that is installed and can run the model; openvino, onnxruntime and paddle "
+        "run our own pipeline; paddleocr is the stock PaddleOCR pipeline.",
     )
     model: str = Field(
         DEFAULT_MODEL,
@@ -135,12 +147,12 @@ class ReadSettings(_Settings):
             if not model.reads(code):
                 others = ", ".join(other.name for other in MODELS.values() if other.reads(code))
                 raise ValueError(f"languages: model {self.model} cannot read {code}; these can: {others}")
-        if model.paddleocr_only and self.engine in ("openvino", "onnxruntime"):
+        if self.engine not in ("auto", *model.engines):
             raise ValueError(
-                f"model {self.model} {model.paddleocr_only}, so engine {self.engine} cannot run it: "
-                "choose engine paddleocr or auto"
+                f"model {self.model} {model.limits}, so engine {self.engine} cannot run it: "
+                f"choose engine {', '.join(model.engines)} or auto"
             )
-        if self.languages and (model.paddleocr_only or self.engine == "paddleocr"):
+        if self.languages and (self.engine == "paddleocr" or model.engines == ("paddleocr",)):
             raise ValueError(
                 "languages: engine paddleocr, which runs this model, always reads every character: "
                 "leave languages empty"
@@ -226,17 +238,6 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings):
         if self.total_timeout < max(self.connect_timeout, self.read_timeout):
             raise ValueError("total_timeout must not be shorter than connect_timeout or read_timeout")
         return self
-
-    @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> Self:
-        """Check ``values`` and fill in defaults.
-
-        :raises SettingsError: naming every setting that is wrong, its value, and what is allowed.
-        """
-        try:
-            return cls.model_validate(dict(values))
-        except ValidationError as error:
-            raise SettingsError(_explain(cls, error)) from None
 
 
 def _explain(model: type[BaseModel], error: ValidationError) -> str:

@@ -17,6 +17,9 @@ from ocr_pipeline.languages import script_of
 DEFAULT_MODEL = "small"
 """The model that comes with the installation."""
 
+ENGINES = ("openvino", "onnxruntime", "paddle", "paddleocr")
+"""The engines that read, our own first."""
+
 _CHINESE_AND_JAPANESE = ("han", "kana")
 
 
@@ -24,9 +27,9 @@ _CHINESE_AND_JAPANESE = ("han", "kana")
 class ModelName:
     """An official model.
 
-    ``detection`` and ``recognition`` are the names of its networks. ``onnx`` says whether they are published as
-    ONNX; without, there is only Paddle's own format, which nothing but Paddle reads. ``scripts`` are those that
-    the recogniser knows beside Latin.
+    ``detection`` and ``recognition`` are the names of its networks. All are published in Paddle's own format, which
+    nothing but Paddle reads; ``onnx`` says whether they are as ONNX, too. ``scripts`` are those that the recogniser
+    knows beside Latin.
     """
 
     name: str
@@ -36,12 +39,23 @@ class ModelName:
     scripts: tuple[str, ...]
 
     @property
-    def paddleocr_only(self) -> str:
-        """Why only the stock PaddleOCR pipeline can run it; empty when every engine can."""
-        if not self.onnx:
-            return "is published in Paddle's own format only"
+    def engines(self) -> tuple[str, ...]:
+        """The engines that can run it, our own first."""
         # Recognisers give text as it looks; PaddleOCR puts what runs from right to left in order.
-        return "reads text that runs from right to left" if "arabic" in self.scripts else ""
+        if "arabic" in self.scripts:
+            return ("paddleocr",)
+        return ENGINES if self.onnx else ("paddle", "paddleocr")
+
+    @property
+    def limits(self) -> str:
+        """Why other engines than :attr:`engines` cannot run it; empty when all can."""
+        if "arabic" in self.scripts:
+            return "reads text that runs from right to left"
+        return "" if self.onnx else "is published in Paddle's own format only"
+
+    def onnx_for(self, engine: str) -> bool:
+        """Whether ``engine``, which may be ``auto``, runs it from ONNX files, not from those in Paddle's format."""
+        return self.onnx and engine != "paddle"
 
     def reads(self, code: str) -> bool:
         """Whether the language with this valid code can be read."""

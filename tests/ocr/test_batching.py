@@ -21,17 +21,14 @@ from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.ocr import engine as engine_module
 from ocr_pipeline.ocr import load_engine
 from ocr_pipeline.ocr.batching import Batched
+from ocr_pipeline.ocr.detection import BATCH_PIXELS as DETECTION_PIXELS
 from ocr_pipeline.ocr.engine import load_pipeline
 from ocr_pipeline.ocr.models import find_model
-from ocr_pipeline.ocr.networks import (
-    DetectionNetwork,
-    RecognitionNetwork,
-    cached_detection_network,
-    cached_recognition_network,
-)
+from ocr_pipeline.ocr.networks import RecognitionNetwork, cached_detection_network, cached_recognition_network
 from ocr_pipeline.ocr.pipeline import PipelineEngine
 from ocr_pipeline.ocr.precision import half_precision
-from ocr_pipeline.ocr.runners import Network, OnnxRuntimeRunner, OpenVinoRunner, Shape
+from ocr_pipeline.ocr.recognition import BATCH_PIXELS as RECOGNITION_PIXELS
+from ocr_pipeline.ocr.runners import LoadedModel, Network, OnnxRuntimeRunner, OpenVinoRunner
 from ocr_pipeline.records import Page, PageText, Pixels
 from tests.ocr.drawing import draw_page, receipt
 
@@ -383,14 +380,11 @@ def test_pages_read_together_say_the_same(name: str, expected: list[PageText]) -
 class ObservedRunner:
     """A runner whose networks run together, and whose runs are counted."""
 
-    name = "observed"
-    batching = True
-
     def __init__(self) -> None:
         self.runs: list[list[tuple[int, ...]]] = []
         self.hold: Callable[[Batched], None] = lambda batched: None
 
-    def load(self, graph: bytes, most_pixels: int = 1 << 20, own_shapes: Sequence[Shape] = ()) -> Network:
+    def load(self, graph: bytes, most_pixels: int) -> Network:
         network, runs = OnnxRuntimeRunner().load(graph), []  # type: ignore[var-annotated]
 
         def observed(pixels: Pixels) -> Outputs:
@@ -406,11 +400,10 @@ class ObservedRunner:
 
 def observed_engine(runner: ObservedRunner, graph: Callable[[bytes], bytes] = lambda graph: graph) -> PipelineEngine:
     network = recognition()
+    detect = runner.load(graph(cached_detection_network(MODEL.detection).graph), DETECTION_PIXELS)
+    recognise = runner.load(graph(network.graph), RECOGNITION_PIXELS)
     return PipelineEngine(
-        runner,
-        MODEL,
-        DetectionNetwork(graph(cached_detection_network(MODEL.detection).graph)),
-        RecognitionNetwork(graph(network.graph), network.characters),
+        LoadedModel("observed", detect, recognise, network.characters, batching=True),
         threads=8,
         min_confidence=0.5,
         stretch=False,

@@ -59,6 +59,16 @@ def test_a_folder_that_cannot_be_written_costs_only_time(folder: Path) -> None:
     assert maker.calls == 2
 
 
+def test_without_a_home_folder_nothing_is_cached(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OCR_CACHE", "~user-that-there-is-not/cache")
+    maker = Maker()
+    assert [cached([b"key"], maker), cached([b"key"], maker)] == [b"made"] * 2
+    assert maker.calls == 2
+    assert caplog.text.count("OCR_CACHE names another folder") == 1
+
+
 def test_what_was_not_used_for_longest_goes(folder: Path) -> None:
     for i in range(cache._KEPT):
         cached([b"%d" % i], Maker())

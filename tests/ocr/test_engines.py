@@ -266,7 +266,7 @@ def test_a_damaged_model_file_is_an_error_of_the_engine(
     (tmp_path / "cut.onnx").write_bytes(real.detection.read_bytes()[:100_000])
     damaged = replace(real, detection=tmp_path / "cut.onnx")
     for module in ("models", "stock"):
-        monkeypatch.setattr(f"ocr_pipeline.ocr.{module}.find_model", lambda size: damaged)
+        monkeypatch.setattr(f"ocr_pipeline.ocr.{module}.find_model", lambda *names: damaged)
 
     with pytest.raises(EngineError, match=r"(?i)onnx"):
         load_engine(ReadSettings.model_validate({"engine": engine, "threads": 1}))

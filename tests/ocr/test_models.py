@@ -86,6 +86,12 @@ def test_a_model_that_is_not_staged_says_where_and_how(folder: Path) -> None:
         assert said in str(refused.value)
 
 
+def test_a_folder_of_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCR_MODELS", "~user-that-there-is-not/models")
+    with pytest.raises(EngineError, match=r"no place for models, ~user-that-there-is-not/models: .*OCR_MODELS"):
+        find_model("tiny")
+
+
 @pytest.mark.parametrize("file", ["inference.onnx", "inference.yml"])
 def test_half_a_model_is_not_staged(folder: Path, file: str) -> None:
     make_onnx_model("PP-OCRv5_mobile", folder)
@@ -135,6 +141,18 @@ def test_processes_that_stage_at_once_download_once(folder: Path, monkeypatch: p
     assert find_model("tiny").recognition.read_bytes() == b"a network"
 
 
+def test_for_paddle_a_model_is_staged_in_paddles_own_format(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = {"inference.json": b"{}", "inference.pdiparams": b"weights", "inference.yml": b"Global: {}\n"}
+    with fake_hub({"PP-OCRv6_small_det": network, "PP-OCRv6_small_rec": network}) as hub:
+        monkeypatch.setenv("PADDLE_PDX_HUGGING_FACE_ENDPOINT", hub.url)
+        assert main(["--engine", "paddle", "small"]) == 0
+
+    assert find_model("small", "paddle").recognition == folder / "PP-OCRv6_small_rec/inference.json"
+    assert find_model("small").onnx
+    with pytest.raises(ModelDownloadError, match=r"make models MODEL=PP-OCRv6_tiny ENGINE=paddle"):
+        stage_model(settings(model="tiny", engine="paddle"))
+
+
 def test_a_download_that_is_not_whole_is_not_staged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with fake_hub({"PP-OCRv6_tiny_det_onnx": {"README.md": b"moved"}}) as hub:
         monkeypatch.setenv("PADDLE_PDX_HUGGING_FACE_ENDPOINT", hub.url)
@@ -150,12 +168,15 @@ def test_the_command_tells_what_it_did(folder: Path, capsys: pytest.CaptureFixtu
     assert main(["small", "tiny"]) == 0
     assert f"PP-OCRv6_tiny is staged: {folder}" in capsys.readouterr().out
     assert main(["large"]) == 1
-    assert "there is no model large; there are tiny" in capsys.readouterr().err
+    assert "'large' is not allowed: there is no such model; there are tiny" in capsys.readouterr().err
+    assert main(["--engine", "openvino", "PP-OCRv4_mobile"]) == 1
+    assert "engine openvino cannot run it" in capsys.readouterr().err
     assert main([]) == 2
     assert "name a model: tiny" in capsys.readouterr().err
 
 
-def test_a_model_in_paddles_own_format_runs_on_stock_paddleocr(folder: Path) -> None:
+@pytest.mark.parametrize("engine", ["paddle", "paddleocr"])
+def test_a_model_in_paddles_own_format_is_read_with(folder: Path, engine: str) -> None:
     names = ("PP-OCRv4_mobile_det", "PP-OCRv4_mobile_rec")
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
     made = [sys.executable, "-m", "tests.ocr.make_paddle_model", str(folder), *names]
@@ -166,14 +187,14 @@ def test_a_model_in_paddles_own_format_runs_on_stock_paddleocr(folder: Path) -> 
         "from ocr_pipeline.errors import EngineError\n"
         "from ocr_pipeline.ocr import load_engine\n"
         "from tests.ocr.drawing import blank_page\n"
-        "engine = load_engine(ReadSettings(model='PP-OCRv4_mobile', threads=1))\n"
+        f"engine = load_engine(ReadSettings(model='PP-OCRv4_mobile', engine='{engine}', threads=1))\n"
         "page = blank_page(640, 320)\n"
         "page.pixels[60:90, 40:600] = page.pixels[200:230, 40:600] = 0\n"
         "text = engine.read(page)\n"
         "print(engine.model, [line.text for line in text.lines])\n"
         "engine.close()\n"
         "try:\n"
-        "    load_engine(ReadSettings(model='PP-OCRv4_mobile', threads=1, device='gpu:7'))\n"
+        f"    load_engine(ReadSettings(model='PP-OCRv4_mobile', engine='{engine}', threads=1, device='gpu:7'))\n"
         "except EngineError as error:\n"
         "    print(error)\n"
         "sys.stdout.flush()\n"
@@ -183,6 +204,6 @@ def test_a_model_in_paddles_own_format_runs_on_stock_paddleocr(folder: Path) -> 
 
     assert done.returncode == -signal.SIGTERM, done.stderr
     read, refused = done.stdout.splitlines()[-2:]
-    assert read == "paddleocr/PP-OCRv4_mobile ['b', 'b']"
+    assert read == f"{engine}/PP-OCRv4_mobile ['b', 'b']"
     assert re.match(r"device gpu:7: Paddle [\d.]+ found \d GPUs", refused)
     assert "SIGTERM is received" not in done.stderr

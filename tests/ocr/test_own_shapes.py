@@ -12,7 +12,7 @@ import pytest
 
 from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.networks import detection_network
-from ocr_pipeline.ocr.recognition import line_shapes
+from ocr_pipeline.ocr.recognition import LINE_SHAPES
 from ocr_pipeline.ocr.runners import Network, OpenVinoRunner, Shape
 from tests.ocr.conftest import LoadEngine
 from tests.ocr.drawing import receipt
@@ -87,4 +87,4 @@ def test_lines_of_ordinary_length_have_shapes_of_their_own(
     engines(engine="openvino", languages=["en", "nl"]).read(receipt())
     shapes = set(compiled) - {None}
     assert shapes
-    assert shapes <= set(line_shapes())
+    assert shapes <= set(LINE_SHAPES)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from ocr_pipeline.ocr.geometry import aspects, clockwise, started_at, stretch_of
-from ocr_pipeline.ocr.recognition import HEIGHT, MAX_WIDTH, cut, decode, line_shapes, line_width, recognise
+from ocr_pipeline.ocr.recognition import HEIGHT, LINE_SHAPES, MAX_WIDTH, cut, decode, line_width, recognise
 from ocr_pipeline.records import Pixels
 
 CHARACTERS = ("", "a", "b", "c", " ")
@@ -123,7 +123,7 @@ def test_readings_come_in_the_order_of_the_lines_whatever_their_width() -> None:
 
     assert [reading.text for reading in readings] == ["a", "aa", "aaa", "aaaa", "aaaaa"]
     assert [shape[0] for shape in network.shapes] == [2, 2, 2]  # the last of them with a blank line
-    assert {(shape[0], *shape[1:3], 3) for shape in network.shapes} <= set(line_shapes())
+    assert {(shape[0], *shape[1:3], 3) for shape in network.shapes} <= set(LINE_SHAPES)
 
 
 @pytest.mark.parametrize(("right", "few_shapes", "width"), [(60, False, 320), (60, True, 384), (260, False, 512)])
@@ -140,7 +140,6 @@ def test_lines_are_padded_to_a_width_at_least(right: int, few_shapes: bool, widt
     )
 
     assert [shape[2] for shape in network.shapes] == [width]
-    assert {shape[2] for shape in line_shapes(320)} == {shape[2] for shape in line_shapes()} - set(range(320))
 
 
 def test_few_shapes_are_wider_and_come_many_at_a_time() -> None:

@@ -1,17 +1,21 @@
 """What loading an engine works out anew each time, kept on disk: edited graphs and compiled networks.
 
-Without it an engine is ready after twice the time. A cache that is missing, damaged or cannot be written costs that
-time and nothing else. Any number of processes may use it at once.
+Without it an engine is ready after twice the time. A cache that is missing, damaged, cannot be written or has no place
+costs that time and nothing else. Any number of processes may use it at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "OCR_CACHE"
 """Environment variable of the deployment with the cache's folder; ``~/.cache/ocr_pipeline`` without."""
@@ -24,7 +28,9 @@ _DIGEST = hashlib.sha256().digest_size
 
 def cached(key: Sequence[bytes], make: Callable[[], bytes]) -> bytes:
     """What ``make`` returned when it was last called with ``key``, which holds all that the result depends on."""
-    folder = Path(os.environ.get(FOLDER_VARIABLE) or "~/.cache/ocr_pipeline").expanduser()
+    folder = _folder(os.environ.get(FOLDER_VARIABLE) or "~/.cache/ocr_pipeline")
+    if folder is None:
+        return make()
     digest = hashlib.sha256()
     for part in key:
         digest.update(hashlib.sha256(part).digest())
@@ -35,6 +41,15 @@ def cached(key: Sequence[bytes], make: Callable[[], bytes]) -> bytes:
         with contextlib.suppress(OSError):
             _store(path, content)
     return content
+
+
+@functools.cache  # so that it warns once
+def _folder(name: str) -> Path | None:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:  # a user without a home
+        log.warning("nothing is cached in %s: %s; %s names another folder", name, error, FOLDER_VARIABLE)
+        return None
 
 
 def _load(path: Path) -> bytes | None:

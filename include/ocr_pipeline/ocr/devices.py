@@ -19,12 +19,12 @@ def openvino_device(device: str, available: Sequence[str]) -> str:
     if device == "cpu":
         return "CPU"
     gpus = [name for name in available if name.partition(".")[0] == "GPU"]
-    if _number(device) >= len(gpus):
+    if gpu_number(device) >= len(gpus):
         raise EngineError(
             f"device {device}: OpenVINO, which drives GPUs of Intel only, found {_listed(available)}; "
             "choose another device or engine"
         )
-    return gpus[_number(device)]
+    return gpus[gpu_number(device)]
 
 
 def onnxruntime_providers(
@@ -43,7 +43,7 @@ def onnxruntime_providers(
             "install onnxruntime-gpu in place of onnxruntime, or choose device cpu"
         )
     options: dict[str, int | str] = {
-        "device_id": _number(device),
+        "device_id": gpu_number(device),
         # Otherwise each new shape would have every convolution tried out with all of cuDNN's algorithms, for seconds.
         "cudnn_conv_algo_search": "HEURISTIC",
         # Memory grows by what a run needs, not to the next power of two: several tasks may share the GPU.
@@ -77,7 +77,8 @@ def check_cuda(device: str) -> None:
         raise EngineError(f"device {device}: ONNX Runtime could not start CUDA on it; nvidia-smi lists GPUs ({reason})")
 
 
-def _number(device: str) -> int:
+def gpu_number(device: str) -> int:
+    """The number of the GPU that ``device`` names, such as 1 of ``gpu:1``."""
     return int(device.partition(":")[2] or 0)
 
 

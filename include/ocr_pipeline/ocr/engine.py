@@ -13,8 +13,11 @@ from ocr_pipeline.ocr.allocator import return_large_blocks
 from ocr_pipeline.records import Page, PageText
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ocr_pipeline.ocr.detection import Thresholds
-    from ocr_pipeline.ocr.runners import Runner
+    from ocr_pipeline.ocr.models import Model
+    from ocr_pipeline.ocr.runners import LoadedModel, Runner
 
 
 _READERS_AHEAD = 8
@@ -76,8 +79,9 @@ def readers_for(threads: int) -> int:
 
 def _fastest(settings: ReadSettings) -> str:
     """The fastest engine that is installed and can run the model on the device."""
-    if MODELS[settings.model].paddleocr_only:
-        return "paddleocr"
+    able = MODELS[settings.model].engines
+    if "openvino" not in able:
+        return able[0]
     installed = [name for name in ("openvino", "onnxruntime") if importlib.util.find_spec(name) is not None]
     if not installed:
         raise EngineError("engine auto found neither openvino nor onnxruntime: pip install openvino")
@@ -111,7 +115,7 @@ def load_pipeline(
     least_width: int = 0,
     batching: bool | None = None,
 ) -> Engine:
-    """Load our own pipeline over the runner with the ``name``.
+    """Load our own pipeline over the library with the ``name``.
 
     :param threads: how many to compute in; what :attr:`Engine.threads` says can be more.
     :param thresholds: which boxes there are, for comparisons; ours without.
@@ -123,31 +127,53 @@ def load_pipeline(
 
     from ocr_pipeline.ocr.detection import OURS
     from ocr_pipeline.ocr.models import find_model
-    from ocr_pipeline.ocr.networks import cached_detection_network, cached_recognition_network
     from ocr_pipeline.ocr.pipeline import PipelineEngine
 
     # Pages are read in parallel; OpenCV splitting each of its calls over all cores as well would only add contention.
     cv2.setNumThreads(1)
-    model = find_model(settings.model)
-    runner = _runner(name, threads, settings.device, exact=settings.precision == "float32", batching=batching)
-    detection = cached_detection_network(model.detection)
-    recognition = cached_recognition_network(model.recognition, settings.languages, exact=not runner.eight_bit)
+    model = find_model(settings.model, name)
     try:
-        return PipelineEngine(
-            runner,
-            model,
-            detection,
-            recognition,
-            threads=readers_for(threads) if name == "openvino" and not runner.batching else threads,
-            min_confidence=settings.min_confidence,
-            stretch=settings.resize == "stretch",
-            words=settings.words,
-            find_turns=settings.orientation == "auto",
-            detection_size=settings.detection_size,
-            thresholds=thresholds or OURS,
-            least_width=least_width,
-        )
+        if name == "paddle":
+            from ocr_pipeline.ocr.paddle import load_paddle
+
+            loaded = load_paddle(model, settings.languages, settings.device, batching=batching)
+        else:
+            runner = _runner(name, threads, settings.device, exact=settings.precision == "float32", batching=batching)
+            loaded = load_onnx(runner, model, settings.languages)
     except EngineError:
         raise
     except Exception as error:  # each library has its own types for a network that it cannot compile
         raise EngineError(f"{name} cannot load {model.name} from {model.detection.parent}: {error}") from error
+    return PipelineEngine(
+        loaded,
+        threads=readers_for(threads) if name == "openvino" and not loaded.batching else threads,
+        min_confidence=settings.min_confidence,
+        stretch=settings.resize == "stretch",
+        words=settings.words,
+        find_turns=settings.orientation == "auto",
+        detection_size=settings.detection_size,
+        thresholds=thresholds or OURS,
+        least_width=least_width,
+    )
+
+
+def load_onnx(runner: Runner, model: Model, languages: Sequence[str]) -> LoadedModel:
+    """Load ``model``, whose files are ONNX, with ``runner``.
+
+    :param languages: those to be read; empty: every character.
+    """
+    from ocr_pipeline.ocr.detection import BATCH_PIXELS as DETECTION_PIXELS
+    from ocr_pipeline.ocr.networks import cached_detection_network, cached_recognition_network
+    from ocr_pipeline.ocr.recognition import BATCH_PIXELS as RECOGNITION_PIXELS
+    from ocr_pipeline.ocr.recognition import LINE_SHAPES
+    from ocr_pipeline.ocr.runners import LoadedModel
+
+    detection = cached_detection_network(model.detection)
+    recognition = cached_recognition_network(model.recognition, languages, exact=not runner.eight_bit)
+    return LoadedModel(
+        f"{runner.name}/{model.name}",
+        runner.load(detection.graph, DETECTION_PIXELS),
+        runner.load(recognition.graph, RECOGNITION_PIXELS, LINE_SHAPES),
+        recognition.characters,
+        runner.batching,
+    )

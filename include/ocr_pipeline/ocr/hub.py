@@ -1,12 +1,13 @@
 """Staging models: official ones are downloaded once, before the tasks that read.
 
-``python -m ocr_pipeline.ocr.hub MODEL`` does it from a shell. PaddleX downloads, from Hugging Face, AI Studio,
-ModelScope or Baidu's own store, whichever answers; its environment variables ``PADDLE_PDX_MODEL_SOURCE`` and
-``PADDLE_PDX_HUGGING_FACE_ENDPOINT`` choose another order or a mirror.
+``python -m ocr_pipeline.ocr.hub MODEL`` does it from a shell, with ``--engine paddle`` in Paddle's own format.
+PaddleX downloads, from Hugging Face, AI Studio, ModelScope or Baidu's own store, whichever answers; its environment
+variables ``PADDLE_PDX_MODEL_SOURCE`` and ``PADDLE_PDX_HUGGING_FACE_ENDPOINT`` choose another order or a mirror.
 """
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import os
 import shutil
@@ -19,8 +20,15 @@ from pathlib import Path
 
 from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import EngineError, ModelDownloadError, SettingsError
-from ocr_pipeline.model_names import DEFAULT_MODEL, MODELS
-from ocr_pipeline.ocr.models import FOLDER_VARIABLE, find_model, folder_name, models_folder, staged_network
+from ocr_pipeline.model_names import DEFAULT_MODEL, MODELS, ModelName
+from ocr_pipeline.ocr.models import (
+    FOLDER_VARIABLE,
+    find_model,
+    folder_name,
+    models_folder,
+    staged_network,
+    staging_command,
+)
 
 _LIMIT = 1800
 """Seconds that the download of one network may take; the largest have some 100 MB."""
@@ -40,24 +48,27 @@ except Exception as error:
 
 
 def stage_model(settings: ReadSettings) -> None:
-    """Download the model that ``settings`` name unless its files are there. Safe to call at the same time.
+    """Download the model that ``settings`` name, in the format that their engine runs, unless its files are there.
+
+    Safe to call at the same time.
 
     :raises ModelDownloadError: when it cannot be downloaded.
     :raises EngineError: when the models folder cannot be written, or the default model's files are gone.
     """
     official = MODELS[settings.model]
+    onnx = official.onnx_for(settings.engine)
     try:
-        find_model(settings.model)
+        find_model(settings.model, settings.engine)
     except EngineError:
-        if official.name == MODELS[DEFAULT_MODEL].name:
+        if official.name == MODELS[DEFAULT_MODEL].name and onnx:
             raise  # comes with a package, and has said which
     else:
         return
     folder = models_folder()
     with _locked(folder):
         for network in (official.detection, official.recognition):
-            if staged_network(folder, network, onnx=official.onnx) is None:
-                _download(official.name, network, folder, onnx=official.onnx)
+            if staged_network(folder, network, onnx=onnx) is None:
+                _download(official, network, folder, onnx=onnx)
 
 
 @contextmanager
@@ -77,7 +88,7 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _download(model: str, network: str, folder: Path, *, onnx: bool) -> None:
+def _download(official: ModelName, network: str, folder: Path, *, onnx: bool) -> None:
     """Have PaddleX download into a cache of its own, then move the result into place, whole."""
     name = folder_name(network, onnx=onnx)
     cache = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder))
@@ -87,8 +98,8 @@ def _download(model: str, network: str, folder: Path, *, onnx: bool) -> None:
             reason = f"what was downloaded as {name} is not complete"
         if reason:
             raise ModelDownloadError(
-                f"model {model} is not in {folder} and could not be downloaded: {reason}; "
-                f"on a machine with network, {FOLDER_VARIABLE}=FOLDER make models MODEL={model}, "
+                f"model {official.name} is not in {folder} and could not be downloaded: {reason}; "
+                f"on a machine with network, {FOLDER_VARIABLE}=FOLDER {staging_command(official, onnx=onnx)}, "
                 f"then copy the folders in it into {folder}"
             )
         shutil.rmtree(folder / name, ignore_errors=True)  # incomplete, or this would not run
@@ -123,15 +134,18 @@ def _run_paddlex(network: str, kind: str, cache: Path) -> str:
 
 def main(arguments: list[str]) -> int:
     """Stage the models named on the command line; returns the exit status."""
-    if not arguments:
+    parser = argparse.ArgumentParser(prog="ocr_pipeline.ocr.hub", description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", metavar="MODEL")
+    parser.add_argument("--engine", default="auto", help="that will run them; paddle needs Paddle's own format")
+    asked = parser.parse_args(arguments)
+    if not asked.models:
         print(f"name a model: {', '.join(MODELS)}", file=sys.stderr)
         return 2
     try:
-        for name in arguments:
-            if name not in MODELS:
-                raise SettingsError(f"there is no model {name}; there are {', '.join(MODELS)}")
-            stage_model(ReadSettings.model_validate({"model": name}))
-            model = find_model(name)
+        for name in asked.models:
+            settings = ReadSettings.parse({"model": name, "engine": asked.engine})
+            stage_model(settings)
+            model = find_model(name, settings.engine)
             print(f"{model.name} is staged: {model.detection}, {model.recognition}")
     except (EngineError, SettingsError) as error:
         print(error, file=sys.stderr)

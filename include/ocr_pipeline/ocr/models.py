@@ -46,37 +46,51 @@ class Model:
 
 
 def models_folder() -> Path:
-    """The folder with downloaded models: ``OCR_MODELS``, or PaddleX's cache, ``~/.paddlex/official_models``."""
-    if folder := os.environ.get(FOLDER_VARIABLE):
-        return Path(folder).expanduser()
+    """The folder with downloaded models: ``OCR_MODELS``, or PaddleX's cache, ``~/.paddlex/official_models``.
+
+    :raises EngineError: when it is in a home folder that there is not.
+    """
+    folder = os.environ.get(FOLDER_VARIABLE)
     cache = os.environ.get("PADDLE_PDX_CACHE_HOME") or "~/.paddlex"
-    return Path(cache).expanduser() / "official_models"
+    path = Path(folder) if folder else Path(cache, "official_models")
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise EngineError(
+            f"there is no place for models, {path}: {error}; {FOLDER_VARIABLE} in the environment names another"
+        ) from error
 
 
-def find_model(name: str) -> Model:
-    """The files of the model with the valid ``name``.
+def find_model(name: str, engine: str = "auto") -> Model:
+    """The files of the model with the valid ``name`` that ``engine`` runs.
 
     :raises EngineError: when there are none, with where they were looked for and how to get them.
     """
     official = MODELS[name]
-    if official.name == _BUNDLED:
+    onnx = official.onnx_for(engine)
+    if official.name == _BUNDLED and onnx:
         return _bundled(official)
     folder = models_folder()
     detection, recognition = (
-        staged_network(folder, network, onnx=official.onnx) for network in (official.detection, official.recognition)
+        staged_network(folder, network, onnx=onnx) for network in (official.detection, official.recognition)
     )
     if detection is None or recognition is None:
         missing = [
-            folder_name(network, onnx=official.onnx)
+            folder_name(network, onnx=onnx)
             for network, path in ((official.detection, detection), (official.recognition, recognition))
             if path is None
         ]
         raise EngineError(
             f"model {name} is not staged: {folder} has no complete {' and no complete '.join(missing)}; "
-            f"make models MODEL={official.name} downloads it (the folder is {FOLDER_VARIABLE} in the environment, "
+            f"{staging_command(official, onnx=onnx)} downloads it (the folder is {FOLDER_VARIABLE} in the environment, "
             "and every worker must see it)"
         )
     return Model(official.name, detection, recognition)
+
+
+def staging_command(official: ModelName, *, onnx: bool) -> str:
+    """The command that downloads a model, as ONNX or in Paddle's own format."""
+    return f"make models MODEL={official.name}" + ("" if onnx == official.onnx else " ENGINE=paddle")
 
 
 def folder_name(network: str, *, onnx: bool) -> str:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from ocr_pipeline import languages as alphabets
 from ocr_pipeline.errors import EngineError
@@ -36,10 +35,19 @@ if TYPE_CHECKING:
 BLANK = ""
 """The character of class 0, the CTC blank."""
 
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """What networks want of a pixel: (pixel - mean) / deviation, for blue, green and red, in units of 0 to 255."""
+
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+
 # PP-OCR applies ImageNet's statistics, listed for red, green, blue, to blue, green, red
 # (NormalizeImage in PaddleX, with img_mode BGR).
+DETECTION = Normalisation((255 * 0.485, 255 * 0.456, 255 * 0.406), (255 * 0.229, 255 * 0.224, 255 * 0.225))
+RECOGNITION = Normalisation((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +76,7 @@ def detection_network(path: Path) -> DetectionNetwork:
     """
     model = load_graph(path)
     put_off_upsampling(model)
-    deviation = 255 * np.array(_IMAGENET_DEVIATION, np.float32)
-    _prepend_normalisation(model, (None, None, None, 3), 255 * np.array(_IMAGENET_MEAN, np.float32), deviation)
+    _prepend_normalisation(model, (None, None, None, 3), DETECTION)
     return DetectionNetwork(model.SerializeToString())
 
 
@@ -88,14 +95,9 @@ def recognition_network(
     model = load_graph(path)
     characters = (BLANK, *_dictionary(model, path), " ")
     weights, bias = _last_layer(model, path)
-    classes = tensor(model, bias).shape[-1]
-    if classes != len(characters):
-        raise EngineError(
-            f"{path} has {classes} classes but a dictionary of {len(characters) - 2} characters "
-            "(blank and space are added): the model file and its dictionary do not belong together"
-        )
+    check_dictionary(path, tensor(model, bias).shape[-1], characters)
     if keep is not None:
-        kept = [c for c, text in enumerate(characters) if text == BLANK or keep(text)]
+        kept = kept_classes(characters, keep)
         for name in (weights, bias):
             store(model, name, tensor(model, name)[..., kept])
         del model.graph.value_info[:]  # shapes noted for the layers in between, which no longer hold
@@ -103,9 +105,25 @@ def recognition_network(
     if not exact:
         quantise(model, known_ranges(path))
     _append_best_class(model)
-    half = np.full(3, 127.5, np.float32)
-    _prepend_normalisation(model, (None, 48, None, 3), half, half)
+    _prepend_normalisation(model, (None, 48, None, 3), RECOGNITION)
     return RecognitionNetwork(model.SerializeToString(), characters)
+
+
+def check_dictionary(path: Path, classes: int, characters: Sequence[str]) -> None:
+    """Check that the recogniser at ``path``, which has so many classes, has a character for each.
+
+    :raises EngineError: when it has not.
+    """
+    if classes != len(characters):
+        raise EngineError(
+            f"{path} has {classes} classes but a dictionary of {len(characters) - 2} characters "
+            "(blank and space are added): the model file and its dictionary do not belong together"
+        )
+
+
+def kept_classes(characters: Sequence[str], keep: Callable[[str], bool]) -> list[int]:
+    """The classes that remain when only characters may be read that ``keep`` wants: those, and the blank."""
+    return [c for c, text in enumerate(characters) if text == BLANK or keep(text)]
 
 
 def cached_detection_network(path: Path) -> DetectionNetwork:
@@ -162,18 +180,17 @@ def _dictionary(model: onnx.ModelProto, path: Path) -> list[str]:
 def _prepend_normalisation(
     model: onnx.ModelProto,
     shape: Sequence[int | None],
-    mean: npt.NDArray[np.float32],
-    deviation: npt.NDArray[np.float32],
+    statistics: Normalisation,
 ) -> None:
-    """Make ``model`` take uint8 NHWC and compute (pixel - mean) / deviation, channel by channel, itself."""
+    """Make ``model`` take uint8 NHWC and normalise it itself."""
     from onnx import TensorProto, helper, numpy_helper
 
     graph = model.graph
     network_input = graph.input[0].name
     graph.initializer.extend(
         [
-            numpy_helper.from_array(mean.reshape(1, 3, 1, 1), "pixel_mean"),
-            numpy_helper.from_array(1 / deviation.reshape(1, 3, 1, 1), "pixel_scale"),
+            numpy_helper.from_array(np.array(statistics.mean, np.float32).reshape(1, 3, 1, 1), "pixel_mean"),
+            numpy_helper.from_array(1 / np.array(statistics.deviation, np.float32).reshape(1, 3, 1, 1), "pixel_scale"),
         ]
     )
     front = [

@@ -6,16 +6,12 @@ import cv2
 import numpy as np
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
-from ocr_pipeline.ocr.detection import BATCH_PIXELS as DETECTION_PIXELS
 from ocr_pipeline.ocr.detection import OURS, SIZE, Thresholds, detect
 from ocr_pipeline.ocr.geometry import Quads, as_quad
-from ocr_pipeline.ocr.models import Model
-from ocr_pipeline.ocr.networks import DetectionNetwork, RecognitionNetwork
 from ocr_pipeline.ocr.orientation import in_page_frame, read_lines
 from ocr_pipeline.ocr.reading_order import reading_order
-from ocr_pipeline.ocr.recognition import BATCH_PIXELS as RECOGNITION_PIXELS
-from ocr_pipeline.ocr.recognition import Reading, line_shapes, recognise
-from ocr_pipeline.ocr.runners import Runner
+from ocr_pipeline.ocr.recognition import Reading, recognise
+from ocr_pipeline.ocr.runners import LoadedModel
 from ocr_pipeline.ocr.words import words_of
 from ocr_pipeline.records import Page, PageText, Pixels, TextLine
 
@@ -24,14 +20,11 @@ STRETCHED = 640
 
 
 class PipelineEngine:
-    """Detection, cropping and recognition over a runner. See :class:`ocr_pipeline.ocr.Engine`."""
+    """Detection, cropping and recognition over two networks. See :class:`ocr_pipeline.ocr.Engine`."""
 
     def __init__(
         self,
-        runner: Runner,
-        model: Model,
-        detection: DetectionNetwork,
-        recognition: RecognitionNetwork,
+        model: LoadedModel,
         *,
         threads: int,
         min_confidence: float,
@@ -42,12 +35,9 @@ class PipelineEngine:
         thresholds: Thresholds = OURS,
         least_width: int = 0,
     ) -> None:
-        self.model = f"{runner.name}/{model.name}"
+        self.model = model.name
         self.threads = threads
-        self._detect = runner.load(detection.graph, DETECTION_PIXELS)
-        self._recognise = runner.load(recognition.graph, RECOGNITION_PIXELS, line_shapes(least_width))
-        self._few_shapes = runner.batching
-        self._characters = recognition.characters
+        self._networks = model
         self._min_confidence = min_confidence
         self._stretch = stretch
         self._words = words
@@ -62,19 +52,20 @@ class PipelineEngine:
         :raises ImageError: when the page makes a network fail.
         """
         pixels = stretched(page.pixels) if self._stretch else page.pixels
+        networks = self._networks
 
         def read(quads: Quads) -> list[Reading]:
             return recognise(
                 pixels,
                 quads,
-                self._recognise,
-                self._characters,
+                networks.recognise,
+                networks.characters,
                 least_width=self._least_width,
-                few_shapes=self._few_shapes,
+                few_shapes=networks.batching,
             )
 
         try:
-            boxes = detect(pixels, self._detect, self._size, self._thresholds, few_shapes=self._few_shapes)
+            boxes = detect(pixels, networks.detect, self._size, self._thresholds, few_shapes=networks.batching)
             lines = read_lines(boxes, read, find_turns=self._find_turns)
         except (cv2.error, RuntimeError, MemoryError) as error:
             raise ImageError(

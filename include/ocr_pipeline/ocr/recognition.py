@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ocr_pipeline.languages import is_unspaced
 from ocr_pipeline.ocr.geometry import Corners, Quads, sides, stretch_of
-from ocr_pipeline.ocr.runners import Network, Shape
+from ocr_pipeline.ocr.runners import Network
 from ocr_pipeline.ocr.words import Trace, joined
 from ocr_pipeline.records import Pixels
 
@@ -36,6 +36,9 @@ _WIDE = 256
 
 _BATCH = 2
 """Lines read at a time. One at a time need less padding, but take a tenth longer; more only pad more (measured)."""
+
+LINE_SHAPES = tuple((_BATCH, HEIGHT, width, 3) for width in _BUCKETS)
+"""The shapes of nearly all lines."""
 
 PADDLEOCR_WIDTH = 320
 """The width to which PaddleOCR pads lines at least."""
@@ -71,11 +74,6 @@ class Reading:
     text: str
     confidence: float
     trace: Trace = field(default=_NO_TRACE, compare=False, repr=False)
-
-
-def line_shapes(least_width: int = 0) -> tuple[Shape, ...]:
-    """The shapes of nearly all lines, when they are padded to ``least_width`` at least."""
-    return tuple((_BATCH, HEIGHT, width, 3) for width in _BUCKETS if width >= least_width)
 
 
 def recognise(

@@ -1,4 +1,4 @@
-"""Runners execute a network on some hardware; this is all that differs between our engines.
+"""Runners execute a network on some hardware: this, and :mod:`ocr_pipeline.ocr.paddle`, is where our engines differ.
 
 A runner knows nothing of text: it takes a graph from :mod:`ocr_pipeline.ocr.networks` and returns a callable
 that any number of threads may use at once. On a processor each call runs on one core, so that n threads fill n cores
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -44,6 +45,21 @@ hold some tens of shapes; without any, reading a line costs half as much again (
 
 _SESSIONS = 32
 """Sessions that ONNX Runtime keeps of each network on a GPU, each with its own copy of the weights and its memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """The two networks of a model, ready to run; see :mod:`ocr_pipeline.ocr.networks` for what goes in and comes out.
+
+    ``name`` is that of the engine and the model, ``characters[c]`` the text of the recogniser's class c. ``batching``
+    says that calls run together: give them many rows at a time and few different shapes.
+    """
+
+    name: str
+    detect: Network
+    recognise: Network
+    characters: tuple[str, ...]
+    batching: bool
 
 
 class Runner(Protocol):

@@ -25,6 +25,7 @@ from ocr_pipeline.ocr.devices import check_cuda
 from ocr_pipeline.ocr.geometry import as_quad, clockwise
 from ocr_pipeline.ocr.models import Model, find_model
 from ocr_pipeline.ocr.networks import dictionary
+from ocr_pipeline.ocr.paddle import import_paddle
 from ocr_pipeline.ocr.pipeline import STRETCHED, stretched
 from ocr_pipeline.records import Page, PageText, TextLine, TextWord
 
@@ -50,7 +51,7 @@ class StockEngine:
             raise EngineError(
                 f"engine paddleocr needs the package paddleocr: pip install paddleocr ({error})"
             ) from error
-        model = find_model(settings.model)
+        model = find_model(settings.model, "paddleocr")
         self.model = f"paddleocr/{model.name}"
         self.threads = threads
         self._settings = settings
@@ -60,7 +61,7 @@ class StockEngine:
             else {"engine": "paddle_static", "cpu_threads": 1}
         )
         if not model.onnx:
-            _import_paddle(settings.device)
+            import_paddle(settings.device)
         elif settings.device != "cpu":
             check_cuda(settings.device)
         self._min_confidence = settings.min_confidence
@@ -148,24 +149,6 @@ def _words(
         for text, quad in parts
         if text.strip()
     )
-
-
-def _import_paddle(device: str) -> None:
-    """Load Paddle, without the signal handlers that it installs, and check that it has the device."""
-    try:
-        import paddle
-    except ImportError as error:
-        raise EngineError(
-            f"this model is in Paddle's own format, which needs the package paddlepaddle: pip install paddlepaddle "
-            f"({error})"
-        ) from error
-    paddle.disable_signal_handler()  # otherwise a task that is told to stop would end with a stack trace instead
-    found = paddle.device.cuda.device_count() if paddle.device.is_compiled_with_cuda() else 0
-    if device != "cpu" and int(device.partition(":")[2] or 0) >= found:
-        raise EngineError(
-            f"device {device}: Paddle {paddle.version.full_version} found {found} GPUs; "
-            "GPUs need the package paddlepaddle-gpu in place of paddlepaddle"
-        )
 
 
 def stage_official(model: Model, folder: Path) -> tuple[str, str]:

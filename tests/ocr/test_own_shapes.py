@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,15 @@ def test_threads_that_need_a_shape_together_compile_it_once(compiled: Counter[Sh
     assert compiled == {None: 1, OWN: 1}
     assert len(found) == 12
     assert all(np.array_equal(other, found[0]) for other in found)
+
+
+def test_a_network_computes_the_same_when_it_comes_from_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OCR_CACHE", str(tmp_path))
+    fresh, cached = ([load([OWN])(picture(width))[0].copy() for width in (64, 96)] for _ in range(2))
+    assert len(list(tmp_path.iterdir())) == 2  # one for the shape, one for all others
+    assert all(np.array_equal(one, other) for one, other in zip(fresh, cached, strict=True))
 
 
 def test_what_a_page_says_does_not_depend_on_what_was_read_before(engines: LoadEngine) -> None:

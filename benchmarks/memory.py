@@ -16,9 +16,9 @@ import numpy as np
 import psutil
 
 from benchmarks.goals import Goal, check
-from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.ocr import load_engine
 from ocr_pipeline.records import Page
+from ocr_pipeline.settings.run import ReadSettings
 
 LEAST_SIDE, MOST_SIDE = 32, 1600
 POINTS = 20

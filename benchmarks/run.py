@@ -32,10 +32,10 @@ from benchmarks.processor import processor_seconds
 from ocr_local.airflow import DAG_ID, attached, connect
 from ocr_local.api import AirflowApi
 from ocr_local.home import Home
-from ocr_pipeline.allowances import ALLOW_VARIABLE
-from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.images import decode_pages
 from ocr_pipeline.ocr import load_engine
+from ocr_pipeline.settings.deployment import ALLOW_VARIABLE
+from ocr_pipeline.settings.run import ReadSettings
 
 DELAY_SECONDS = 0.1
 FIRST_IMAGES = 64

@@ -21,14 +21,15 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from benchmarks.goals import Goal, check
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.config import RunSettings
 from ocr_pipeline.errors import Status
-from ocr_pipeline.merge import merge_run
-from ocr_pipeline.planning import Plan, batch_images, plan_run
+from ocr_pipeline.merging.merge import merge_run
+from ocr_pipeline.planning.planning import plan_run
 from ocr_pipeline.records import ResultRow
-from ocr_pipeline.staging import BatchStore
-from ocr_pipeline.storage import RunFolder
+from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.run.plan import Plan, batch_images
+from ocr_pipeline.run.staging import BatchStore
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import RunSettings
 
 ROWS_A_BATCH = 10_000
 REPEATED = 0.05

@@ -19,8 +19,8 @@ SECONDS = 2.5
 TASK = """
 import sys
 import numpy as np
-from ocr_pipeline import batch
-from ocr_pipeline.config import ReadSettings
+from ocr_pipeline.reading import batch
+from ocr_pipeline.settings.run import ReadSettings
 from ocr_pipeline.records import Page
 import cv2
 

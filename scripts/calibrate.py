@@ -24,9 +24,9 @@ from ocr_pipeline.ocr.detection import detect
 from ocr_pipeline.ocr.graphs import load_graph
 from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.networks import detection_network, recognition_network
+from ocr_pipeline.ocr.onnxruntime import OnnxRuntimeRunner
 from ocr_pipeline.ocr.quantization import RANGES, digest, is_mixing
 from ocr_pipeline.ocr.recognition import recognise
-from ocr_pipeline.ocr.runners import OnnxRuntimeRunner
 from ocr_pipeline.records import Pixels
 
 MAX_PIXELS = 100_000_000
@@ -38,7 +38,7 @@ _LIMIT = 64.0
 
 
 class Observed:
-    """A recogniser, as a :data:`~ocr_pipeline.ocr.runners.Network`, that counts the values of some activations."""
+    """A recogniser, as a :data:`~ocr_pipeline.ocr.inference.Network`, that counts the values of some activations."""
 
     def __init__(self, graph: bytes, names: list[str]) -> None:
         model = onnx.load_model_from_string(graph)

@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from ocr_pipeline.allowances import Allowances, Connection
-from ocr_pipeline.config import ReadSettings, RunSettings
 from ocr_pipeline.errors import ErrorCategory, ImageError
-from ocr_pipeline.merge import merge_run
-from ocr_pipeline.planning import Plan, plan_run
+from ocr_pipeline.merging.merge import merge_run
+from ocr_pipeline.planning.planning import plan_run
 from ocr_pipeline.records import Page, PageText, TextLine
-from ocr_pipeline.storage import RunFolder
+from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.run.plan import Plan
+from ocr_pipeline.settings.deployment import Allowances, Connection
+from ocr_pipeline.settings.run import ReadSettings, RunSettings
 
 # A busy machine is slow; that says nothing of what is tested.
 settings.register_profile("project", deadline=None)
@@ -170,7 +171,7 @@ def dataset(draw_image: Callable[[int], str], write_csv: Callable[..., Path]) ->
 @pytest.fixture
 def expected(dataset: Path, tmp_path: Path, allowances: Allowances) -> list[dict[str, str]]:
     """The results of an undisturbed run of that dataset on a disk."""
-    from tests.bucket_runs import plan, read_all, results
+    from tests.pipeline.bucket_runs import plan, read_all, results
 
     run, planned = plan(dataset, str(tmp_path / "disk"), allowances)
     read_all(planned, allowances)

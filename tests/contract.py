@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ocr_pipeline.config import RunSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.records import RESULT_COLUMNS
+from ocr_pipeline.settings.run import RunSettings
 
 README = Path(__file__).parents[1] / "README.md"
 

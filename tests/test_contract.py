@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import Field
 
-from ocr_pipeline.config import RunSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.records import RESULT_COLUMNS
+from ocr_pipeline.settings.run import RunSettings
 from tests import contract
 
 README = contract.README.read_text()

@@ -10,10 +10,10 @@ import json
 import sys
 import time
 
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.fetch import ByteBudget, Fetcher
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import FetchSettings
 
 HELD_BYTES = 256 << 20
 """As many as a batch may hold."""

@@ -51,9 +51,9 @@ def _decode(body: bytes) -> Any:
 
 
 def _ours(system: str) -> Callable[[], Read]:
-    from ocr_pipeline.config import ReadSettings
     from ocr_pipeline.images import decode_pages
     from ocr_pipeline.ocr import load_engine
+    from ocr_pipeline.settings.run import ReadSettings
 
     settings = ReadSettings(languages=OURS[system])
     engine = load_engine(settings)

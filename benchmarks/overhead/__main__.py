@@ -29,7 +29,7 @@ from benchmarks.processor import processor_seconds
 from ocr_local.airflow import attached, connect
 from ocr_local.api import AirflowApi
 from ocr_local.home import CHECKOUT, Home
-from ocr_pipeline.allowances import ALLOW_VARIABLE
+from ocr_pipeline.settings.deployment import ALLOW_VARIABLE
 
 DAG_ID = "ocr_overhead"
 _RUN_ID = "overhead"

@@ -6,9 +6,9 @@ import os
 from typing import Any
 
 from ocr_airflow.operators import ReadBatchOperator
-from ocr_pipeline import batch
-from ocr_pipeline.config import ReadSettings
+from ocr_pipeline.reading import batch
 from ocr_pipeline.records import Page, PageText, TextLine
+from ocr_pipeline.settings.run import ReadSettings
 
 _LINE = TextLine("no text was read", 0.5, ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)))
 

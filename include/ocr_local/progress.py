@@ -13,9 +13,9 @@ from rich.table import Table
 
 from ocr_local.airflow import DAG_ID
 from ocr_local.api import AirflowApi
-from ocr_pipeline.planning import Plan
-from ocr_pipeline.staging import BatchProgress, read_progress
-from ocr_pipeline.storage import RunFolder
+from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.run.plan import Plan
+from ocr_pipeline.run.staging import BatchProgress, read_progress
 
 _REFRESH_SECONDS = 0.5
 _BUCKET_REFRESH_SECONDS = 3.0  # every look costs requests

@@ -14,10 +14,10 @@ from ocr_local.api import AirflowApi, ApiError
 from ocr_local.home import Home
 from ocr_local.run import RunFailedError, explain_failure
 from ocr_local.summary import print_summary
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.planning import Plan
-from ocr_pipeline.staging import read_progress
-from ocr_pipeline.storage import RunFolder
+from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.run.plan import Plan
+from ocr_pipeline.run.staging import read_progress
+from ocr_pipeline.settings.deployment import Allowances
 
 _PLAN, _READ = "plan", "read_batch"
 _ENDED = ("success", "failed")

@@ -20,11 +20,12 @@ from ocr_local.api import AirflowApi
 from ocr_local.home import Home
 from ocr_local.progress import watch
 from ocr_local.summary import print_summary
-from ocr_pipeline.allowances import ALLOW_VARIABLE, STORE_SCHEMES, Allowances, Connection
-from ocr_pipeline.config import RunSettings
 from ocr_pipeline.dataset import check_places, is_local, local_folders, open_dataset, split_entries
 from ocr_pipeline.errors import SettingsError
-from ocr_pipeline.storage import RunFolder, open_folder
+from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.settings.deployment import ALLOW_VARIABLE, STORE_SCHEMES, Allowances, Connection
+from ocr_pipeline.settings.run import RunSettings
+from ocr_pipeline.storage.opening import open_folder
 
 DEMO_SETTINGS = {"batch_size": 25, "read_timeout": 3, "total_timeout": 10, "attempts": 2}
 """Small batches, so that there are several to watch; short times, because one of its hosts never answers."""

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ocr_demo import word_f1
-from ocr_pipeline.storage import RunFolder
+from ocr_pipeline.run.folder import RunFolder
 
 TRUE_TEXT = "true_text"
 """A dataset's column with the text that is really there; when it has one, accuracy is shown."""

@@ -20,6 +20,13 @@ if TYPE_CHECKING:  # loading it takes a quarter of what a process takes to start
 Pixels: TypeAlias = "npt.NDArray[np.uint8]"
 """An image in memory: uint8, height x width x 3, channels in the order blue, green, red."""
 
+Rows: TypeAlias = "npt.NDArray[np.int64]"
+"""Numbers of rows of the dataset, from 0; int64 of shape (rows,)."""
+
+ROW = "ocr_row"
+READ_ROW = "ocr_read_row"
+"""Columns that the plan adds to the dataset's own: a row's number, and the row whose reading it shares."""
+
 Quad = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
 """A quadrilateral as (x, y) corners in pixels of the original image, clockwise from where reading starts."""
 

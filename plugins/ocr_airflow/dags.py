@@ -32,7 +32,7 @@ def ocr_dag(
     queue of the tasks that read batches is ``OCR_QUEUE``.
 
     :param source: the dataset of its scheduled runs, a template; without one, each run names its own.
-    :param settings: defaults of the form, in place of those of :class:`ocr_pipeline.config.RunSettings`.
+    :param settings: defaults of the form, in place of those of :class:`ocr_pipeline.settings.run.RunSettings`.
     :param waiting: whether and how long to wait for a dataset that is not there.
     :param options: further arguments of :class:`airflow.sdk.DAG`.
     """

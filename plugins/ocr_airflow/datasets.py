@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ocr_airflow.dags import ocr_dag
 from ocr_airflow.deployment import default_output
 from ocr_airflow.waiting import Waiting
-from ocr_pipeline.config import RunSettings
+from ocr_pipeline.settings.run import RunSettings
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")

@@ -8,8 +8,8 @@ from pathlib import Path
 from airflow.sdk import BaseHook, Variable
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from ocr_pipeline.allowances import ALLOW_VARIABLE, Allowances, Connection
 from ocr_pipeline.errors import SettingsError
+from ocr_pipeline.settings.deployment import ALLOW_VARIABLE, Allowances, Connection
 
 READ_POOL = "ocr"
 """Airflow pool that bounds how many batches are read at once."""

@@ -17,7 +17,7 @@ from ocr_airflow.settings import run_settings
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from ocr_pipeline.batch import Batch
+    from ocr_pipeline.reading.batch import Batch
 
 RUN_KEY = "run"
 """XCom key under which the plan task publishes the URI of the run's folder."""
@@ -51,10 +51,10 @@ class PlanRunOperator(BaseOperator):
         """Plan the run; the mapped values are :class:`ocr_pipeline.records.BatchRef` as dictionaries."""
         from airflow.sdk.configuration import conf
 
-        from ocr_pipeline.config import RunSettings
         from ocr_pipeline.ocr.hub import stage_model
-        from ocr_pipeline.planning import plan_run
-        from ocr_pipeline.storage import RunFolder
+        from ocr_pipeline.planning.planning import plan_run
+        from ocr_pipeline.run.folder import RunFolder
+        from ocr_pipeline.settings.run import RunSettings
 
         with task_errors():
             settings = RunSettings.parse(run_settings(self, self.settings, context))
@@ -109,8 +109,8 @@ class ReadBatchOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the batch; returns its counts."""
-        from ocr_pipeline.batch import Batch
-        from ocr_pipeline.progress import reading_seconds
+        from ocr_pipeline.reading.batch import Batch
+        from ocr_pipeline.reading.progress import reading_seconds
         from ocr_pipeline.records import BatchRef
 
         assert self.execution_timeout is not None
@@ -155,11 +155,11 @@ class MergeRunOperator(BaseOperator):
 
         :raises AirflowFailException: when the results are incomplete, naming the missing batches.
         """
-        from ocr_pipeline.catalog import Catalog
         from ocr_pipeline.errors import IncompleteRunError
-        from ocr_pipeline.merge import describe_missing, merge_run
-        from ocr_pipeline.planning import Plan
-        from ocr_pipeline.storage import RunFolder
+        from ocr_pipeline.merging.merge import describe_missing, merge_run
+        from ocr_pipeline.run.catalog import Catalog
+        from ocr_pipeline.run.folder import RunFolder
+        from ocr_pipeline.run.plan import Plan
 
         with task_errors():
             allowed = allowances()

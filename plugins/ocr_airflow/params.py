@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from ocr_airflow.deployment import default_output
-from ocr_pipeline.config import CatalogSettings, FetchSettings, ReadSettings, RunSettings
+from ocr_pipeline.settings.run import CatalogSettings, FetchSettings, ReadSettings, RunSettings
 
 _FIRST = ("dataset", "image_column", "output", "limit", "languages")
 """What most runs set, shown at once and in this order; the rest is folded away by stage."""

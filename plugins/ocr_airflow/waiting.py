@@ -65,9 +65,9 @@ class WaitForDatasetSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool:
         """Whether the dataset is there."""
-        from ocr_pipeline.config import RunSettings
         from ocr_pipeline.dataset import open_dataset
         from ocr_pipeline.errors import DatasetMissingError
+        from ocr_pipeline.settings.run import RunSettings
 
         with task_errors():
             settings = RunSettings.parse(run_settings(self, self.settings, context))

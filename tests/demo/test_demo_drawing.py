@@ -17,9 +17,9 @@ from ocr_demo import DemoDataset, draw, word_f1
 from ocr_demo.catalogue import PICTURES
 from ocr_demo.fonts import Face
 from ocr_demo.sheet import Pen, Sheet, wrap
-from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.images import decode_pages
 from ocr_pipeline.ocr import load_engine
+from ocr_pipeline.settings.run import ReadSettings
 
 FORMATS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF", "tiff": "TIFF"}
 

@@ -18,12 +18,12 @@ import pytest
 from ocr_demo import DemoDataset, ImageServer
 from ocr_demo.server import HOST
 from ocr_demo.spoiled import BAD_ENTRIES, BOMB_SIDE, BadEntry, bodies, bomb
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch import Fetcher
 from ocr_pipeline.images import decode_pages
 from ocr_pipeline.records import Failure, ImageRef
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import FetchSettings
 
 PARENT = """
 import sys, time

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ocr_airflow.deployment import READ_POOL
-from ocr_pipeline.allowances import ALLOW_VARIABLE
+from ocr_pipeline.settings.deployment import ALLOW_VARIABLE
 from tests.deployment.files import ROOT
 
 Services = dict[str, dict[str, Any]]

@@ -18,8 +18,8 @@ import pytest
 from ocr_local.airflow import DAG_ID, connect, find_running
 from ocr_local.api import AirflowApi
 from ocr_local.home import CHECKOUT, Home
-from ocr_pipeline.folders import LocalFolder
-from ocr_pipeline.storage import RunFolder
+from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.storage.disk import LocalFolder
 
 
 def local(home: Path, *arguments: str) -> subprocess.Popen[str]:

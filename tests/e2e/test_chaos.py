@@ -10,9 +10,9 @@ import pytest
 
 from ocr_local.airflow import DAG_ID
 from ocr_pipeline.errors import ErrorCategory
-from ocr_pipeline.planning import Plan
-from ocr_pipeline.staging import load_staged
-from tests.chaos import CONFIG, Damage, Playground, differences
+from ocr_pipeline.run.plan import Plan
+from ocr_pipeline.run.staging import load_staged
+from tests.e2e.chaos import CONFIG, Damage, Playground, differences
 from tests.e2e.conftest import LocalAirflow, running_airflow
 
 WANTED = Damage(kills=4, outages=1, workers=1)

@@ -14,7 +14,7 @@ import pytest
 from ocr_demo import word_f1
 from ocr_local.airflow import DAG_ID
 from ocr_local.api import ApiError
-from ocr_pipeline.allowances import ALLOW_VARIABLE
+from ocr_pipeline.settings.deployment import ALLOW_VARIABLE
 from tests.e2e.conftest import LocalAirflow, local, processes_of, wait_for
 from tests.e2e.servers import FileServer
 

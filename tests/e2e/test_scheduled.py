@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from ocr_pipeline.allowances import ALLOW_VARIABLE
+from ocr_pipeline.settings.deployment import ALLOW_VARIABLE
 from tests.e2e.conftest import LocalAirflow, wait_for
 from tests.e2e.test_runs import draw_word
 

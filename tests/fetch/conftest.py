@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import pytest
 from aiohttp.abc import AbstractResolver
 
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.fetch import Fetcher, Manners
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import FetchSettings
 from tests.misbehaving_server import MisbehavingServer
 
 QUICK = Manners(backoff=0.01, max_backoff=0.05)

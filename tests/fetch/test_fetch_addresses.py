@@ -13,13 +13,13 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch import Fetcher
 from ocr_pipeline.fetch.addresses import AddressGuard, AddressRefusedError, why_not_public
 from ocr_pipeline.fetch.names import SystemResolver
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import FetchSettings
 from tests.fetch.conftest import QUICK, Fetch, failure_of, image_of
 from tests.misbehaving_server import MisbehavingServer, body_of
 

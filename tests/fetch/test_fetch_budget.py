@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.fetch import ByteBudget, Fetcher
 from ocr_pipeline.fetch.budget import ITEM_BYTES
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import FetchSettings
 from tests.fetch.conftest import QUICK
 from tests.misbehaving_server import MisbehavingServer
 

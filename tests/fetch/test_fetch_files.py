@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch import Fetcher
+from ocr_pipeline.settings.deployment import Allowances
 from tests.fetch.conftest import Fetch, failure_of, image_of
 
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.config import USER_AGENT, FetchSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch import MAX_REDIRECTS, Fetcher, Manners
 from ocr_pipeline.records import FetchedImage, ImageRef
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import USER_AGENT, FetchSettings
 from tests.fetch.conftest import IMPATIENT, Fetch, failure_of, image_of
 from tests.misbehaving_server import MEGABYTE, MisbehavingServer, body_of, gzipped_zeros
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocr_pipeline.allowances import Allowances, ObjectUri
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch import Fetcher
 from ocr_pipeline.fetch.addresses import AddressGuard
 from ocr_pipeline.fetch.links import FileLink, ObjectLink, WebLink, parse_link, redirect_target
 from ocr_pipeline.records import Failure, ImageRef
+from ocr_pipeline.settings.deployment import Allowances, ObjectUri
+from ocr_pipeline.settings.run import FetchSettings
 from tests.fetch.conftest import QUICK
 from tests.fetch.test_fetch_addresses import Answers
 

@@ -13,11 +13,11 @@ import psutil
 import pytest
 import trustme
 
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory, Status
 from ocr_pipeline.fetch import Fetcher
 from ocr_pipeline.records import Failure, ImageRef
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import FetchSettings
 from tests.fetch.conftest import IMPATIENT, QUICK, Fetch, failure_of
 from tests.fetch.test_fetch_credentials import server_with_certificate
 from tests.misbehaving_server import MEGABYTE, MisbehavingServer, body_of

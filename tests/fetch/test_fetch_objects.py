@@ -14,12 +14,12 @@ import obstore
 import pytest
 import trustme
 
-from ocr_pipeline.allowances import Allowances, Connection
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch import Fetcher
 from ocr_pipeline.records import FetchedImage, ImageRef
-from ocr_pipeline.stores import find_store, open_bucket
+from ocr_pipeline.settings.deployment import Allowances, Connection
+from ocr_pipeline.settings.run import FetchSettings
+from ocr_pipeline.storage.buckets import find_store, open_bucket
 from tests.fetch.conftest import IMPATIENT, QUICK, Fetch, failure_of, image_of
 from tests.misbehaving_server import MEGABYTE, MisbehavingServer, body_of
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch import Fetcher, Manners
 from ocr_pipeline.fetch.politeness import Host
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import FetchSettings
 from tests.fetch.conftest import QUICK, Fetch, failure_of, image_of
 from tests.misbehaving_server import MisbehavingServer
 

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch import Fetcher, Manners
 from ocr_pipeline.fetch.queues import HostQueues
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import FetchSettings
 from tests.fetch.conftest import QUICK, failure_of, image_of
 from tests.misbehaving_server import MisbehavingServer
 

@@ -7,12 +7,12 @@ from urllib.parse import quote
 
 import pytest
 
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch import ByteBudget, Fetcher
 from ocr_pipeline.fetch.robots import opt_out, product_token
 from ocr_pipeline.records import ImageRef
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import FetchSettings
 from tests.fetch.conftest import IMPATIENT, QUICK, Fetch, failure_of, image_of
 from tests.misbehaving_server import MisbehavingServer
 

@@ -9,8 +9,8 @@ from dataclasses import asdict
 
 import pytest
 
-from ocr_pipeline.allowances import Allowances, Connection
 from ocr_pipeline.errors import ErrorCategory
+from ocr_pipeline.settings.deployment import Allowances, Connection
 from tests.fetch.conftest import IMPATIENT, Fetch, failure_of, image_of
 from tests.fetch.test_fetch_addresses import Answers
 from tests.misbehaving_server import BEHAVIOURS, MisbehavingServer

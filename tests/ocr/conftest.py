@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.ocr import Engine, load_engine
+from ocr_pipeline.settings.run import ReadSettings
 
 LoadEngine = Callable[..., Engine]
 

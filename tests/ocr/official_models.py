@@ -9,9 +9,9 @@ from pathlib import Path
 import onnx
 from onnx import numpy_helper
 
-from ocr_pipeline.model_names import MODELS
 from ocr_pipeline.ocr.models import Model, find_model
 from ocr_pipeline.ocr.stock import stage_official
+from ocr_pipeline.settings.models import MODELS
 
 
 def make_onnx_model(name: str, folder: Path) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.agreement import LEAST_CHARACTERS, LEAST_LINES, compare, edit_distance, match_lines, read_all
-from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.ocr import Engine
 from ocr_pipeline.ocr.detection import PADDLEOCR
 from ocr_pipeline.ocr.engine import load_pipeline
 from ocr_pipeline.records import Page, PageText, TextLine
+from ocr_pipeline.settings.run import ReadSettings
 from tests.ocr.conftest import LoadEngine
 from tests.ocr.drawing import draw_page, receipt
 

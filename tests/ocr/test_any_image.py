@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 from ocr_demo.fonts import Face
 from ocr_pipeline.images import decode_pages
 from ocr_pipeline.records import Page, PageText
+from tests.images.samples import ORIENTATION, STORED_BY_ORIENTATION, encode, pdf_bytes, tiff_bytes
 from tests.ocr.conftest import LoadEngine
 from tests.ocr.drawing import RECEIPT, RECEIPT_LINES, draw_page, receipt
-from tests.sample_images import ORIENTATION, STORED_BY_ORIENTATION, encode, pdf_bytes, tiff_bytes
 
 
 def drawn(page: Page) -> Image.Image:

@@ -17,19 +17,21 @@ import numpy.typing as npt
 import onnxruntime
 import pytest
 
-from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.ocr import engine as engine_module
 from ocr_pipeline.ocr import load_engine
 from ocr_pipeline.ocr.batching import Batched
 from ocr_pipeline.ocr.detection import BATCH_PIXELS as DETECTION_PIXELS
 from ocr_pipeline.ocr.engine import load_pipeline
+from ocr_pipeline.ocr.inference import LoadedModel, Network
 from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.networks import RecognitionNetwork, cached_detection_network, cached_recognition_network
+from ocr_pipeline.ocr.onnxruntime import OnnxRuntimeRunner
+from ocr_pipeline.ocr.openvino import OpenVinoRunner
 from ocr_pipeline.ocr.pipeline import PipelineEngine
 from ocr_pipeline.ocr.precision import half_precision
 from ocr_pipeline.ocr.recognition import BATCH_PIXELS as RECOGNITION_PIXELS
-from ocr_pipeline.ocr.runners import LoadedModel, Network, OnnxRuntimeRunner, OpenVinoRunner
 from ocr_pipeline.records import Page, PageText, Pixels
+from ocr_pipeline.settings.run import ReadSettings
 from tests.ocr.drawing import draw_page, receipt
 
 Outputs = tuple[npt.NDArray[Any], ...]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.ocr import cache, load_engine
 from ocr_pipeline.ocr.cache import cached
+from ocr_pipeline.settings.run import ReadSettings
 from tests.ocr.drawing import receipt
 
 

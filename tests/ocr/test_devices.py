@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import EngineError
 from ocr_pipeline.ocr import load_engine
 from ocr_pipeline.ocr.devices import onnxruntime_providers, openvino_device
+from ocr_pipeline.settings.run import ReadSettings
 
 
 @pytest.mark.parametrize(

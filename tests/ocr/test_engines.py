@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocr_pipeline.config import ReadSettings, RunSettings
 from ocr_pipeline.errors import EngineError, ErrorCategory, ImageError, SettingsError
-from ocr_pipeline.languages import alphabet
 from ocr_pipeline.ocr import load_engine
 from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.records import Page, Pixels
+from ocr_pipeline.settings.languages import alphabet
+from ocr_pipeline.settings.run import ReadSettings, RunSettings
 from tests.ocr.conftest import LoadEngine
 from tests.ocr.drawing import RECEIPT_LINES, blank_page, draw_page, receipt
 
@@ -284,7 +284,7 @@ def test_a_page_that_a_network_fails_on_is_an_error_of_that_page(engines: LoadEn
 
 def test_importing_the_package_loads_no_heavy_library() -> None:
     code = (
-        "import sys, ocr_pipeline.ocr, ocr_pipeline.config\n"
+        "import sys, ocr_pipeline.ocr, ocr_pipeline.settings.run\n"
         "print(sorted(set(sys.modules) & {'paddle', 'paddleocr', 'openvino', 'onnxruntime', 'onnx', 'rapidocr'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -295,7 +295,7 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
 def test_our_engines_load_no_other_library_than_theirs(engine: str) -> None:
     code = (
         "import sys\n"
-        "from ocr_pipeline.config import ReadSettings\n"
+        "from ocr_pipeline.settings.run import ReadSettings\n"
         "from ocr_pipeline.ocr import load_engine\n"
         "from tests.ocr.drawing import receipt\n"
         f"assert load_engine(ReadSettings(engine='{engine}', threads=1)).read(receipt()).lines\n"
@@ -309,7 +309,7 @@ def test_stock_paddleocr_leaves_sigterm_alone() -> None:
     code = (
         "import signal, sys\n"
         "import numpy as np\n"
-        "from ocr_pipeline.config import ReadSettings\n"
+        "from ocr_pipeline.settings.run import ReadSettings\n"
         "from ocr_pipeline.ocr import load_engine\n"
         "from ocr_pipeline.records import Page\n"
         "before = signal.getsignal(signal.SIGTERM)\n"

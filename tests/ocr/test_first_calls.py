@@ -13,7 +13,8 @@ _READ_AT_ONCE = """
 import faulthandler, sys, threading
 import numpy as np
 from onnx import TensorProto, helper
-from ocr_pipeline.ocr.runners import OnnxRuntimeRunner, OpenVinoRunner
+from ocr_pipeline.ocr.onnxruntime import OnnxRuntimeRunner
+from ocr_pipeline.ocr.openvino import OpenVinoRunner
 
 def tensor(name, kind):
     return helper.make_tensor_value_info(name, kind, (None, None, None, 3))

@@ -14,8 +14,8 @@ CODE = """
 import numpy as np
 from ocr_pipeline.ocr.networks import recognition_network
 from ocr_pipeline.ocr.models import find_model
-from ocr_pipeline.ocr.runners import OpenVinoRunner
-from ocr_pipeline.languages import alphabet
+from ocr_pipeline.ocr.openvino import OpenVinoRunner
+from ocr_pipeline.settings.languages import alphabet
 import psutil
 
 network = OpenVinoRunner(1).load(recognition_network(find_model("small").recognition, alphabet(["en"])).graph)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import EngineError, ModelDownloadError
 from ocr_pipeline.ocr import load_engine
 from ocr_pipeline.ocr.hub import main, stage_model
 from ocr_pipeline.ocr.models import find_model, models_folder, official_dictionary
+from ocr_pipeline.settings.run import ReadSettings
 from tests.ocr.drawing import RECEIPT_LINES, receipt
 from tests.ocr.fake_hub import fake_hub
 from tests.ocr.official_models import make_onnx_model
@@ -183,7 +183,7 @@ def test_a_model_in_paddles_own_format_is_read_with(folder: Path, engine: str) -
     subprocess.run(made, env=environment, capture_output=True, check=True)
     code = (
         "import signal, sys\n"
-        "from ocr_pipeline.config import ReadSettings\n"
+        "from ocr_pipeline.settings.run import ReadSettings\n"
         "from ocr_pipeline.errors import EngineError\n"
         "from ocr_pipeline.ocr import load_engine\n"
         "from tests.ocr.drawing import blank_page\n"

@@ -14,10 +14,10 @@ import yaml
 from onnx import helper, numpy_helper
 
 from ocr_pipeline.errors import EngineError
-from ocr_pipeline.languages import CODES, alphabet
 from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.networks import detection_network, dictionary, recognition_network
 from ocr_pipeline.ocr.stock import stage_official
+from ocr_pipeline.settings.languages import CODES, alphabet
 
 MODEL = find_model("small")
 

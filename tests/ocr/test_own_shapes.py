@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ocr_pipeline.ocr.inference import Network, Shape
 from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.networks import detection_network
+from ocr_pipeline.ocr.openvino import OpenVinoRunner
 from ocr_pipeline.ocr.recognition import LINE_SHAPES
-from ocr_pipeline.ocr.runners import Network, OpenVinoRunner, Shape
 from tests.ocr.conftest import LoadEngine
 from tests.ocr.drawing import receipt
 

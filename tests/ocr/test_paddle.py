@@ -17,17 +17,17 @@ import onnxruntime
 import pytest
 
 from benchmarks.agreement import LEAST_LINES, compare, read_all
-from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import EngineError, ImageError
-from ocr_pipeline.languages import alphabet
 from ocr_pipeline.ocr import Engine, load_engine
 from ocr_pipeline.ocr.engine import load_pipeline
+from ocr_pipeline.ocr.inference import LoadedModel
 from ocr_pipeline.ocr.models import Model, find_model
 from ocr_pipeline.ocr.networks import BLANK, dictionary, kept_classes
 from ocr_pipeline.ocr.paddle import best_class, load_paddle
 from ocr_pipeline.ocr.pipeline import PipelineEngine
-from ocr_pipeline.ocr.runners import LoadedModel
 from ocr_pipeline.records import Page, Pixels
+from ocr_pipeline.settings.languages import alphabet
+from ocr_pipeline.settings.run import ReadSettings
 from tests.ocr.drawing import blank_page, receipt
 from tests.ocr.official_models import make_v4_model
 from tests.ocr.test_agreement import pages
@@ -212,7 +212,7 @@ def test_damaged_files_and_wrong_dictionaries_are_errors_of_the_engine(folder: P
 def test_it_leaves_sigterm_alone_and_loads_no_other_library() -> None:
     code = (
         "import signal, sys\n"
-        "from ocr_pipeline.config import ReadSettings\n"
+        "from ocr_pipeline.settings.run import ReadSettings\n"
         "from ocr_pipeline.ocr import load_engine\n"
         "from tests.ocr.drawing import receipt\n"
         "engine = load_engine(ReadSettings(engine='paddle', model='PP-OCRv4_mobile', threads=1))\n"

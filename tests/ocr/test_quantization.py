@@ -7,15 +7,16 @@ import onnx
 import pytest
 
 from benchmarks.agreement import compare, read_all
-from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.ocr import engine
 from ocr_pipeline.ocr.engine import load_pipeline
 from ocr_pipeline.ocr.graphs import attribute, load_graph
 from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.networks import recognition_network
+from ocr_pipeline.ocr.onnxruntime import OnnxRuntimeRunner
+from ocr_pipeline.ocr.openvino import OpenVinoRunner
 from ocr_pipeline.ocr.quantization import known_ranges, quantise, step_and_zero
-from ocr_pipeline.ocr.runners import OnnxRuntimeRunner, OpenVinoRunner
 from ocr_pipeline.records import PageText
+from ocr_pipeline.settings.run import ReadSettings
 from tests.ocr.test_agreement import pages
 
 

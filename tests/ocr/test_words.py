@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ocr_demo.fonts import Face
-from ocr_pipeline.languages import is_unspaced
 from ocr_pipeline.ocr.words import Trace, words_of
 from ocr_pipeline.records import Page, PageText, Quad
+from ocr_pipeline.settings.languages import is_unspaced
 from tests.ocr.conftest import LoadEngine
 from tests.ocr.drawing import RECEIPT, draw_page, drawn_words, receipt
 from tests.ocr.test_orientation import column, in_turned_pixels, turned

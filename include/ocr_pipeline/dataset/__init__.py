@@ -4,12 +4,10 @@ Public surface: :func:`open_dataset` gives a :class:`Dataset`, whose rows are st
 """
 
 from ocr_pipeline.dataset.locations import is_local, local_folders, split_entries
-from ocr_pipeline.dataset.opening import READ_ROW, ROW, Dataset, check_places, open_dataset
+from ocr_pipeline.dataset.opening import Dataset, check_places, open_dataset
 from ocr_pipeline.dataset.queries import QueryRows, RunQuery
 
 __all__ = [
-    "READ_ROW",
-    "ROW",
     "Dataset",
     "QueryRows",
     "RunQuery",

@@ -11,9 +11,9 @@ from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.dataset.files import DataFile
 from ocr_pipeline.errors import DatasetError, DatasetMissingError
+from ocr_pipeline.settings.deployment import Allowances
 
 _BETWEEN = re.compile(r"\s*\n\s*|\s*,\s*(?=[/~]|[a-z][a-z0-9]*:)")
 WILDCARDS = re.compile(r"[*?\[]")

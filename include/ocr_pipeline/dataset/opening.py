@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ocr_pipeline.allowances import Allowances, ObjectUri
-from ocr_pipeline.config import RunSettings
 from ocr_pipeline.dataset.locations import Found, find_local, is_local, split_entries
 from ocr_pipeline.dataset.queries import RunQuery, find_query, is_query
 from ocr_pipeline.dataset.rejections import Rejections
@@ -18,7 +16,9 @@ from ocr_pipeline.dataset.remote import find_objects, find_web, is_object, is_we
 from ocr_pipeline.dataset.tables import LINK, LinksTable, Table, open_table, widest
 from ocr_pipeline.errors import DatasetError, ImageError
 from ocr_pipeline.fetch import parse_url
-from ocr_pipeline.records import RESULT_COLUMNS
+from ocr_pipeline.records import READ_ROW, RESULT_COLUMNS, ROW
+from ocr_pipeline.settings.deployment import Allowances, ObjectUri
+from ocr_pipeline.settings.run import RunSettings
 
 USUAL_IMAGE_COLUMNS = (
     "image_link",
@@ -37,10 +37,6 @@ USUAL_IMAGE_COLUMNS = (
     "img",
 )
 """Column names taken to hold the links when none is named, the surest first."""
-
-ROW = "ocr_row"
-READ_ROW = "ocr_read_row"
-"""Columns that the plan adds to the dataset's own: a row's number, and the row whose reading it shares."""
 
 _OURS = {column.name for column in RESULT_COLUMNS} | {ROW, READ_ROW}
 _RENAMED = "dataset_"

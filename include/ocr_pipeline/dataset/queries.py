@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.dataset.files import DataFile
 from ocr_pipeline.dataset.locations import Found
 from ocr_pipeline.errors import DatasetError
+from ocr_pipeline.settings.deployment import Allowances
 
 _KNOWN = (str, bytes, bool, int, float, Decimal, date, time, timedelta)
 """The kinds of values that keep their type; what else a driver gives, such as a UUID, becomes text."""

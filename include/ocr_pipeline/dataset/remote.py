@@ -11,8 +11,6 @@ from pathlib import Path
 
 from yarl import URL
 
-from ocr_pipeline.allowances import STORE_SCHEMES, Allowances, ObjectUri
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.dataset.files import DataFile
 from ocr_pipeline.dataset.locations import WILDCARDS, Found, is_image
 from ocr_pipeline.errors import (
@@ -24,7 +22,9 @@ from ocr_pipeline.errors import (
     SettingsError,
 )
 from ocr_pipeline.fetch import download
-from ocr_pipeline.objects import ObjectFile, ObjectFolder
+from ocr_pipeline.settings.deployment import STORE_SCHEMES, Allowances, ObjectUri
+from ocr_pipeline.settings.run import FetchSettings
+from ocr_pipeline.storage.objects import ObjectFile, ObjectFolder
 
 _GLOB_PARTS = re.compile(r"\*\*/|\*\*|\*|\?|\[!?[^]]+\]|.", re.DOTALL)
 _GLOB_MEANINGS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}

@@ -17,11 +17,11 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from ocr_pipeline.config import RunSettings
 from ocr_pipeline.dataset.files import DataFile
 from ocr_pipeline.dataset.rejections import Rejections
 from ocr_pipeline.dataset.text import Piece, RecordCutter, Reject, utf8_blocks
 from ocr_pipeline.errors import DatasetError
+from ocr_pipeline.settings.run import RunSettings
 
 LINK = "image_link"
 """The column of what has links only: lists and folders of images."""

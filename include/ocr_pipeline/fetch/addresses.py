@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from ocr_pipeline.allowances import Allowances
+from ocr_pipeline.settings.deployment import Allowances
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 

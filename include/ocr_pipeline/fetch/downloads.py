@@ -8,8 +8,6 @@ from pathlib import Path
 
 from yarl import URL
 
-from ocr_pipeline.allowances import Allowances
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch.addresses import AddressGuard
 from ocr_pipeline.fetch.failures import RequestFailedError
@@ -18,6 +16,8 @@ from ocr_pipeline.fetch.links import parse_url, redirect_target
 from ocr_pipeline.fetch.politeness import Manners
 from ocr_pipeline.fetch.proxies import Proxies
 from ocr_pipeline.fetch.retries import pause_before_retry
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import FetchSettings
 
 _MAX_REDIRECTS = 10
 _SECONDS = 3600.0

@@ -21,8 +21,6 @@ from typing import Self, TypeVar
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from ocr_pipeline.allowances import Allowances, ObjectUri
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch.addresses import AddressGuard
 from ocr_pipeline.fetch.budget import ByteBudget
@@ -37,6 +35,8 @@ from ocr_pipeline.fetch.queues import HostQueues
 from ocr_pipeline.fetch.retries import pause_before_retry
 from ocr_pipeline.fetch.robots import ROBOTS_BYTES, RobotsFiles, product_token
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef
+from ocr_pipeline.settings.deployment import Allowances, ObjectUri
+from ocr_pipeline.settings.run import FetchSettings
 
 logger = logging.getLogger(__name__)
 

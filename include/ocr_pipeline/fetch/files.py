@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from ocr_pipeline.allowances import Allowances
 from ocr_pipeline.errors import ErrorCategory, ImageError
+from ocr_pipeline.settings.deployment import Allowances
 
 
 def read_file(path: Path, max_bytes: int, allowances: Allowances) -> bytes:

@@ -20,8 +20,6 @@ from aiohttp.http_parser import RawResponseMessage
 from multidict import CIMultiDict
 from yarl import URL
 
-from ocr_pipeline.allowances import AllowedSite
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch.addresses import AddressGuard, AddressRefusedError
 from ocr_pipeline.fetch.budget import Lease, wait_for_room
@@ -30,6 +28,8 @@ from ocr_pipeline.fetch.names import GuardedResolver, SystemResolver
 from ocr_pipeline.fetch.proxies import Proxies
 from ocr_pipeline.fetch.retries import parse_retry_after
 from ocr_pipeline.fetch.robots import opt_out
+from ocr_pipeline.settings.deployment import AllowedSite
+from ocr_pipeline.settings.run import FetchSettings
 
 _DNS_CACHE_SECONDS = 300
 _DNS_CACHE_NAMES = 10_000

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from yarl import URL
 
-from ocr_pipeline.allowances import STORE_SCHEMES, ObjectUri
 from ocr_pipeline.errors import ErrorCategory, ImageError
+from ocr_pipeline.settings.deployment import STORE_SCHEMES, ObjectUri
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(?=//)|(https?|file|data):", re.IGNORECASE)
 _SUPPORTED = "http:// and https:// URLs, s3:// and gs:// URIs, file:// URLs and paths are read"

@@ -7,16 +7,16 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from ocr_pipeline.allowances import Allowances, AllowedStore, ObjectUri
-from ocr_pipeline.config import FetchSettings
 from ocr_pipeline.errors import ErrorCategory, SettingsError
 from ocr_pipeline.fetch.budget import Lease, wait_for_room
 from ocr_pipeline.fetch.failures import RequestFailedError, refused_by_status
 from ocr_pipeline.fetch.http import Answer
-from ocr_pipeline.stores import find_store, open_bucket
+from ocr_pipeline.settings.deployment import Allowances, AllowedStore, ObjectUri
+from ocr_pipeline.settings.run import FetchSettings
+from ocr_pipeline.storage.buckets import find_store, open_bucket
 
 if TYPE_CHECKING:
-    from ocr_pipeline.stores import Bucket
+    from ocr_pipeline.storage.buckets import Bucket
 
 # obstore tells a status, and what broke, only in the debug text that ends its messages. Keys and bodies stand there
 # quoted, their line ends escaped, so that none of them can pass for a line of its own.

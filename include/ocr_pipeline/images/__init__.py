@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from ocr_pipeline.config import PDF_DPI
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.images.bmp import decode_bmp
 from ocr_pipeline.images.checks import MAX_PAGES, corrupt
@@ -22,6 +21,7 @@ from ocr_pipeline.images.sniffing import Format, sniff_format
 from ocr_pipeline.images.tiff import decode_tiff
 from ocr_pipeline.images.webp import decode_webp
 from ocr_pipeline.records import Page, Pixels
+from ocr_pipeline.settings.run import PDF_DPI
 
 __all__ = ["MAX_PAGES", "decode_pages"]
 

@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ocr_pipeline.ocr.inference import Network
 from ocr_pipeline.records import Pixels
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ocr_pipeline.ocr.runners import Network
 
 _STEP = 4
 """Runs of one shape have so many times the rows of the next smaller ones."""
 
 
 class Batched:
-    """A network whose calls run together. It is a :data:`~ocr_pipeline.ocr.runners.Network` itself.
+    """A network whose calls run together. It is a :data:`~ocr_pipeline.ocr.inference.Network` itself.
 
     One run is under way at a time. Meanwhile calls wait, and what waits is run in the order in which it came: the
     oldest row, and all others of its shape that there is room for. Nothing waits for company, so a call that comes

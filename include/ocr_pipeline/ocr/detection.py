@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ocr_pipeline.ocr.geometry import Corners, Quads, clockwise
-from ocr_pipeline.ocr.runners import Network
+from ocr_pipeline.ocr.inference import Network
 from ocr_pipeline.records import Pixels
 
 ProbabilityMap = npt.NDArray[np.float32]

@@ -6,18 +6,18 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING, Protocol
 
-from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import EngineError
-from ocr_pipeline.model_names import MODELS
 from ocr_pipeline.ocr.allocator import return_large_blocks
 from ocr_pipeline.records import Page, PageText
+from ocr_pipeline.settings.models import MODELS
+from ocr_pipeline.settings.run import ReadSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ocr_pipeline.ocr.detection import Thresholds
+    from ocr_pipeline.ocr.inference import LoadedModel, Runner
     from ocr_pipeline.ocr.models import Model
-    from ocr_pipeline.ocr.runners import LoadedModel, Runner
 
 
 _READERS_AHEAD = 8
@@ -99,7 +99,8 @@ def _fastest(settings: ReadSettings) -> str:
 
 
 def _runner(name: str, threads: int, device: str, *, exact: bool = False, batching: bool | None = None) -> Runner:
-    from ocr_pipeline.ocr.runners import OnnxRuntimeRunner, OpenVinoRunner
+    from ocr_pipeline.ocr.onnxruntime import OnnxRuntimeRunner
+    from ocr_pipeline.ocr.openvino import OpenVinoRunner
 
     if name == "openvino":
         return OpenVinoRunner(threads, device, exact=exact, batching=batching)
@@ -163,10 +164,10 @@ def load_onnx(runner: Runner, model: Model, languages: Sequence[str]) -> LoadedM
     :param languages: those to be read; empty: every character.
     """
     from ocr_pipeline.ocr.detection import BATCH_PIXELS as DETECTION_PIXELS
+    from ocr_pipeline.ocr.inference import LoadedModel
     from ocr_pipeline.ocr.networks import cached_detection_network, cached_recognition_network
     from ocr_pipeline.ocr.recognition import BATCH_PIXELS as RECOGNITION_PIXELS
     from ocr_pipeline.ocr.recognition import LINE_SHAPES
-    from ocr_pipeline.ocr.runners import LoadedModel
 
     detection = cached_detection_network(model.detection)
     recognition = cached_recognition_network(model.recognition, languages, exact=not runner.eight_bit)

@@ -18,9 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import EngineError, ModelDownloadError, SettingsError
-from ocr_pipeline.model_names import DEFAULT_MODEL, MODELS, ModelName
 from ocr_pipeline.ocr.models import (
     FOLDER_VARIABLE,
     find_model,
@@ -29,6 +27,8 @@ from ocr_pipeline.ocr.models import (
     staged_network,
     staging_command,
 )
+from ocr_pipeline.settings.models import DEFAULT_MODEL, MODELS, ModelName
+from ocr_pipeline.settings.run import ReadSettings
 
 _LIMIT = 1800
 """Seconds that the download of one network may take; the largest have some 100 MB."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocr_pipeline.errors import EngineError
-from ocr_pipeline.model_names import MODELS, ModelName
+from ocr_pipeline.settings.models import MODELS, ModelName
 
 FOLDER_VARIABLE = "OCR_MODELS"
 """Environment variable of the deployment with the models folder."""

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ocr_pipeline import languages as alphabets
 from ocr_pipeline.errors import EngineError
-from ocr_pipeline.languages import alphabet
 from ocr_pipeline.ocr import graphs, quantization, subpixels
 from ocr_pipeline.ocr.cache import cached
 from ocr_pipeline.ocr.graphs import constants, load_graph, store, tensor
 from ocr_pipeline.ocr.models import official_dictionary
 from ocr_pipeline.ocr.quantization import RANGES, known_ranges, quantise
 from ocr_pipeline.ocr.subpixels import put_off_upsampling
+from ocr_pipeline.settings import languages as alphabets
+from ocr_pipeline.settings.languages import alphabet
 
 if TYPE_CHECKING:
     import onnx

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ocr_pipeline.errors import EngineError
-from ocr_pipeline.languages import alphabet
 from ocr_pipeline.ocr.batching import Batched
 from ocr_pipeline.ocr.detection import BATCH_PIXELS as DETECTION_PIXELS
 from ocr_pipeline.ocr.devices import gpu_number
+from ocr_pipeline.ocr.inference import LoadedModel
 from ocr_pipeline.ocr.models import Model, official_dictionary
 from ocr_pipeline.ocr.networks import (
     BLANK,
@@ -30,8 +30,8 @@ from ocr_pipeline.ocr.networks import (
 )
 from ocr_pipeline.ocr.recognition import BATCH_PIXELS as RECOGNITION_PIXELS
 from ocr_pipeline.ocr.recognition import HEIGHT
-from ocr_pipeline.ocr.runners import LoadedModel
 from ocr_pipeline.records import Pixels
+from ocr_pipeline.settings.languages import alphabet
 
 Floats = npt.NDArray[np.float32]
 

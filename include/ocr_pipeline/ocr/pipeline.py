@@ -8,10 +8,10 @@ import numpy as np
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.ocr.detection import OURS, SIZE, Thresholds, detect
 from ocr_pipeline.ocr.geometry import Quads, as_quad
+from ocr_pipeline.ocr.inference import LoadedModel
 from ocr_pipeline.ocr.orientation import in_page_frame, read_lines
 from ocr_pipeline.ocr.reading_order import reading_order
 from ocr_pipeline.ocr.recognition import Reading, recognise
-from ocr_pipeline.ocr.runners import LoadedModel
 from ocr_pipeline.ocr.words import words_of
 from ocr_pipeline.records import Page, PageText, Pixels, TextLine
 

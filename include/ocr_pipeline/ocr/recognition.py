@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ocr_pipeline.languages import is_unspaced
 from ocr_pipeline.ocr.geometry import Corners, Quads, sides, stretch_of
-from ocr_pipeline.ocr.runners import Network
+from ocr_pipeline.ocr.inference import Network
 from ocr_pipeline.ocr.words import Trace, joined
 from ocr_pipeline.records import Pixels
+from ocr_pipeline.settings.languages import is_unspaced
 
 HEIGHT = 48
 """Height in pixels of a line as the network sees it."""

@@ -17,9 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ocr_pipeline.config import ReadSettings
 from ocr_pipeline.errors import EngineError, ErrorCategory, ImageError
-from ocr_pipeline.model_names import MODELS
 from ocr_pipeline.ocr.detection import SIZE
 from ocr_pipeline.ocr.devices import check_cuda
 from ocr_pipeline.ocr.geometry import as_quad, clockwise
@@ -28,6 +26,8 @@ from ocr_pipeline.ocr.networks import dictionary
 from ocr_pipeline.ocr.paddle import import_paddle
 from ocr_pipeline.ocr.pipeline import STRETCHED, stretched
 from ocr_pipeline.records import Page, PageText, TextLine, TextWord
+from ocr_pipeline.settings.models import MODELS
+from ocr_pipeline.settings.run import ReadSettings
 
 _MAX_SIDE = 32_767
 """PaddleOCR keeps boxes as int16: on longer pages they wrap round and point elsewhere, without an error."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ocr_pipeline.languages import is_unspaced
 from ocr_pipeline.ocr.geometry import Corners, as_quad, sides, stretch_of
 from ocr_pipeline.records import TextWord
+from ocr_pipeline.settings.languages import is_unspaced
 
 _REACH = 0.5
 """How far a character reaches from its middle at most, in heights of its line: few are wider than the line is high."""

@@ -1,0 +1,248 @@
+"""What earlier runs have read: one Parquet file a run, written whole, so that any number of runs share a catalog.
+
+A file holds two digests of every link whose image was read, the beginning of the image's own digest, and in its
+metadata the model. Links are never held in memory all at once, nor is the catalog.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet
+
+from ocr_pipeline.errors import CatalogError
+from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.models import MODELS
+from ocr_pipeline.settings.run import RunSettings
+from ocr_pipeline.storage.folders import Folder, StoredFile
+
+Digests = npt.NDArray[np.uint64]
+
+_HASH_KEYS = ("image link key 1", "image link key 2")  # pandas' SipHash takes keys of 16 characters
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/~]")
+_ROWS_AT_ONCE = 1 << 20
+_MODEL = b"ocr_model"
+_SHA256_BYTES = 16
+_CONTENT = np.dtype(f"S{_SHA256_BYTES}")
+_SCHEMA = pa.schema([("link1", pa.uint64()), ("link2", pa.uint64()), ("sha256", pa.binary(_SHA256_BYTES))])
+
+
+def link_digests(links: npt.NDArray[np.object_]) -> tuple[Digests, Digests]:
+    """Two independent digests of each link.
+
+    :param links: str of shape (rows,).
+    :return: uint64 of shape (rows,), twice.
+    """
+    import pandas as pd  # here, because the tasks that read batches need none of it and it loads slowly
+
+    first, second = (pd.util.hash_array(links, hash_key=key, categorize=False) for key in _HASH_KEYS)
+    return first, second
+
+
+def absolute_digests(links: Iterable[str | None], base: str) -> tuple[Digests, Digests]:
+    """:func:`link_digests` of links of different datasets: those that are relative are taken from ``base``."""
+    values = [link if link and _ABSOLUTE.match(link) else f"{base}/{link or ''}" for link in links]
+    return link_digests(np.array(values, dtype=object))
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The catalog that a run uses: reads what the other runs have noted, and writes its own file.
+
+    ``model`` is the run's. With ``same_model``, what other models have read does not count.
+    """
+
+    folder: Folder
+    run: str
+    model: str
+    same_model: bool
+
+    @classmethod
+    def of(cls, run: RunFolder, settings: RunSettings, allowances: Allowances) -> Catalog | None:
+        """The catalog that ``settings`` name; None when they name none.
+
+        :raises SettingsError: when its folder is not allowed.
+        """
+        if settings.catalog is None:
+            return None
+        folder = run.catalog(settings.catalog, allowances)
+        return cls(folder, run.name, MODELS[settings.model].name, settings.reread_with_new_model)
+
+    def find(self, first: Digests, second: Digests) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+        """Which other run has read each link.
+
+        :param first: uint64 of shape (links,), as :func:`absolute_digests` makes them.
+        :param second: likewise.
+        :return: int64 of shape (links,), indices of the names that follow, or -1 where none has; names of runs.
+        :raises CatalogError: when a file of the catalog is damaged.
+        :raises StorageError: when the catalog cannot be read.
+        """
+        order = np.argsort(first)
+        ranked = first[order]
+        found = np.full(len(first), -1, dtype=np.int64)
+        runs: list[str] = []
+        if not len(first):
+            return found, ()
+        for name, file in self._others():
+            links = ((b.column(0).to_numpy(), b.column(1).to_numpy()) for b in self._read(file, ["link1", "link2"]))
+            hits = [_hits(ranked, order, second, *digests) for digests in links]
+            rows = np.concatenate([np.empty(0, dtype=np.int64), *hits])
+            if len(rows):
+                found[rows] = len(runs)
+                runs.append(name)
+        # A run whose every link a later one has read as well is not among the answers.
+        used = np.unique(found[found >= 0])
+        places = np.full(len(runs) + 1, -1, dtype=np.int64)
+        places[used] = np.arange(len(used))
+        return places[found], tuple(runs[index] for index in used)
+
+    def write_contents(self, target: Path, scratch: Path) -> None:
+        """Write what image files other runs have read, for :func:`known_contents`: their digests, sorted, each once.
+
+        They may be more than fit into memory, so they are parted by their first byte and each part is sorted.
+
+        :param scratch: an existing folder for the parts.
+        :raises CatalogError: when a file of the catalog is damaged.
+        :raises StorageError: when the catalog cannot be read.
+        """
+        with ExitStack() as files:
+            parts = [files.enter_context(open(scratch / f"contents-{byte:02x}", "w+b")) for byte in range(256)]
+            for _, file in self._others():
+                for batch in self._read(file, ["sha256"]):
+                    column = batch.column(0)
+                    contents = np.frombuffer(column.buffers()[1], dtype=_CONTENT)[column.offset :][: len(column)]
+                    first_bytes = contents.view(np.uint8).reshape(-1, _SHA256_BYTES)[:, 0]
+                    order = np.argsort(first_bytes, kind="stable")
+                    bounds = np.searchsorted(first_bytes[order], np.arange(257))
+                    for part, start, end in zip(parts, bounds[:-1], bounds[1:], strict=True):
+                        part.write(contents[order[start:end]].tobytes())
+            with open(target, "wb") as whole:
+                for part in parts:
+                    part.seek(0)
+                    whole.write(np.unique(np.frombuffer(part.read(), dtype=_CONTENT)).tobytes())
+
+    def _others(self) -> Iterator[tuple[str, StoredFile]]:
+        """The other runs' files: planned again, a run must not find what it has read itself."""
+        for file in self.folder.files():
+            name = file.name.removesuffix(".parquet")
+            if name not in (self.run, file.name):
+                yield name, file
+
+    def _read(self, file: StoredFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        try:
+            with file.reading() as path, pa.parquet.ParquetFile(path) as content:
+                model = (content.schema_arrow.metadata or {})[_MODEL].decode()
+                if self.same_model and model != self.model:
+                    return
+                yield from content.iter_batches(_ROWS_AT_ONCE, columns=columns)
+        except FileNotFoundError:
+            return  # removed since the folder was listed
+        except (pa.ArrowException, KeyError, ValueError, OSError) as error:
+            raise CatalogError(f"{file} is damaged ({error}): delete it to have what it lists read again") from error
+
+    @contextmanager
+    def recording(self) -> Iterator[CatalogWriter]:
+        """Write the run's own file; it appears, or replaces an earlier one, when the ``with`` block ends well.
+
+        :raises StorageError: when it cannot be written.
+        """
+        self.folder.create()
+        file = self.folder.file(f"{self.run}.parquet")
+        file.sweep()
+        schema = _SCHEMA.with_metadata({_MODEL: self.model})
+        with file.writing() as path, pa.parquet.ParquetWriter(path, schema, use_dictionary=False) as writer:
+            record = CatalogWriter(writer, schema)
+            yield record
+            record.flush()
+
+
+class KnownContents:
+    """The image files that earlier runs have read. Most of it stays on the disk."""
+
+    def __init__(self, contents: npt.NDArray[np.bytes_]) -> None:
+        self._contents = contents
+
+    def __contains__(self, sha256: str) -> bool:
+        """Whether an image file with this digest, in hexadecimal, was read."""
+        if not len(self._contents):
+            return False
+        content = np.array(bytes.fromhex(sha256)[:_SHA256_BYTES], dtype=_CONTENT)
+        place = int(np.searchsorted(self._contents, content))
+        return place < len(self._contents) and bool(self._contents[place] == content)
+
+
+@contextmanager
+def known_contents(run: RunFolder) -> Iterator[KnownContents]:
+    """What the plan of ``run`` knows of image files read by earlier runs, for the time of a ``with`` block.
+
+    :raises StorageError: when it cannot be read.
+    """
+    with ExitStack() as files:
+        contents = np.empty(0, dtype=_CONTENT)
+        try:
+            path = files.enter_context(run.known_contents.reading())
+        except FileNotFoundError:
+            pass  # the run goes by links, or has no catalog
+        else:
+            if path.stat().st_size:
+                contents = np.memmap(path, dtype=_CONTENT, mode="r")
+        yield KnownContents(contents)
+
+
+class CatalogWriter:
+    """Takes what a run has read."""
+
+    def __init__(self, writer: pa.parquet.ParquetWriter, schema: pa.Schema) -> None:
+        self._writer = writer
+        self._schema = schema
+        self._held: list[pa.Table] = []
+        self._rows = 0
+
+    def add(self, links: Sequence[str | None], base: str, sha256: Iterable[str]) -> None:
+        """Note images as read.
+
+        :param links: as they stand in the dataset.
+        :param base: what relative ones start from.
+        :param sha256: of each image's file, in hexadecimal.
+        """
+        first, second = absolute_digests(links, base)
+        contents = pa.array([bytes.fromhex(digest)[:_SHA256_BYTES] for digest in sha256], pa.binary(_SHA256_BYTES))
+        columns = [pa.array(first), pa.array(second), contents]
+        self._held.append(pa.Table.from_arrays(columns, schema=self._schema))
+        self._rows += len(first)
+        if self._rows >= _ROWS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was added so far, sorted, as looking up many digests is faster in their order."""
+        if self._held:
+            self._writer.write_table(pa.concat_tables(self._held).sort_by("link1"), row_group_size=_ROWS_AT_ONCE)
+        self._held, self._rows = [], 0
+
+
+def _hits(
+    ranked: Digests, order: npt.NDArray[np.int64], second: Digests, other_first: Digests, other_second: Digests
+) -> npt.NDArray[np.int64]:
+    """Where the pairs ``(other_first, other_second)`` are among ours.
+
+    :param ranked: our first digests, sorted.
+    :param order: where each of them comes from.
+    :param second: our second digests, unsorted.
+    :return: int64, indices into ``second``. Of ours that share a first digest, which in practice none do, one is
+        looked at: the others are read again.
+    """
+    # In order, as they mostly are already, they are found several times as fast.
+    ascending = np.argsort(other_first, kind="stable")
+    other_first, other_second = other_first[ascending], other_second[ascending]
+    places = np.minimum(np.searchsorted(ranked, other_first), len(ranked) - 1)
+    rows = order[places]
+    hits: npt.NDArray[np.int64] = rows[(ranked[places] == other_first) & (second[rows] == other_second)]
+    return hits

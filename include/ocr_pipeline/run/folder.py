@@ -1,0 +1,115 @@
+"""Where a run's files lie."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.storage.folders import Folder, StoredFile
+from ocr_pipeline.storage.opening import open_folder
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of one run: the name of every file in it."""
+
+    folder: Folder
+
+    @classmethod
+    def of(cls, output: str, run_id: str, allowances: Allowances) -> RunFolder:
+        """The folder of ``run_id`` under ``output``.
+
+        Characters that some file systems refuse are replaced, and a short digest then keeps names apart.
+
+        :raises SettingsError: when ``output`` cannot be used or is not allowed.
+        """
+        name = re.sub(r"[^A-Za-z0-9._+-]", "-", run_id).lstrip(".")
+        if name != run_id:
+            name = f"{name}-{sha256(run_id.encode()).hexdigest()[:6]}"
+        return cls.open(f"{open_folder(output, allowances).uri}/{name}", allowances)
+
+    @classmethod
+    def open(cls, uri: str, allowances: Allowances) -> RunFolder:
+        """The folder whose :attr:`uri` this is.
+
+        :raises SettingsError: when it cannot be used or is not allowed.
+        """
+        return cls(open_folder(uri, allowances))
+
+    @property
+    def uri(self) -> str:
+        """Where it is: an absolute path, or a URI without credentials."""
+        return self.folder.uri
+
+    @property
+    def name(self) -> str:
+        """The last part of :attr:`uri`."""
+        return self.uri.rpartition("/")[2]
+
+    def catalog(self, name: str, allowances: Allowances) -> Folder:
+        """The catalog ``name`` of what the runs in the same output folder have read.
+
+        :raises SettingsError: when it is not allowed.
+        """
+        return open_folder(f"{self.uri.rpartition('/')[0]}/.catalog/{name}", allowances)
+
+    @property
+    def plan(self) -> StoredFile:
+        """Settings, counts and batches; written when the plan is whole."""
+        return self.folder.file("plan.json")
+
+    def plan_batch(self, index: int) -> StoredFile:
+        """The dataset's rows of one batch."""
+        return self.folder.file(f"plan/batch-{index:05}.parquet")
+
+    @property
+    def known_contents(self) -> StoredFile:
+        """Digests of the image files that earlier runs have read; absent unless the run goes by them."""
+        return self.folder.file("plan/known.sha256")
+
+    def checkpoints(self, index: int) -> Folder:
+        """The finished images of a batch that is still running."""
+        return self.folder.folder(f"checkpoints/batch-{index:05}")
+
+    def progress(self, index: int) -> StoredFile:
+        """How far a running batch is."""
+        return self.checkpoints(index).file("progress.json")
+
+    def journal(self, index: int) -> StoredFile:
+        """Which images a running batch is reading right now."""
+        return self.checkpoints(index).file("reading.log")
+
+    def staged(self, index: int) -> StoredFile:
+        """The results of one batch."""
+        return self.folder.file(f"batches/batch-{index:05}.csv")
+
+    def marker(self, index: int) -> StoredFile:
+        """Statistics of a staged batch; written last, so it says that the batch is whole."""
+        return self.folder.file(f"batches/batch-{index:05}.json")
+
+    @property
+    def results_csv(self) -> StoredFile:
+        """The merged results as CSV."""
+        return self.folder.file("results.csv")
+
+    @property
+    def results_parquet(self) -> StoredFile:
+        """The merged results as Parquet."""
+        return self.folder.file("results.parquet")
+
+    @property
+    def failures_csv(self) -> StoredFile:
+        """The rows that failed, and why."""
+        return self.folder.file("failures.csv")
+
+    @property
+    def rejected_csv(self) -> StoredFile:
+        """The rows of the dataset that could not be read and were left out; absent when there are none."""
+        return self.folder.file("rejected.csv")
+
+    @property
+    def summary(self) -> StoredFile:
+        """Counts of the merged run; written after the results."""
+        return self.folder.file("summary.json")

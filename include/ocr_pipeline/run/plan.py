@@ -1,0 +1,104 @@
+"""The plan of a run, as its folder holds it: ``plan.json``, and the rows of each batch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+
+from ocr_pipeline.errors import MissingPlanError, PlanError, SettingsError
+from ocr_pipeline.records import READ_ROW, ROW, BatchRef, ImageRef
+from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.settings.run import RunSettings
+
+_VERSION = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is to do: its settings and its batches, as ``plan.json`` holds them.
+
+    ``base`` is where relative links start: a folder, a URL, or empty when there is nowhere. ``rejected`` counts rows
+    of the dataset that could not be read, ``renamed`` names its columns that had to make way for those of the results.
+    ``images`` counts distinct links that are to be read, ``known`` those that the runs ``known_in`` have read.
+    """
+
+    settings: RunSettings
+    image_column: str
+    base: str
+    rows: int
+    rejected: int
+    renamed: dict[str, str]
+    images: int
+    known: int
+    known_in: tuple[str, ...]
+    batch_size: int
+    batches: tuple[BatchRef, ...]
+    created_at: str
+
+    @classmethod
+    def load(cls, run: RunFolder) -> Plan:
+        """Read the plan of ``run``.
+
+        :raises PlanError: when there is none, or it cannot be read.
+        """
+        try:
+            values: dict[str, Any] = json.loads(run.plan.read_bytes())
+            if values.pop("version") != _VERSION:
+                raise PlanError(f"{run.plan} was written by another version; start a new run")
+            values["settings"] = RunSettings.parse(values["settings"])
+            values["known_in"] = tuple(values["known_in"])
+            values["batches"] = tuple(BatchRef(run=run.uri, **batch) for batch in values["batches"])
+            return cls(**values)
+        except FileNotFoundError:
+            raise MissingPlanError(f"{run.plan} is not there: clear the plan task first") from None
+        except (ValueError, TypeError, KeyError, SettingsError) as error:
+            raise PlanError(f"{run.plan} is damaged ({error}): delete it and clear the plan task") from error
+
+    def save(self, run: RunFolder) -> None:
+        """Write the plan; done last, its presence says that every batch's rows are there."""
+        values = {
+            "version": _VERSION,
+            **{name: getattr(self, name) for name in self.__slots__},
+        }
+        values["settings"] = self.settings.model_dump(mode="json")
+        values["batches"] = [
+            {name: value for name, value in batch.to_dict().items() if name != "run"} for batch in self.batches
+        ]
+        run.plan.write_bytes(json.dumps(values, indent=1, ensure_ascii=False).encode())
+
+
+def batch_images(run: RunFolder, batch: BatchRef, plan: Plan) -> list[ImageRef]:
+    """The images that ``batch`` reads: its rows whose link does not repeat an earlier one, in order.
+
+    :raises PlanError: when the batch's rows are missing or damaged.
+    """
+    # Arrow's own functions: NumPy arrays in or out of a table would import pandas, a third of a second a task.
+    table = planned_rows(run, batch, [ROW, READ_ROW, plan.image_column])
+    own = table.filter(pc.equal(table[ROW], table[READ_ROW]))
+    rows, links = own[ROW].to_pylist(), own[plan.image_column].to_pylist()
+    return [ImageRef(row, link or "") for row, link in zip(rows, links, strict=True)]
+
+
+def planned_rows(run: RunFolder, batch: BatchRef, columns: list[str] | None = None) -> pa.Table:
+    """What the plan holds of ``batch``: the dataset's own columns, :data:`ROW` and :data:`READ_ROW`.
+
+    The latter is negative where the image is not read: -1 - n, because run n of ``known_in`` has read it.
+
+    :param columns: only these.
+    :raises PlanError: when it is damaged; as :class:`MissingPlanError` when it is not there or cannot be read.
+    :raises StorageError: when its store cannot be reached.
+    """
+    file = run.plan_batch(batch.index)
+    try:
+        # Not read_table, which imports pandas as well.
+        with file.reading() as path, pa.parquet.ParquetFile(path) as content:
+            return content.read(columns=columns)
+    except OSError as error:
+        raise MissingPlanError(f"{file} cannot be read now ({error}): a retry goes on when it can") from error
+    except pa.ArrowException as error:
+        raise PlanError(f"{file} cannot be read ({error}): delete plan.json and clear the plan task") from error

@@ -1,0 +1,1 @@
+"""Settings of a run, and what only the deployment decides; the languages and models that they may name."""

@@ -1,0 +1,258 @@
+"""Settings: what a person who triggers a run chooses.
+
+:class:`RunSettings` is the one list of a run's settings. The Airflow form, the command line and the
+settings table of the documentation are made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ocr_pipeline.errors import SettingsError
+from ocr_pipeline.settings.languages import CODES, unknown_codes
+from ocr_pipeline.settings.models import DEFAULT_MODEL, MODELS
+
+USER_AGENT = "airflow-bulk-ocr/0.1 (bulk image OCR; set user_agent to name a contact)"
+
+PDF_DPI = 200
+"""Resolution at which pages of PDFs are rendered: 10 point text gets lines of 28 pixels, about what scanners give."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Check ``values`` and fill in defaults.
+
+        :raises SettingsError: naming every setting that is wrong, its value, and what is allowed.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise SettingsError(_explain(cls, error)) from None
+
+
+class FetchSettings(_Settings):
+    """How images are fetched. Times are in seconds."""
+
+    concurrency: int = Field(32, ge=1, le=1000, description="Images requested at the same time in a batch.")
+    per_host: int = Field(16, ge=1, le=1000, description="Of those, at most this many from one host.")
+    host_rate: float | None = Field(
+        None, gt=0, le=10_000, description="Requests a second to one host at most; empty: as fast as it answers."
+    )
+    connect_timeout: float = Field(10, gt=0, le=600, description="Seconds to wait for a connection.")
+    read_timeout: float = Field(15, gt=0, le=600, description="Seconds to wait for the next bytes.")
+    total_timeout: float = Field(60, gt=0, le=3600, description="Seconds an attempt to fetch an image may take.")
+    attempts: int = Field(3, ge=1, le=10, description="How often an image is requested when failures are transient.")
+    max_bytes: int = Field(50_000_000, ge=1, description="Largest image file in bytes.")
+    robots: Literal["tags", "all", "ignore"] = Field(
+        "tags",
+        description="tags leaves images alone whose X-Robots-Tag says noai, noimageai, noindex or noimageindex; "
+        "all obeys robots.txt as well, asked for once a host; ignore does neither.",
+    )
+    user_agent: str = Field(
+        USER_AGENT,
+        min_length=1,
+        pattern=r"^[\x20-\x7e]+$",
+        description="The User-Agent header, in ASCII: say who is asking.",
+    )
+
+
+class ReadSettings(_Settings):
+    """How text is read from pixels."""
+
+    engine: Literal["auto", "openvino", "onnxruntime", "paddle", "paddleocr"] = Field(
+        "auto",
+        description="auto takes the fastest that is installed and can run the model; openvino, onnxruntime and paddle "
+        "run our own pipeline; paddleocr is the stock PaddleOCR pipeline.",
+    )
+    model: str = Field(
+        DEFAULT_MODEL,
+        description="PP-OCRv6 tiny, small or medium, or another official PP-OCR model such as korean_PP-OCRv5_mobile. "
+        "small comes with the installation; others are downloaded once, when a run is planned or by make models.",
+        json_schema_extra={"enum": list(MODELS)},
+    )
+    languages: tuple[str, ...] = Field(
+        (),
+        description="Language codes such as en, de, zh or ja; only their characters are read. Empty: every character.",
+    )
+    resize: Literal["keep", "stretch"] = Field(
+        "keep",
+        description="keep preserves the aspect ratio; stretch squashes every image to 640x640 first (less accurate).",
+    )
+    precision: Literal["auto", "float32"] = Field(
+        "auto",
+        description="auto computes with what is fastest on the machine at about the same accuracy, "
+        "such as 8-bit integers; float32 computes as PaddleOCR does, in two to three times the time.",
+    )
+    orientation: Literal["auto", "none"] = Field(
+        "auto",
+        description="auto finds pages and lines turned by 90, 180 or 270 degrees, "
+        "in 3 to 4 % more time on upright pages; "
+        "none reads upright and downwards only, as engine paddleocr always does.",
+    )
+    words: bool = Field(
+        False,
+        description="Each line of ocr_lines also lists its words, with confidence and place; "
+        "a Chinese or Japanese character is a word of its own.",
+    )
+    min_confidence: float = Field(0.5, ge=0, le=1, description="Lines the recogniser is less sure of are dropped.")
+    max_pixels: int = Field(100_000_000, ge=1, description="Largest page in pixels (width times height).")
+    pdf_dpi: int = Field(
+        PDF_DPI,
+        ge=72,
+        le=1200,
+        description="Dots an inch at which the pages of a PDF are rendered; "
+        "fewer, down to 72, where a page would not fit max_pixels.",
+    )
+    detection_size: int = Field(
+        960,
+        ge=320,
+        le=4000,
+        multiple_of=32,
+        description="Longest side in pixels to which a page is reduced to find its lines; they are read at full size.",
+    )
+    device: str = Field(
+        "cpu",
+        pattern=r"^(cpu|gpu(:\d{1,3})?)$",
+        description="cpu, gpu, or one GPU of several such as gpu:1. A GPU that is not there is an error.",
+    )
+    threads: int = Field(
+        0, ge=0, le=1024, description="OCR threads of a batch; 0 takes every core, and on a GPU 8 more."
+    )
+
+    @field_validator("model")
+    @classmethod
+    def _model_exists(cls, model: str) -> str:
+        if model not in MODELS:
+            raise ValueError(f"there is no such model; there are {', '.join(MODELS)}")
+        return model
+
+    @field_validator("languages")
+    @classmethod
+    def _languages_exist(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = unknown_codes(languages)
+        if unknown:
+            raise ValueError(f"there is no {', '.join(unknown)}; there are {', '.join(CODES)}")
+        return languages
+
+    @model_validator(mode="after")
+    def _engine_and_languages_suit_the_model(self) -> Self:
+        model = MODELS[self.model]
+        for code in self.languages:
+            if not model.reads(code):
+                others = ", ".join(other.name for other in MODELS.values() if other.reads(code))
+                raise ValueError(f"languages: model {self.model} cannot read {code}; these can: {others}")
+        if self.engine not in ("auto", *model.engines):
+            raise ValueError(
+                f"model {self.model} {model.limits}, so engine {self.engine} cannot run it: "
+                f"choose engine {', '.join(model.engines)} or auto"
+            )
+        if self.languages and (self.engine == "paddleocr" or model.engines == ("paddleocr",)):
+            raise ValueError(
+                "languages: engine paddleocr, which runs this model, always reads every character: "
+                "leave languages empty"
+            )
+        return self
+
+
+class CatalogSettings(_Settings):
+    """What a run leaves out because an earlier one has read it."""
+
+    catalog: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$",
+        description="Read only what is new: the name under which runs in the same output folder note what they have "
+        "read, and leave out what others have. Empty: read everything.",
+    )
+    known_by: Literal["link", "content"] = Field(
+        "link",
+        description="What makes an image of a catalog known: link, so that it is not even fetched, or content, so that "
+        "every image is fetched and those are read whose bytes are new.",
+    )
+    reread_with_new_model: bool = Field(
+        False, description="Of a catalog, count only what the same model has read, so that a new one reads all again."
+    )
+
+
+class RunSettings(FetchSettings, ReadSettings, CatalogSettings):
+    """Everything that a run can be told."""
+
+    dataset: str = Field(
+        min_length=1,
+        description="File with one image a row (CSV, TSV, JSON Lines, Parquet or a list of links), a glob or several "
+        "of them, or a folder of images; local, http(s)://, s3:// or gs://. sql:CONNECTION for the setting query.",
+    )
+    query: str | None = Field(None, description="SQL query whose rows are the dataset, on the connection it names.")
+    image_column: str | None = Field(None, description="Column with the links; empty: guessed from its name.")
+    output: str = Field(
+        min_length=1,
+        description="Folder for the results, or s3://bucket/prefix or gs://…; the run makes its own inside.",
+    )
+    batch_size: int = Field(1000, ge=1, le=1_000_000, description="Rows a task reads; grows when tasks get too many.")
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "list"] = Field(
+        "auto", description="What the dataset's files are; auto tells from their names and content."
+    )
+    encoding: str = Field(
+        "utf-8", description="Encoding of a dataset that is text, such as cp1252; a byte order mark says more."
+    )
+    bad_rows: Literal["fail", "skip"] = Field(
+        "fail",
+        description="Rows of the dataset that cannot be read: fail names the first and ends the run, "
+        "skip leaves them out, counts them, and notes them in rejected.csv.",
+    )
+    limit: int | None = Field(None, ge=1, description="Read only the first rows of the dataset.")
+    max_transient_failures: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="A batch with a larger share of transient failures fails as a task, to be retried later.",
+    )
+    csv_formulas: Literal["keep", "guard"] = Field(
+        "keep",
+        description="guard puts a single quote before text in CSV results that a spreadsheet would run as a formula; "
+        "keep leaves every text as it is.",
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_exists(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)
+        except LookupError:
+            raise ValueError("there is no such text encoding; common ones are utf-8, cp1252 and shift_jis") from None
+        return encoding
+
+    @model_validator(mode="after")
+    def _a_query_has_a_connection(self) -> Self:
+        if self.dataset.startswith("sql:") != (self.query is not None):
+            raise ValueError("query: is needed with a dataset sql:CONNECTION, and only then")
+        return self
+
+    @model_validator(mode="after")
+    def _timeouts_agree(self) -> Self:
+        if self.total_timeout < max(self.connect_timeout, self.read_timeout):
+            raise ValueError("total_timeout must not be shorter than connect_timeout or read_timeout")
+        return self
+
+
+def _explain(model: type[BaseModel], error: ValidationError) -> str:
+    problems = []
+    for item in error.errors():
+        name = str(item["loc"][0]) if item["loc"] else ""
+        if item["type"] == "extra_forbidden":
+            problems.append(f"{name}: there is no such setting; there are {', '.join(sorted(model.model_fields))}")
+        elif not name:
+            problems.append(item["msg"].removeprefix("Value error, "))
+        elif item["type"] == "missing":
+            problems.append(f"{name}: is needed ({model.model_fields[name].description})")
+        else:
+            reason = item["msg"].removeprefix("Value error, ")
+            if item["type"] == "string_pattern_mismatch":
+                reason += f" ({model.model_fields[name].description})"
+            problems.append(f"{name}: {item['input']!r} is not allowed: {reason}")
+    return "settings refused: " + "; ".join(problems)

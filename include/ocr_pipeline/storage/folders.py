@@ -1,0 +1,156 @@
+"""Folders of files that appear whole or not at all: what they are, wherever they lie."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from ocr_pipeline.errors import StorageError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class StoredFile(ABC):
+    """A file of a :class:`Folder`, there or not. As a string it is its full path or URI, for messages."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The last part of its name."""
+
+    @abstractmethod
+    def read_bytes(self) -> bytes:
+        """Its content.
+
+        :raises FileNotFoundError: when it is not there.
+        :raises StorageError: when it cannot be read.
+        """
+
+    @abstractmethod
+    def write_bytes(self, content: bytes) -> None:
+        """Replace it by ``content``, whole or not at all.
+
+        :raises StorageError: when it cannot be written.
+        """
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether it is there.
+
+        :raises StorageError: when that cannot be found out.
+        """
+
+    @abstractmethod
+    def delete(self) -> None:
+        """Remove it; nothing happens when it is not there.
+
+        :raises StorageError: when it cannot be removed.
+        """
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[Path]:
+        """Give its content as a file on a local disk, for the time of a ``with`` block.
+
+        :raises FileNotFoundError: when it is not there.
+        :raises StorageError: when it cannot be read.
+        """
+
+    @abstractmethod
+    def writing(self) -> AbstractContextManager[Path]:
+        """Give a path on a local disk to write to; on leaving the ``with`` block, what is there becomes the file.
+
+        If the block raises, nothing changes. For content too large for memory.
+
+        :raises StorageError: when it cannot be written.
+        """
+
+    def sweep(self) -> None:  # noqa: B027 (where files are written whole, nothing is ever left)
+        """Remove what killed processes left behind of their writing to it; a write under way fails.
+
+        :raises StorageError: when something is left.
+        """
+
+
+class Folder(ABC):
+    """A folder of files. Names are relative to it, their parts separated by ``/``. Thread-safe."""
+
+    @property
+    @abstractmethod
+    def uri(self) -> str:
+        """What :func:`~ocr_pipeline.storage.opening.open_folder` opens it by: a path, or a URI without credentials."""
+
+    @property
+    @abstractmethod
+    def parallel(self) -> int:
+        """How many of its files are worth reading or writing at the same time."""
+
+    @abstractmethod
+    def create(self) -> None:
+        """Make it, if it is not there. Files can only be written into a folder that is.
+
+        :raises StorageError: when it cannot be made.
+        """
+
+    @abstractmethod
+    def file(self, name: str) -> StoredFile:
+        """The file ``name``, which need not be there."""
+
+    @abstractmethod
+    def folder(self, name: str) -> Folder:
+        """The folder ``name`` in this one; it comes and goes with its files and needs no making."""
+
+    @abstractmethod
+    def files(self) -> list[StoredFile]:
+        """The files that are directly in it, sorted by name; none when it is not there.
+
+        :raises StorageError: when that cannot be found out.
+        """
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Remove every file in it, and it.
+
+        :raises StorageError: when something is left.
+        """
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """``function`` of every item, in order; up to :attr:`parallel` calls run at the same time, in threads.
+
+        So many calls run ahead of the result that is taken, and so many items are held. An error comes in
+        its turn; nothing new is begun after it.
+        """
+        if self.parallel == 1:
+            yield from map(function, items)
+            return
+        pool = ThreadPoolExecutor(self.parallel, thread_name_prefix="storage")
+        under_way: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                under_way.append(pool.submit(function, item))
+                if len(under_way) == self.parallel:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def naming(what: str, passing: type[OSError] | tuple[()] = ()) -> Iterator[None]:
+    """Say what could not be done when the file system refuses.
+
+    :param passing: errors to be raised as they are.
+    :raises StorageError: instead of any other OSError.
+    """
+    try:
+        yield
+    except passing:
+        raise
+    except OSError as error:
+        raise StorageError(f"cannot {what}: {error.strerror or error}; free or fix it, then retry") from error

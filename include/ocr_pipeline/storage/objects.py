@@ -1,0 +1,265 @@
+"""Folders in an object store, whose objects are written whole, by one request or one multipart upload."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+from ocr_pipeline.errors import StorageError, StorageRefusedError
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.storage.buckets import find_store, open_bucket
+from ocr_pipeline.storage.folders import Folder, Result, StoredFile, naming
+
+if TYPE_CHECKING:
+    from ocr_pipeline.storage.buckets import Bucket
+
+log = logging.getLogger(__name__)
+
+PART_BYTES = 8 << 20
+"""What is larger is read and written in parts of at least this size, so that no request takes long."""
+
+_MAX_PARTS = 10_000  # of a multipart upload to S3
+_PARTS_AT_ONCE = 4
+_PARALLEL = 8
+_PAGE = 1000  # what a store gives in one answer
+
+_REQUEST_SECONDS = 30.0
+_RETRIES = 6
+# The client does not repeat a POST, such as a deletion, whose connection broke: that is done here.
+_TRIES = 2
+_PAUSE_SECONDS = 1.0
+
+_NO_BUCKET = "NoSuchBucket"
+_STATUS = re.compile(r"(status code: \d{3}[ \w]*)")
+_ERROR_CODE = re.compile(r"<Code>(\w+)</Code>")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFile(StoredFile):
+    """An object. ``uri`` names it, ``key`` is its whole key in the bucket."""
+
+    bucket: Bucket = field(compare=False, repr=False)
+    uri: str
+    key: str
+
+    def __str__(self) -> str:
+        return self.uri
+
+    @property
+    def name(self) -> str:
+        """The last part of its key."""
+        return self.key.rpartition("/")[2]
+
+    def read_bytes(self) -> bytes:
+        """Its content."""
+        return b"".join(self._parts())
+
+    def write_bytes(self, content: bytes) -> None:
+        """Replace it by ``content``, whole or not at all."""
+        self._ask("write", lambda: self._put(content, len(content)))
+
+    def exists(self) -> bool:
+        """Whether it is there."""
+        try:
+            self._ask("look for", lambda: obstore.head(self.bucket, self.key), passing=True)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def delete(self) -> None:
+        """Remove it."""
+        self._ask("remove", partial(_delete, self.bucket, [self.key]))
+
+    @contextmanager
+    def reading(self) -> Iterator[Path]:
+        """Give a copy on the local disk."""
+        with self._scratch() as path:
+            with naming(f"copy {self} to the local disk", passing=FileNotFoundError), path.open("wb") as file:
+                for part in self._parts():
+                    file.write(part)
+            yield path
+
+    @contextmanager
+    def writing(self) -> Iterator[Path]:
+        """Give a path on the local disk, whose content is uploaded in the end."""
+        with self._scratch() as path, naming(f"write {self} on the local disk first"):
+            yield path
+            size = path.stat().st_size
+            self._ask("write", lambda: self._put(path, size))
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        with naming(f"make a folder for {self} on the local disk"):
+            scratch = Path(tempfile.mkdtemp(prefix="ocr-object-"))
+        try:
+            yield scratch / self.name
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _put(self, content: bytes | Path, size: int) -> None:
+        part = max(PART_BYTES, -(-size // _MAX_PARTS))
+        obstore.put(
+            self.bucket,
+            self.key,
+            content,
+            use_multipart=size > part,
+            chunk_size=part,
+            max_concurrency=_PARTS_AT_ONCE,
+        )
+
+    def _parts(self) -> Iterator[bytes]:
+        """Its content, in parts of at most :data:`PART_BYTES`, all of the same version of it."""
+        first, size, version = self._ask("read", self._first_part, passing=True)
+        yield first
+        for start in range(len(first), size, PART_BYTES):
+            yield self._ask("read", partial(self._part, start, version))
+
+    def _first_part(self) -> tuple[bytes, int, str | None]:
+        """The content if it is small, else none of it; its size and its version."""
+        found = obstore.get(self.bucket, self.key)
+        size = found.meta["size"]
+        return bytes(found.bytes()) if size <= PART_BYTES else b"", size, found.meta["e_tag"]
+
+    def _part(self, start: int, version: str | None) -> bytes:
+        part = (start, start + PART_BYTES)
+        return bytes(obstore.get(self.bucket, self.key, options={"range": part, "if_match": version}).bytes())
+
+    def _ask(self, what: str, request: Callable[[], Result], *, passing: bool = False) -> Result:
+        return _ask(f"{what} {self}", request, passing=passing)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFolder(Folder):
+    """The objects whose keys begin with ``key`` and a slash; without a key, all of the bucket."""
+
+    bucket: Bucket = field(compare=False, repr=False)
+    address: str
+    key: str
+
+    @classmethod
+    def open(cls, uri: str, allowances: Allowances) -> ObjectFolder:
+        """The folder at ``uri``, such as ``s3://bucket/prefix`` or ``gs://CONNECTION@bucket``.
+
+        :raises SettingsError: when it is not allowed, or its connection cannot be used.
+        """
+        store, address = find_store(uri, allowances)
+        bucket = open_bucket(store, retries=_RETRIES, timeout=_REQUEST_SECONDS)
+        return cls(bucket, str(address), address.key)
+
+    @property
+    def uri(self) -> str:
+        """Its URI."""
+        return self.address
+
+    @property
+    def parallel(self) -> int:
+        """Requests mostly wait."""
+        return _PARALLEL
+
+    def create(self) -> None:
+        """Nothing needs to be made."""
+
+    def file(self, name: str) -> ObjectFile:
+        """The file ``name``."""
+        return ObjectFile(self.bucket, f"{self.address}/{name}", self._prefix + name)
+
+    def folder(self, name: str) -> ObjectFolder:
+        """The folder ``name`` in this one."""
+        return ObjectFolder(self.bucket, f"{self.address}/{name}", self._prefix + name)
+
+    def files(self) -> list[StoredFile]:
+        """The files in it."""
+        found = _ask(f"list {self.address}", lambda: obstore.list_with_delimiter(self.bucket, self.key or None))
+        keys = sorted(item["path"] for item in found["objects"])
+        return [self.file(key.removeprefix(self._prefix)) for key in keys]
+
+    def walk(self) -> Iterator[str]:
+        """The names of all files in it and in its folders, in the order of the store."""
+        last: str | None = None
+        while True:
+            # Each page is a request of its own, which can be repeated.
+            page = _ask(f"list {self.address}", partial(self._page_after, last))
+            if not page:
+                return
+            for key in page:
+                if not key.endswith("/"):
+                    yield key.removeprefix(self._prefix)
+            last = page[-1]
+
+    def _page_after(self, key: str | None) -> list[str]:
+        found = obstore.list(self.bucket, self.key or None, offset=key, chunk_size=_PAGE)
+        return [item["path"] for item in next(found, [])]
+
+    def clear(self) -> None:
+        """Remove every object in it."""
+        found = _ask(f"list {self.address}", lambda: obstore.list(self.bucket, self.key or None).collect())
+        keys = [item["path"] for item in found]
+        if keys:
+            _ask(f"remove {self.address}", partial(_delete, self.bucket, keys))
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.key}/" if self.key else ""
+
+
+def _delete(bucket: Bucket, keys: list[str]) -> None:
+    try:
+        obstore.delete(bucket, keys)
+    except FileNotFoundError as error:
+        # Google's store says so of an object that is gone, Amazon's only of a bucket.
+        if _NO_BUCKET in str(error):
+            raise
+
+
+def _ask(what: str, request: Callable[[], Result], *, passing: bool = False) -> Result:
+    """Make ``request``, again if it fails for what may be a transient reason.
+
+    The client's own error is not chained, as it carries all of the store's answer.
+
+    :param passing: whether that the object is not there is raised as it is.
+    :raises FileNotFoundError: that, if ``passing``.
+    :raises StorageRefusedError: when the store will not do it.
+    :raises StorageError: when it cannot do it now.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            return request()
+        except (PermissionDeniedError, UnauthenticatedError) as error:
+            raise StorageRefusedError(
+                f"cannot {what}: the store refuses it ({_reason(error)}); give the credentials the right to read, "
+                "write, list and delete there, then clear the task"
+            ) from None
+        except (FileNotFoundError, BaseError) as error:
+            missing = isinstance(error, FileNotFoundError)
+            if missing and passing and _NO_BUCKET not in str(error):
+                raise
+            if missing or _NO_BUCKET in str(error):
+                raise StorageRefusedError(
+                    f"cannot {what}: it or its bucket is not there ({_reason(error)}); make the bucket or correct "
+                    "its name, then clear the task"
+                ) from None
+            if not tries_left:
+                raise StorageError(f"cannot {what}: {_reason(error)}; a retry goes on from here") from None
+            log.warning("cannot %s, trying again: %s", what, _reason(error))
+        time.sleep(_PAUSE_SECONDS)
+    raise AssertionError("the last try returns or raises")
+
+
+def _reason(error: Exception) -> str:
+    """What the client says, without its inner workings and without the store's answer, which may repeat credentials."""
+    text = str(error).partition("\n\nDebug source")[0]
+    code = _ERROR_CODE.search(text)
+    said = _STATUS.split(text, maxsplit=1)
+    return "".join(said[:2]) + (f", {code[1]}" if code else "")

@@ -1,0 +1,32 @@
+"""Opening a folder by its address, a path or a URI, where the deployment allows it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ocr_pipeline.errors import SettingsError
+from ocr_pipeline.settings.deployment import STORE_SCHEMES, Allowances
+from ocr_pipeline.storage.disk import LocalFolder
+from ocr_pipeline.storage.folders import Folder
+
+
+def open_folder(uri: str, allowances: Allowances) -> Folder:
+    """The folder at ``uri``, an absolute path or the URI of a prefix in a bucket; it need not be there yet.
+
+    :raises SettingsError: when it is neither, or not allowed, or the bucket's connection cannot be used.
+    """
+    if uri.partition("://")[0].lower() in STORE_SCHEMES:
+        from ocr_pipeline.storage.objects import ObjectFolder  # here, as most runs need no client of object stores
+
+        return ObjectFolder.open(uri, allowances)
+    if not uri.startswith(("/", "~")):
+        raise SettingsError(
+            f"folder {uri!r} must be absolute, such as /data/ocr, or in a bucket, such as s3://bucket/ocr"
+        )
+    path = Path(os.path.realpath(os.path.expanduser(uri)))
+    if not allowances.allows_path(path):
+        raise SettingsError(
+            f"folder {path} is not allowed here: add it to the Airflow variable ocr_allow (with make run: ALLOW={path})"
+        )
+    return LocalFolder(path)

@@ -1,0 +1,35 @@
+"""What tests of runs in buckets share."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from ocr_pipeline.planning.planning import plan_run
+from ocr_pipeline.reading.batch import Batch
+from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.run.plan import Plan
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import RunSettings
+from tests.conftest import WidthEngine
+
+TIMES = ("ocr_fetch_seconds", "ocr_read_seconds")
+
+
+def plan(dataset: Path, output: str, allowances: Allowances) -> tuple[RunFolder, Plan]:
+    """Plan a run of batches of ten rows."""
+    settings = RunSettings(dataset=str(dataset), output=output, batch_size=10, attempts=1)
+    run = RunFolder.of(output, "run", allowances)
+    return run, plan_run(settings, run, allowances, max_batches=100)
+
+
+def read_all(planned: Plan, allowances: Allowances) -> None:
+    """Read every batch."""
+    for batch in planned.batches:
+        Batch(batch, allowances, WidthEngine).run()
+
+
+def results(run: RunFolder) -> list[dict[str, str]]:
+    """The merged results without what differs between any two runs."""
+    with run.results_csv.reading() as path, path.open(newline="") as file:
+        return [{name: value for name, value in row.items() if name not in TIMES} for row in csv.DictReader(file)]

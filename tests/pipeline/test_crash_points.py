@@ -1,0 +1,38 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import bare_environment
+
+ROOT = Path(__file__).parents[2]
+
+
+def report(module: str, folder: Path, *arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", module, str(folder), *arguments],
+        cwd=ROOT,
+        env=bare_environment(),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_kill_at_any_file_operation_loses_nothing(tmp_path: Path) -> None:
+    found = report("tests.pipeline.crash_points", tmp_path)
+    assert found["operations"] > 30
+    # Checkpoints come by the clock, so a run may have a few operations less than the one that was counted.
+    assert found["killed"] > found["operations"] * 0.7
+    assert found["differences"] == []
+
+
+def test_a_kill_at_any_change_of_a_bucket_loses_nothing(tmp_path: Path) -> None:
+    every = 5
+    found = report("tests.pipeline.store_crash_points", tmp_path, str(every))
+    assert found["operations"] > 20
+    assert found["killed"] * every > found["operations"] * 0.7
+    assert found["differences"] == []

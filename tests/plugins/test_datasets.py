@@ -1,0 +1,163 @@
+"""Scheduled datasets: from a YAML file to its DAG, or to what is wrong with the file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from airflow.sdk import CronDataIntervalTimetable
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
+
+from ocr_airflow.datasets import DatasetFileError, declared_datasets, read_dataset_file
+from ocr_airflow.deployment import default_output
+from ocr_airflow.waiting import WaitForDatasetSensor, Waiting
+
+EXAMPLE = Path(__file__).parents[2] / "include" / "datasets" / "example.yaml.disabled"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OCR_DATASETS", str(tmp_path / "datasets"))
+    (tmp_path / "datasets").mkdir()
+    return tmp_path / "datasets"
+
+
+def test_the_example_becomes_a_dag(folder: Path) -> None:
+    shutil.copy(EXAMPLE, folder / "receipts.yaml")
+    (declared,) = declared_datasets().datasets
+    dag = declared.dag()
+    dag.validate()
+    assert dag.dag_id == "receipts"
+    assert dag.schedule == CronDataIntervalTimetable("@daily", timezone="Europe/Berlin")
+    assert dag.start_date == datetime(2026, 1, 1, tzinfo=ZoneInfo("Europe/Berlin"))
+    assert (dag.catchup, dag.tags) == (False, {"ocr", "receipts"})
+    assert dag.params.validate().items() >= {"languages": ["de", "en"], "batch_size": 500, "dataset": None}.items()
+    filled = dag.params.validate()
+    assert (filled["catalog"], filled["output"]) == ("receipts", f"{default_output()}/receipts")
+    plan, wait, merge = (dag.get_task(name) for name in ("plan", "wait", "merge"))
+    assert (plan.owner, plan.retries, plan.retry_delay) == ("data-team", 3, timedelta(minutes=2))
+    assert plan.retry_exponential_backoff == 2
+    assert wait.downstream_task_ids == {"plan"}
+    assert (wait.mode, wait.timeout, wait.poke_interval, wait.otherwise) == ("reschedule", 6 * 3600, 300, "skip")
+    assert [asset.name for asset in merge.outlets] == ["receipts.results"]
+
+
+def test_a_dataset_needs_nothing_but_its_source(folder: Path) -> None:
+    (folder / "links.yaml").write_text("source: /data/links.csv\n")
+    (declared,) = declared_datasets().datasets
+    dag = declared.dag()
+    dag.validate()
+    assert (dag.schedule, sorted(dag.task_ids)) == (None, ["merge", "plan", "read_batch"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "1: must have keys"),
+        ("- a\n", "1: must have keys"),
+        ("source: [\n", "2: expected the node content"),
+        ("schedule: '@daily'\n", "1: source: is needed"),
+        ("source: a\nsorce: b\n", "2: sorce: there is no such key; there are catchup, "),
+        ("source: a\nowner: b\nowner: c\n", "3: owner: is there twice"),
+        ("source: a\nwait:\n  timeout: 6 hours\n", "3: wait.timeout: '6 hours' is not allowed: write a number and"),
+        ("source: a\nwait:\n  timeout: 0h\n", "3: wait.timeout: '0h' is not allowed"),
+        ("source: a\nwait:\n  timeout: 1h\n  then: skip\n", "4: wait.then: there is no such key; there are every"),
+        ("source: a\nwait:\n  every: 1h\n", "2: wait.timeout: is needed"),
+        ("source: a\nretries: '3'\n", "2: retries: '3' is not allowed"),
+        ("source: a\ncatchup: 1\n", "2: catchup: 1 is not allowed"),
+        ("source: a\ntags:\n  - x\n  - 3\n", "4: tags.1: 3 is not allowed"),
+        ("source: a\nstart_date: 2026-02-30\n", "2: start_date: '2026-02-30' is not allowed"),
+        ("source: a\ntimezone: Berlin\n", "2: timezone: 'Berlin' is not allowed: write the name of a time zone"),
+        ("source: a\nschedule: daily\n", "2: schedule: 'daily' is not allowed: write a cron expression"),
+        ("source: a\nschedule: '@daily'\n", "1: start_date: is needed with a schedule"),
+        ("source: 'a{{ ds'\n", "1: source: 'a{{ ds' is not allowed: the template cannot be understood"),
+        ("source: a\nsettings:\n  batch_sise: 5\n", "3: settings.batch_sise: there is no such key; there are attempts"),
+        ("source: a\nsettings:\n  limit: 1\n  batch_size: 0\n", "4: settings.batch_size: 0 is not allowed"),
+        ("source: a\nsettings:\n  dataset: b\n", "2: settings: {'dataset': 'b'} is not allowed: say the dataset as"),
+        ("source: a\nsettings:\n  read_timeout: 90\n", "2: settings: total_timeout must not be shorter"),
+        ("source: a\nsettings: 5\n", "2: settings: 5 is not allowed"),
+    ],
+)
+def test_what_is_wrong_is_named_with_file_line_and_key(folder: Path, text: str, said: str) -> None:
+    path = folder / "wrong.yaml"
+    path.write_text(text)
+    with pytest.raises(DatasetFileError) as refused:
+        read_dataset_file(path)
+    assert str(refused.value).startswith(f"{path}:{said}")
+
+
+def test_everything_wrong_in_a_file_is_said_at_once(folder: Path) -> None:
+    (folder / "wrong.yaml").write_text("source: a\nretries: -1\nsettings:\n  limit: 0\n")
+    (error,) = declared_datasets().problems
+    assert [line.split(":")[1:3] for line in str(error).splitlines()] == [["2", " retries"], ["4", " settings.limit"]]
+
+
+def test_a_wrong_file_keeps_no_other_from_being_used(folder: Path) -> None:
+    for name in ("good.yaml", "bad name.yaml", "ocr_images.yaml", "short.yml"):
+        (folder / name).write_text("source: /data/links.csv\n")
+    (folder / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    found = declared_datasets()
+    assert [dataset.name for dataset in found.datasets] == ["good"]
+    assert [str(problem).removeprefix(f"{folder}/").split(":")[0] for problem in found.problems] == [
+        "bad name.yaml",
+        "binary.yaml",
+        "ocr_images.yaml",
+        "short.yml",
+    ]
+
+
+class FakeTaskInstance:
+    """A task instance whose first look was at a given time."""
+
+    def __init__(self, first_look: datetime | None) -> None:
+        self.first_look = first_look
+
+    def get_first_reschedule_date(self, _: Any) -> datetime | None:
+        return self.first_look
+
+
+@pytest.fixture
+def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Runs a waiting task once, for the dataset ``links-{{ ds }}.csv`` on 2026-01-02."""
+    monkeypatch.setenv("AIRFLOW_VAR_OCR_ALLOW", str(tmp_path))
+
+    def execute(otherwise: Any = "skip", first_look: datetime | None = None, **params: Any) -> None:
+        waiting = Waiting(timedelta(hours=1), timedelta(minutes=5), otherwise)
+        source = f"{tmp_path}/links-{{{{ ds }}}}.csv"
+        sensor = WaitForDatasetSensor(task_id="wait", settings={"dataset": source}, waiting=waiting)
+        params = {"output": str(tmp_path / "out"), **params}
+        sensor.execute({"params": params, "ti": FakeTaskInstance(first_look), "ds": "2026-01-02"})
+
+    return execute
+
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=ZoneInfo("UTC"))
+
+
+def test_a_dataset_that_is_there_is_not_waited_for(look, write_csv) -> None:
+    look(dataset=str(write_csv([])))
+    write_csv([], name="links-2026-01-02.csv")
+    look()
+
+
+def test_a_dataset_that_is_not_there_is_looked_for_again(look) -> None:
+    with pytest.raises(AirflowRescheduleException):
+        look()
+
+
+def test_when_it_is_too_late_the_run_is_skipped_or_fails(look) -> None:
+    with pytest.raises(AirflowSkipException, match="waited 1:00:00 for the dataset"):
+        look("skip", LONG_AGO)
+    with pytest.raises(AirflowFailException, match="clear this task when it is"):
+        look("fail", LONG_AGO)
+
+
+def test_a_dataset_that_cannot_be_read_fails_the_run_at_once(look, tmp_path: Path) -> None:
+    (tmp_path / "links-2026-01-02.csv").write_text("photo\n")
+    with pytest.raises(AirflowFailException, match="The columns are photo"):
+        look("skip")

@@ -1,0 +1,379 @@
+"""One batch with real files and a stand-in for the engine, which is not the point here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import obstore
+import pytest
+from PIL import Image
+
+from ocr_pipeline.errors import BatchCancelledError, DeadlineError, EngineError, OutageError, PlanError, StalledError
+from ocr_pipeline.fetch import ByteBudget
+from ocr_pipeline.reading import batch as batch_module
+from ocr_pipeline.reading import progress
+from ocr_pipeline.reading.batch import Batch
+from ocr_pipeline.reading.progress import PAGE_SECONDS, reading_seconds, stall_seconds
+from ocr_pipeline.records import BatchRef, Page, PageText
+from ocr_pipeline.run.staging import load_staged
+from ocr_pipeline.settings.deployment import Allowances, Connection
+from ocr_pipeline.settings.run import FetchSettings
+from ocr_pipeline.storage.buckets import find_store, open_bucket
+from tests.conftest import WidthEngine
+from tests.images.samples import encode
+
+
+def test_images_are_read_and_staged_in_order(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+    links = [draw_image(width) for width in (30, 20, 1, 30, 40)]
+    run, plan = make_plan(write_csv(enumerate(links)))
+    engine = WidthEngine()
+    statistics = Batch(plan.batches[0], allowances, lambda _: engine).run()
+    rows = load_staged(run, plan.batches[0])
+    assert [(row.row, row.status, row.text) for row in rows] == [
+        (0, "ok", "width 30"), (1, "ok", "width 20"), (2, "no_text", ""), (4, "ok", "width 40"),
+    ]  # fmt: skip
+    assert (statistics.images, statistics.model, engine.pages, engine.closed) == (4, "test/width", 4, True)
+    assert {row.model for row in rows} == {"test/width"}
+    assert all(row.sha256 and row.bytes and row.attempts == 1 for row in rows)
+
+
+def test_every_failure_is_a_row(tmp_path: Path, draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+    (tmp_path / "page.jpg").write_text("<!doctype html><html></html>")
+    (tmp_path / "empty.png").touch()
+    links = [
+        "",
+        "gone.png",
+        "page.jpg",
+        "empty.png",
+        "/etc/passwd",
+        "ftp://x/y",
+        draw_image(13),
+        draw_image(14),
+        draw_image(15),
+        "a\0b",
+    ]
+    run, plan = make_plan(write_csv([*enumerate(links), (10, draw_image(50))]))
+    Batch(plan.batches[0], allowances, WidthEngine).run()
+    rows = load_staged(run, plan.batches[0])
+    assert [(row.status.value, row.error) for row in rows] == [
+        ("fetch_failed", "missing_link"),
+        ("fetch_failed", "not_found"),
+        ("decode_failed", "not_an_image"),
+        ("decode_failed", "empty_body"),
+        ("fetch_failed", "forbidden_path"),
+        ("fetch_failed", "invalid_link"),
+        ("read_failed", "engine_error"),
+        ("read_failed", "engine_error"),
+        ("read_failed", "engine_error"),
+        ("fetch_failed", "invalid_link"),
+        ("ok", None),
+    ]
+    assert all(row.error_detail for row in rows[:-1])
+    assert "unlucky width" in (rows[6].error_detail or "")
+
+
+def test_images_in_a_bucket_are_read_like_any_other(
+    tmp_path: Path, draw_image, write_csv, make_plan, bucket: str, s3_connection: Connection
+) -> None:
+    both = Allowances.parse([str(tmp_path), f"s3://minio@{bucket}/photos"], lambda _: s3_connection)
+    store, _ = find_store(f"s3://{bucket}/photos", both)
+    opened = open_bucket(store, retries=0, timeout=10)
+    links = []
+    for width in (30, 20, 30):
+        key = f"photos/{len(links)} {width}.png"
+        obstore.put(opened, key, (tmp_path / draw_image(width)).read_bytes())
+        links.append(f"s3://{bucket}/{key}")
+    links += [f"s3://{bucket}/private/a.png", f"s3://{bucket}/photos/none.png", draw_image(40), links[1]]
+    run, plan = make_plan(write_csv(enumerate(links)))
+    engine = WidthEngine()
+    Batch(plan.batches[0], both, lambda _: engine).run()
+    rows = load_staged(run, plan.batches[0])
+    assert [(row.row, row.error or row.text) for row in rows] == [
+        (0, "width 30"), (1, "width 20"), (2, "width 30"), (3, "forbidden_store"), (4, "not_found"), (5, "width 40"),
+    ]  # fmt: skip
+    assert engine.pages == 3
+
+
+def test_the_same_bytes_under_several_links_are_read_once(
+    tmp_path: Path, draw_image, write_csv, make_plan, allowances: Allowances
+) -> None:
+    image = tmp_path / draw_image(30)
+    spoiled = tmp_path / "spoiled-0.png"
+    spoiled.write_bytes(image.read_bytes()[:-20])
+    links = [draw_image(40)]
+    for source in (image, spoiled):
+        for n in range(1, 6):
+            copy = tmp_path / f"{source.stem}-{n}.png"
+            copy.write_bytes(source.read_bytes())
+            links.append(copy.name)
+    run, plan = make_plan(write_csv(enumerate(links)))
+    engine = WidthEngine()
+    Batch(plan.batches[0], allowances, lambda _: engine).run()
+    rows = load_staged(run, plan.batches[0])
+    assert engine.pages == 2
+    assert [row.row for row in rows] == list(range(11))
+    assert [row.text for row in rows] == ["width 40"] + ["width 30"] * 5 + [""] * 5
+    assert [row.error for row in rows] == [None] * 6 + ["truncated"] * 5
+    assert [row.read_seconds > 0 for row in rows[1:6]].count(True) == 1
+    assert len({row.fetch_seconds for row in rows}) > 1
+
+
+def test_pages_of_a_document_are_rows_of_their_own(
+    tmp_path: Path, write_csv, make_plan, allowances: Allowances
+) -> None:
+    pages = [np.full((8, width, 3), 200, np.uint8) for width in (30, 40, 13, 50)]
+    cv2.imwritemulti(str(tmp_path / "scan.tiff"), pages)
+    run, plan = make_plan(write_csv([(0, "scan.tiff")]))
+    Batch(plan.batches[0], allowances, WidthEngine).run()
+    rows = load_staged(run, plan.batches[0])
+    assert [(row.page, row.status.value) for row in rows] == [(0, "ok"), (1, "ok"), (2, "read_failed")]
+
+
+def test_pages_of_a_pdf_have_the_resolution_of_the_setting(
+    tmp_path: Path, write_csv, make_plan, allowances: Allowances
+) -> None:
+    (tmp_path / "letter.pdf").write_bytes(encode(Image.new("L", (200, 100), 255), "PDF", resolution=100.0))
+    dataset = write_csv([(0, "letter.pdf")])
+    sizes = []
+    for dpi in (None, 72, 300):
+        run, plan = make_plan(dataset, run_id=f"dpi-{dpi}", **({"pdf_dpi": dpi} if dpi else {}))
+        Batch(plan.batches[0], allowances, WidthEngine).run()
+        sizes += [(row.width, row.height) for row in load_staged(run, plan.batches[0])]
+    assert sizes == [(400, 200), (144, 72), (600, 300)]
+
+
+def test_a_second_attempt_reads_only_what_is_left(draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:
+    monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.05)
+    links = [draw_image(width) for width in range(20, 60)]
+    run, plan = make_plan(write_csv(enumerate(links)))
+
+    class StoppingEngine(WidthEngine):
+        def read(self, page: Page) -> PageText:
+            text = super().read(page)
+            time.sleep(0.01)
+            if self.pages >= 20:
+                first.stop()
+            return text
+
+    stopping, rest = StoppingEngine(), WidthEngine()
+    first = Batch(plan.batches[0], allowances, lambda _: stopping)
+    with pytest.raises(BatchCancelledError, match="a retry goes on from here"):
+        first.run()
+    assert stopping.closed
+    assert not run.marker(0).exists()
+    statistics = Batch(plan.batches[0], allowances, lambda _: rest).run()
+    assert statistics.resumed >= 10
+    assert rest.pages == 40 - statistics.resumed
+    assert [row.text for row in load_staged(run, plan.batches[0])] == [f"width {width}" for width in range(20, 60)]
+
+
+def test_a_stopped_batch_begins_no_other_page(tmp_path: Path, write_csv, make_plan, allowances: Allowances) -> None:
+    cv2.imwritemulti(str(tmp_path / "scan.tiff"), [np.full((8, width, 3), 200, np.uint8) for width in range(30, 50)])
+    run, plan = make_plan(write_csv([(0, "scan.tiff")]))
+
+    class StoppingEngine(WidthEngine):
+        def read(self, page: Page) -> PageText:
+            if self.pages == 3:
+                batch.stop()
+                time.sleep(0.2)
+            return super().read(page)
+
+    engine = StoppingEngine()
+    batch = Batch(plan.batches[0], allowances, lambda _: engine)
+    with pytest.raises(BatchCancelledError):
+        batch.run()
+    assert (engine.pages, engine.closed) == (4, True)
+    assert Batch(plan.batches[0], allowances, WidthEngine).run().statuses == {"ok": 20}
+    assert [row.page for row in load_staged(run, plan.batches[0])] == list(range(20))
+
+
+def test_a_batch_stopped_before_it_runs_ends_at_once(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+    _, plan = make_plan(write_csv([(0, draw_image(30))]))
+    batch = Batch(plan.batches[0], allowances, WidthEngine)
+    batch.stop()
+    with pytest.raises(BatchCancelledError):
+        batch.run()
+
+
+def test_a_batch_stopped_when_all_is_read_is_staged(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+    run, plan = make_plan(write_csv([(0, draw_image(30))]))
+
+    class LateStop(WidthEngine):
+        def close(self) -> None:
+            super().close()
+            batch.stop()
+
+    batch = Batch(plan.batches[0], allowances, LateStop)
+    assert batch.run().statuses == {"ok": 1}
+    assert run.marker(0).exists()
+
+
+def test_running_a_staged_batch_again_tries_only_the_failures(tmp_path, draw_image, write_csv, make_plan, allowances):
+    links = [draw_image(30), "late.png"]
+    run, plan = make_plan(write_csv(enumerate(links)))
+    Batch(plan.batches[0], allowances, WidthEngine).run()
+    before = load_staged(run, plan.batches[0])
+    (tmp_path / draw_image(44)).rename(tmp_path / "late.png")
+    engine = WidthEngine()
+    Batch(plan.batches[0], allowances, lambda _: engine).run()
+    after = load_staged(run, plan.batches[0])
+    assert engine.pages == 1
+    assert after[0] == before[0]
+    assert (before[1].error, after[1].text) == ("not_found", "width 44")
+
+
+def test_a_deadline_ends_the_batch_and_a_retry_goes_on(
+    draw_image, write_csv, make_plan, allowances, monkeypatch
+) -> None:
+    monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.05)
+    run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in range(20, 60))))
+
+    class SlowEngine(WidthEngine):
+        def read(self, page: Page) -> PageText:
+            time.sleep(0.05)
+            return super().read(page)
+
+    with pytest.raises(DeadlineError, match="a retry goes on from here") as caught:
+        Batch(plan.batches[0], allowances, SlowEngine, seconds=0.5).run()
+    assert caught.value.retryable
+    rest = WidthEngine()
+    statistics = Batch(plan.batches[0], allowances, lambda _: rest).run()
+    assert 0 < statistics.resumed == 40 - rest.pages
+    assert [row.text for row in load_staged(run, plan.batches[0])] == [f"width {width}" for width in range(20, 60)]
+
+
+def test_a_batch_leaves_its_task_time_to_end() -> None:
+    assert reading_seconds(6 * 3600) == 6 * 3600 - PAGE_SECONDS
+    assert 0 < reading_seconds(20) <= 15
+
+
+def test_what_may_be_mended_is_tried_first(tmp_path, draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:
+    links = ["gone-1.png", "http://127.0.0.1:9/1.png", "gone-2.png", draw_image(30)]
+    _, plan = make_plan(write_csv(enumerate(links)), concurrency=1)
+    allowed = Allowances(allowances.folders, Allowances.parse("127.0.0.1:9").networks)
+    Batch(plan.batches[0], allowed, WidthEngine).run()
+    real = batch_module.Fetcher.fetch_all
+    fetched = []
+
+    async def noted(self, refs, tell):
+        fetched.extend(ref.row for ref in refs)
+        await real(self, refs, tell)
+
+    monkeypatch.setattr(batch_module.Fetcher, "fetch_all", noted)
+    Batch(plan.batches[0], allowed, WidthEngine).run()
+    assert fetched == [1, 0, 2]
+
+
+def test_an_outage_fails_the_task_and_keeps_what_was_read(draw_image, write_csv, make_plan, allowances) -> None:
+    dead = [f"http://127.0.0.1:9/{n}.png" for n in range(20)]
+    run, plan = make_plan(write_csv(enumerate([draw_image(30), *dead])))
+    networks = Allowances((*allowances.folders,), Allowances.parse("127.0.0.1:9").networks)
+    with pytest.raises(OutageError, match=r"20 of 21 images failed for transient reasons"):
+        Batch(plan.batches[0], networks, WidthEngine).run()
+    assert not run.marker(0).exists()
+    engine = WidthEngine()
+    with pytest.raises(OutageError):
+        Batch(plan.batches[0], networks, lambda _: engine).run()
+    assert engine.pages == 0
+
+
+def test_nothing_getting_through_ends_a_batch_early(write_csv, make_plan, allowances, monkeypatch) -> None:
+    monkeypatch.setattr(progress, "OUTAGE_START", 15)
+    _, plan = make_plan(write_csv((n, f"http://127.0.0.1:9/{n}.png") for n in range(300)), max_transient_failures=1.0)
+    networks = Allowances((*allowances.folders,), Allowances.parse("127.0.0.1:9").networks)
+    with pytest.raises(OutageError, match="all of the first 15 images failed"):
+        Batch(plan.batches[0], networks, WidthEngine).run()
+
+
+def test_failures_below_the_allowed_share_are_staged(write_csv, make_plan, draw_image) -> None:
+    links = [*(draw_image(width) for width in range(20, 45)), *(f"http://127.0.0.1:9/{n}" for n in range(12))]
+    run, plan = make_plan(write_csv(enumerate(links)))
+    allowed = Allowances.parse(f"{Path(plan.base)},127.0.0.1:9")
+    assert Batch(plan.batches[0], allowed, WidthEngine).run().failed == 12
+    assert len(load_staged(run, plan.batches[0])) == 37
+
+
+def test_a_slow_reader_stalls_the_fetching(tmp_path, write_csv, make_plan, allowances, monkeypatch) -> None:
+    limit = 1_000_000
+    noise = np.random.default_rng(0)
+    for n in range(40):
+        cv2.imwrite(str(tmp_path / f"{n}.bmp"), noise.integers(0, 255, (180, 180, 3), np.uint8))  # about 100 kB
+    cv2.imwrite(str(tmp_path / "40.bmp"), noise.integers(0, 255, (700, 700, 3), np.uint8))  # more than the limit
+    run, plan = make_plan(write_csv((n, f"{n}.bmp") for n in range(41)))
+    monkeypatch.setattr(batch_module, "HELD_BYTES", limit)
+    most, whole = 0, 0
+
+    class WatchedBudget(ByteBudget):
+        def release(self, size: int) -> None:
+            nonlocal most, whole
+            if size < limit:
+                most = max(most, self.held)
+            whole += size
+            super().release(size)
+
+    class SlowEngine(WidthEngine):
+        def read(self, page: Page) -> PageText:
+            time.sleep(0.02)
+            return super().read(page)
+
+    monkeypatch.setattr(batch_module, "ByteBudget", WatchedBudget)
+    Batch(plan.batches[0], allowances, SlowEngine).run()
+    assert all(row.error is None for row in load_staged(run, plan.batches[0]))
+    assert whole == sum(path.stat().st_size for path in tmp_path.glob("*.bmp"))
+    assert limit / 2 < most <= limit
+
+
+def test_a_fetch_that_never_ends_ends_the_batch(draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:
+    monkeypatch.setattr(progress, "STALL_FACTOR", 0.005)
+    monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.05)
+    run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in (30, 31))), concurrency=1)
+    real = batch_module.Fetcher._fetch_file
+
+    async def stuck(self, ref, path):
+        if ref.row == 1:
+            await asyncio.Event().wait()
+        return await real(self, ref, path)
+
+    monkeypatch.setattr(batch_module.Fetcher, "_fetch_file", stuck)
+    with pytest.raises(
+        StalledError, match=r"1 images being fetched \(first rows: 2\), 0 waiting .* 0 being read"
+    ) as caught:
+        Batch(plan.batches[0], allowances, WidthEngine).run()
+    assert caught.value.retryable
+    assert not run.marker(0).exists()
+    monkeypatch.setattr(batch_module.Fetcher, "_fetch_file", real)
+    assert Batch(plan.batches[0], allowances, WidthEngine).run().resumed == 1
+
+
+def test_patience_grows_with_the_deadlines() -> None:
+    assert stall_seconds(FetchSettings()) >= 3 * FetchSettings().total_timeout
+    assert stall_seconds(FetchSettings(host_rate=0.001)) > 2 * 1000
+
+
+def test_errors_of_the_run_end_it(tmp_path: Path, draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+    def broken(_: object) -> WidthEngine:
+        raise EngineError("no such device: gpu:7")
+
+    _, plan = make_plan(write_csv([(0, draw_image(30))]))
+    with pytest.raises(EngineError, match="gpu:7"):
+        Batch(plan.batches[0], allowances, broken).run()
+    with pytest.raises(PlanError, match="clear the plan task"):
+        Batch(BatchRef(str(tmp_path / "none"), 0, 0, 1, 1), allowances, WidthEngine).run()
+
+
+def test_a_disk_that_refuses_ends_the_batch(draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:
+    from ocr_pipeline.errors import StorageError
+
+    monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.01)
+    run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in range(20, 40))))
+    # A file where the folder of checkpoints should be: nothing can be written there, not even by root.
+    run.folder.file("checkpoints").write_bytes(b"in the way")
+    with pytest.raises(StorageError, match="Not a directory"):
+        Batch(plan.batches[0], allowances, WidthEngine).run()
+    run.folder.file("checkpoints").delete()
+    Batch(plan.batches[0], allowances, WidthEngine).run()
+    assert len(load_staged(run, plan.batches[0])) == 20

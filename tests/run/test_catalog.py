@@ -1,0 +1,184 @@
+"""Reading only what is new: what one run notes, the next leaves out."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ocr_pipeline.errors import CatalogError
+from ocr_pipeline.merging.merge import MergedRun, merge_run
+from ocr_pipeline.reading.batch import Batch
+from ocr_pipeline.run.catalog import Catalog, absolute_digests, known_contents
+from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.run.plan import Plan, batch_images
+from ocr_pipeline.run.staging import BatchStore
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.storage.disk import LocalFolder
+from tests.conftest import WidthEngine
+from tests.merging.test_merge import pages_of
+
+
+@pytest.fixture
+def do_run(write_csv, make_plan, allowances: Allowances, tmp_path: Path) -> Callable[..., list[str]]:
+    """Runs a dataset of links from plan to merge; returns the links that were read.
+
+    Links say of themselves what they hold, as for :func:`tests.merging.test_merge.pages_of`.
+    """
+
+    def execute(run_id: str, links: list[str], *, folder: str = "", **settings: Any) -> list[str]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        dataset = write_csv(enumerate(links), name=f"{folder}/{run_id}.csv".lstrip("/"))
+        run, plan = make_plan(dataset, run_id=run_id, **{"catalog": "daily", "batch_size": 2, **settings})
+        read = []
+        for batch in plan.batches:
+            images = batch_images(run, batch, plan)
+            assert len(images) == batch.images
+            read += [image.link for image in images]
+            BatchStore(run, batch).stage({i.row: pages_of(i) for i in images}, seconds=1, model="m", resumed=0)
+        assert merge(run, plan, allowances).complete
+        return read
+
+    return execute
+
+
+def merge(run: RunFolder, plan: Plan, allowances: Allowances) -> MergedRun:
+    return merge_run(run, Catalog.of(run, plan.settings, allowances))
+
+
+def results(run_folder: Path) -> list[tuple[str, str]]:
+    with (run_folder / "results.csv").open(newline="", encoding="utf-8") as file:
+        return [(row["image"], row["ocr_status"]) for row in csv.DictReader(file)]
+
+
+def test_what_one_run_has_read_the_next_leaves_out(do_run, tmp_path: Path) -> None:
+    assert do_run("mon", ["1a", "2b", "1a"]) == ["1a", "2b"]
+    assert do_run("tue", ["1c", "2b", "1a", "1c", "2b", "1d"]) == ["1c", "1d"]
+    assert do_run("wed", ["1d", "1a"]) == []
+    assert results(tmp_path / "output" / "tue") == [
+        ("1c", "ok"),
+        ("2b", "known"),
+        ("1a", "known"),
+        ("1c", "ok"),
+        ("2b", "known"),
+        ("1d", "ok"),
+    ]
+    assert b"read by the run tue" in (tmp_path / "output" / "wed" / "results.csv").read_bytes()
+    assert (tmp_path / "output" / "wed" / "failures.csv").read_bytes().count(b"\n") == 1
+
+
+def test_what_failed_is_tried_by_the_next_run(do_run) -> None:
+    assert do_run("mon", ["0gone", "1a"]) == ["0gone", "1a"]
+    assert do_run("tue", ["0gone", "1a"]) == ["0gone"]
+
+
+def test_runs_of_other_catalogs_and_without_one_do_not_count(do_run) -> None:
+    do_run("mon", ["1a"], catalog="other")
+    do_run("tue", ["1b"], catalog=None)
+    assert do_run("wed", ["1a", "1b"]) == ["1a", "1b"]
+
+
+def test_relative_links_of_different_folders_are_different_images(do_run) -> None:
+    do_run("mon", ["1a"], folder="one")
+    assert do_run("tue", ["1a"], folder="two") == ["1a"]
+    assert do_run("wed", ["1a"], folder="one") == []
+
+
+def test_a_run_that_is_planned_again_does_not_find_what_it_has_read_itself(do_run, tmp_path: Path) -> None:
+    do_run("mon", ["1a", "1b"])
+    assert do_run("mon", ["1a", "1b"]) == ["1a", "1b"]
+    (tmp_path / "output" / "mon" / "plan.json").unlink()
+    assert do_run("mon", ["1a", "1b"]) == ["1a", "1b"]
+
+
+def test_a_new_model_reads_all_again_where_that_is_asked_for(do_run) -> None:
+    do_run("mon", ["1a"])
+    assert do_run("tue", ["1a"], model="medium") == []
+    assert do_run("wed", ["1a"], model="medium", reread_with_new_model=True) == ["1a"]
+    assert do_run("thu", ["1a"], model="medium", reread_with_new_model=True) == []
+
+
+def test_days_that_run_at_the_same_time_note_both_what_they_read(
+    write_csv, make_plan, allowances: Allowances, do_run
+) -> None:
+    planned = []
+    for day in "xy":
+        dataset = write_csv(enumerate(["1a", f"1{day}"]), name=f"{day}.csv")
+        planned.append(make_plan(dataset, run_id=day, catalog="daily"))
+    for run, plan in planned:
+        (batch,) = plan.batches
+        images = batch_images(run, batch, plan)
+        assert len(images) == 2
+        BatchStore(run, batch).stage({i.row: pages_of(i) for i in images}, seconds=1, model="m", resumed=0)
+        merge(run, plan, allowances)
+    assert do_run("later", ["1x", "1y", "1a", "1z"]) == ["1z"]
+
+
+def test_a_damaged_file_is_named(do_run, tmp_path: Path) -> None:
+    do_run("mon", ["1a"])
+    (tmp_path / "output" / ".catalog" / "daily" / "mon.parquet").write_bytes(b"PAR1")
+    with pytest.raises(CatalogError, match=r"daily/mon\.parquet is damaged .* delete it"):
+        do_run("tue", ["1a"])
+
+
+def test_known_by_their_content_images_are_fetched_and_those_with_new_bytes_read(
+    draw_image, write_csv, make_plan, allowances: Allowances, tmp_path: Path
+) -> None:
+    def read(run_id: str, links: list[str], **settings: Any) -> tuple[int, list[tuple[str, str]]]:
+        run, plan = make_plan(write_csv(enumerate(links)), run_id=run_id, catalog="daily", **settings)
+        engine = WidthEngine()
+        Batch(plan.batches[0], allowances, lambda _: engine).run()
+        merge(run, plan, allowances)
+        return engine.pages, results(tmp_path / "output" / run_id)
+
+    one, two, broken = draw_image(30), draw_image(40), draw_image(13)
+    assert read("mon", [one, broken])[0] == 2
+    (tmp_path / "copy.png").write_bytes((tmp_path / one).read_bytes())
+    links = ["copy.png", one, two, broken]
+    assert read("tue", links, known_by="content") == (
+        2,
+        [("copy.png", "known"), (one, "known"), (two, "ok"), (broken, "read_failed")],
+    )
+    (tmp_path / two).write_bytes((tmp_path / draw_image(50)).read_bytes())
+    assert read("wed", [one, two], known_by="content") == (1, [(one, "known"), (two, "ok")])
+
+
+@settings(deadline=None)
+@given(st.lists(st.sets(st.integers(0, 30)), max_size=5), st.sets(st.integers(0, 30)))
+def test_every_link_is_found_in_a_run_that_has_read_it(
+    tmp_path_factory: pytest.TempPathFactory, read: list[set[int]], asked: set[int]
+) -> None:
+    folder = LocalFolder(tmp_path_factory.mktemp("catalog"))
+    for number, links in enumerate(read):
+        with Catalog(folder, f"run{number}", "m", False).recording() as record:
+            record.add([f"http://h/{link}" for link in links], "", ["00" * 32] * len(links))
+    wanted = sorted(asked)
+    found, runs = Catalog(folder, "now", "m", False).find(*absolute_digests([f"http://h/{n}" for n in wanted], ""))
+    assert set(found[found >= 0]) == set(range(len(runs)))
+    for link, index in zip(wanted, np.asarray(found), strict=True):
+        assert (index >= 0) == any(link in links for links in read)
+        assert index < 0 or link in read[int(runs[index].removeprefix("run"))]
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.binary(min_size=32, max_size=32), max_size=20), max_size=4), st.binary(min_size=32))
+def test_every_content_is_found_that_was_read(
+    tmp_path_factory: pytest.TempPathFactory, read: list[list[bytes]], other: bytes
+) -> None:
+    folder = LocalFolder(tmp_path_factory.mktemp("catalog"))
+    for number, contents in enumerate(read):
+        with Catalog(folder, f"run{number}", "m", False).recording() as record:
+            record.add(["http://h/1"] * len(contents), "", [content.hex() for content in contents])
+    run = RunFolder(LocalFolder(tmp_path_factory.mktemp("run")))
+    with run.known_contents.writing() as path:
+        Catalog(folder, "now", "m", False).write_contents(path, tmp_path_factory.mktemp("scratch"))
+    known = {content[:16] for contents in read for content in contents}
+    with known_contents(run) as found:
+        assert all(content.hex() in found for contents in read for content in contents)
+        assert (other.hex() in found) == (other[:16] in known)

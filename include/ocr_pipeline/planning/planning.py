@@ -97,7 +97,7 @@ def _spool(dataset: Dataset, limit: int | None, scratch: Path, digests: LinkDige
         for batch in dataset.record_batches(limit):
             writer.write_batch(batch.replace_schema_metadata())
             links = [link or "" for link in batch.column(dataset.image_column).to_pylist()]
-            digests.add(*link_digests(np.array(links, dtype=object)))
+            digests.add(*link_digests(links))
     pa.default_memory_pool().release_unused()  # reading took more than what follows leaves room for
 
 

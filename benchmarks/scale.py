@@ -121,7 +121,7 @@ def _stage(run: RunFolder) -> None:
             ]
             for image in batch_images(run, batch, plan)
         }  # fmt: skip
-        BatchStore(run, batch).stage(readings, seconds=1.0, model="none/none", resumed=0)
+        BatchStore(run, batch).stage(readings, seconds=1.0, resumed=0)
 
 
 if __name__ == "__main__":

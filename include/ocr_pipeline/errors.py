@@ -107,7 +107,7 @@ class ErrorCategory(StrEnum):
         "engine_crashed",
         Status.READ_FAILED,
         False,
-        "reading the image crashed the process or hung, also when it was read alone",
+        "reading the image crashed the reader process, hung it or took all its memory, also when it was read alone",
     )
     ENGINE_ERROR = "engine_error", Status.READ_FAILED, True, "the OCR engine raised an error on this page"
 
@@ -193,6 +193,12 @@ class StalledError(OcrPipelineError):
 
 class DeadlineError(OcrPipelineError):
     """A batch reached its deadline; what was finished is in its checkpoints."""
+
+    retryable = True
+
+
+class ReaderError(OcrPipelineError):
+    """The process that reads images ends again and again, and no image is to blame."""
 
     retryable = True
 

@@ -110,7 +110,7 @@ class ReadBatchOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the batch; returns its counts."""
         from ocr_pipeline.reading.batch import Batch
-        from ocr_pipeline.reading.progress import reading_seconds
+        from ocr_pipeline.reading.watchdog import reading_seconds
         from ocr_pipeline.records import BatchRef
 
         assert self.execution_timeout is not None

@@ -39,7 +39,7 @@ def stage(run: RunFolder, plan: Plan, *, leave_out: tuple[int, ...] = ()) -> Non
     for batch in plan.batches:
         if batch.index not in leave_out:
             readings = {image.row: pages_of(image) for image in batch_images(run, batch, plan)}
-            BatchStore(run, batch).stage(readings, seconds=1.5, model="m", resumed=0)
+            BatchStore(run, batch).stage(readings, seconds=1.5, resumed=0)
 
 
 def results(run: RunFolder) -> list[dict[str, str]]:
@@ -107,7 +107,7 @@ def test_missing_batches_are_named_and_the_rest_is_written(write_csv, make_plan)
 def test_a_batch_that_disagrees_with_the_plan_is_not_merged(write_csv, make_plan) -> None:
     run, plan = make_plan(write_csv(enumerate(["1a", "1b"])), batch_size=1)
     stage(run, plan)
-    BatchStore(run, plan.batches[1]).stage({0: [page(ImageRef(0, "1a"), 0)]}, seconds=1, model="m", resumed=0)
+    BatchStore(run, plan.batches[1]).stage({0: [page(ImageRef(0, "1a"), 0)]}, seconds=1, resumed=0)
     merged = merge_run(run)
     assert "batch 1 (rows 2 to 2) disagrees with the plan, first at row 1" in merged.missing[0].reason
     stage(run, plan)

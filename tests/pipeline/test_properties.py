@@ -88,7 +88,7 @@ def run_attempt(run: RunFolder, batch: BatchRef, plan: Plan, number: int, attemp
     assert all(finished[row] == pages for row, pages in resumed.kept.items())
     if attempt.staged:
         readings = {image.row: finished[image.row] for image in images}
-        store.stage(readings, seconds=1.0, model="m", resumed=len(resumed.kept))
+        store.stage(readings, seconds=1.0, resumed=len(resumed.kept))
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -86,7 +86,7 @@ def test_a_batch_is_staged_with_its_marker_and_checkpoints_go(run: RunFolder, ba
     store.checkpoint([replace(READ, row=1), failure(0, ErrorCategory.NOT_FOUND)])
     store.report(done=2, failed=1)
     assert read_progress(run, batch).done == 2
-    statistics = store.stage(store.finished(), seconds=2.0, model="m", resumed=0)
+    statistics = store.stage(store.finished(), seconds=2.0, resumed=0)
     assert [row.row for row in load_staged(run, batch)] == [0, 1]
     assert (statistics.images, statistics.failed, statistics.errors) == (2, 1, {"not_found": 1})
     assert not run.checkpoints(3).path.exists()
@@ -97,7 +97,7 @@ def test_a_staged_batch_that_is_not_the_markers_is_refused(run: RunFolder, batch
     with pytest.raises(StagedBatchError, match=r"batch 3 .* is not finished"):
         load_staged(run, batch)
     store = BatchStore(run, batch)
-    store.stage({0: [READ]}, seconds=1, model="m", resumed=0)
+    store.stage({0: [READ]}, seconds=1, resumed=0)
     run.staged(3).write_bytes(encode_rows([replace(READ, text="other")]))
     with pytest.raises(StagedBatchError, match="not the file that its marker describes"):
         load_staged(run, batch)
@@ -142,7 +142,7 @@ def test_a_worse_outcome_does_not_replace_pages_that_were_read(run: RunFolder, b
 
 def test_a_staged_batch_resumes_with_what_was_read(run: RunFolder, batch: BatchRef) -> None:
     rows = {0: [READ], 1: [failure(1, ErrorCategory.NOT_FOUND)], 2: [failure(2, ErrorCategory.TIMEOUT)]}
-    BatchStore(run, batch).stage(rows, seconds=1, model="m", resumed=0)
+    BatchStore(run, batch).stage(rows, seconds=1, resumed=0)
     assert BatchStore(run, batch).resume({0, 1, 2}).kept == {0: [READ]}
     # A crash between the data and the marker loses nothing either.
     run.marker(3).delete()

@@ -183,7 +183,7 @@ class _Merger:
         if self._record:
             self._note(planned, own_readings, self._record)
         self._seconds += staged.seconds
-        self._models.add(staged.model)
+        self._models.update(staged.models)
         readings = pa.concat_tables([self._known, earlier_readings, own_readings])
         keys = readings[READ_ROW].to_numpy()
         right, pages = pages_of(read_rows, keys)

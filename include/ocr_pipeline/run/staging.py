@@ -39,7 +39,8 @@ class BatchStatistics:
     """What a staged batch holds; the content of its marker.
 
     ``failed`` counts images with a page that failed, ``statuses`` and ``errors`` count pages, ``bytes`` adds
-    up the image files, ``resumed`` counts images that earlier attempts had finished.
+    up the image files, ``models`` name the engines and models that read, ``resumed`` counts images that earlier
+    attempts had finished.
     """
 
     index: int
@@ -50,7 +51,7 @@ class BatchStatistics:
     errors: dict[str, int]
     bytes: int
     seconds: float
-    model: str
+    models: list[str]
     resumed: int
     finished_at: str
     csv_sha256: str
@@ -121,7 +122,7 @@ class StagedBatch:
 
     content: bytes
     seconds: float
-    model: str
+    models: tuple[str, ...]
 
 
 def read_staged(run: RunFolder, batch: BatchRef) -> StagedBatch:
@@ -134,7 +135,7 @@ def read_staged(run: RunFolder, batch: BatchRef) -> StagedBatch:
     try:
         statistics = json.loads(marker.read_bytes())
         content = staged.read_bytes()
-        found = StagedBatch(content, statistics["seconds"], statistics["model"])
+        found = StagedBatch(content, statistics["seconds"], tuple(statistics["models"]))
         expected = statistics["csv_sha256"]
     except FileNotFoundError:
         raise StagedBatchError(f"{batch.label} is not finished: {staged} or its marker is not there") from None
@@ -172,6 +173,11 @@ class Resumed:
     kept: Readings
     transient: frozenset[int]
     permanent: frozenset[int]
+
+    @property
+    def kept_failed(self) -> int:
+        """How many of the images that are kept have a page that failed."""
+        return sum(any(page.status.failed for page in pages) for pages in self.kept.values())
 
 
 class BatchStore:
@@ -239,7 +245,7 @@ class BatchStore:
             if not before or _pages_read(pages) > before or all(map(_was_read, pages)):
                 self._readings[image] = pages
 
-    def stage(self, readings: Readings, *, seconds: float, model: str, resumed: int) -> BatchStatistics:
+    def stage(self, readings: Readings, *, seconds: float, resumed: int) -> BatchStatistics:
         """Write the batch's CSV in row order, then its marker; then drop the checkpoints.
 
         :raises StorageError: when the run's folder cannot be written.
@@ -255,7 +261,7 @@ class BatchStore:
             errors=dict(Counter(row.error for row in rows if row.error)),
             bytes=sum(pages[0].bytes or 0 for pages in readings.values()),
             seconds=round(seconds, 3),
-            model=model,
+            models=sorted({row.model for row in rows if row.model}),
             resumed=resumed,
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
             csv_sha256=sha256(content).hexdigest(),

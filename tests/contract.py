@@ -25,7 +25,7 @@ _STAGES = (CatalogSettings, FetchSettings, ReadSettings)
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 _DECISION = re.compile(
     r"(?P<number>\d+)\. (?P<title>.+)\n\n"
-    r"(?P<date>\d{4}-\d\d-\d\d(?:, revised \d{4}-\d\d-\d\d)?)\.(?: (?P<state>.+)\.)?\n"
+    r"(?P<date>\d{4}-\d\d-\d\d(?:, revised \d{4}-\d\d-\d\d)?)\.(?:\s(?P<state>[^\n]+(?:\n[^\n]+)*)\.)?\n\n"
 )
 
 
@@ -85,7 +85,7 @@ def allowances() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A decision as its text begins: ``## number. title``, and below it ``date.`` or ``date. state.``
+    """A decision as its text begins: ``## number. title``, and below it, as a paragraph, ``date.`` or ``date. state.``
 
     ``state`` is what became of it, such as ``Superseded by [42](#…)``; empty while it holds.
     """
@@ -106,7 +106,7 @@ def decisions_of(text: str) -> Iterator[Decision]:
         if found is None:
             raise ValueError(f"{heading[1]!r} must have a number, and a date below it: 2026-01-31.")
         number, title, date, state = found.group("number", "title", "date", "state")
-        yield Decision(int(number), title, date, state or "")
+        yield Decision(int(number), title, date, (state or "").replace("\n", " "))
 
 
 def decisions(folder: Path = DECISIONS.parent) -> str:

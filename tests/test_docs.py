@@ -16,7 +16,7 @@ PAGES = sorted(
 )
 
 _FENCED = re.compile(r"^(```|~~~).*?^\1$", re.MULTILINE | re.DOTALL)
-_CODE = re.compile(r"`[^`\n]+`")
+_CODE = re.compile(r"`[^`]+`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 _MAKE = re.compile(r"(?:^|[`$]\s?|&& )make ([a-z-]+)((?: \[?[A-Z_]+=[^\s`]*)*)", re.MULTILINE)

@@ -11,14 +11,22 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """What became of an image: the values of ``ocr_status``."""
+    """What became of an image: the values of ``ocr_status``, each with its description in the documentation."""
 
-    OK = "ok"
-    NO_TEXT = "no_text"
-    FETCH_FAILED = "fetch_failed"
-    DECODE_FAILED = "decode_failed"
-    READ_FAILED = "read_failed"
-    KNOWN = "known"
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str = "") -> Status:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    OK = "ok", "the page was read and has text"
+    NO_TEXT = "no_text", "the page was read and has none"
+    FETCH_FAILED = "fetch_failed", "the image's bytes could not be had"
+    DECODE_FAILED = "decode_failed", "the bytes came and are no image that can be decoded"
+    READ_FAILED = "read_failed", "the page was decoded and could not be read"
+    KNOWN = "known", "not read, because an earlier run of the same catalog has read the image"
 
     @property
     def failed(self) -> bool:

@@ -26,11 +26,10 @@ from ocr_pipeline.reading.progress import OUTAGE_START
 from ocr_pipeline.reading.reader import ReaderProcess
 from ocr_pipeline.reading.watchdog import reading_seconds, stall_seconds
 from ocr_pipeline.records import BatchRef, FetchedImage, Page, PageText, ResultRow
-from ocr_pipeline.run.staging import load_staged
 from ocr_pipeline.settings.deployment import Allowances, Connection
 from ocr_pipeline.settings.run import FetchSettings
 from ocr_pipeline.storage.buckets import find_store, open_bucket
-from tests.conftest import ThreadReader, WidthEngine, reading_with
+from tests.conftest import ThreadReader, WidthEngine, reading_with, staged_rows
 from tests.images.samples import encode
 from tests.misbehaving_server import MisbehavingServer
 
@@ -40,7 +39,7 @@ def test_images_are_read_and_staged_in_order(draw_image, write_csv, make_plan, a
     run, plan = make_plan(write_csv(enumerate(links)))
     engine = WidthEngine()
     statistics = Batch(plan.batches[0], allowances, reading_with(engine)).run()
-    rows = load_staged(run, plan.batches[0])
+    rows = staged_rows(run, plan)
     assert [(row.row, row.status, row.text) for row in rows] == [
         (0, "ok", "width 30"), (1, "ok", "width 20"), (2, "no_text", ""), (4, "ok", "width 40"),
     ]  # fmt: skip
@@ -66,7 +65,7 @@ def test_every_failure_is_a_row(tmp_path: Path, draw_image, write_csv, make_plan
     ]
     run, plan = make_plan(write_csv([*enumerate(links), (10, draw_image(50))]))
     Batch(plan.batches[0], allowances, reading_with()).run()
-    rows = load_staged(run, plan.batches[0])
+    rows = staged_rows(run, plan)
     assert [(row.status.value, row.error) for row in rows] == [
         ("fetch_failed", "missing_link"),
         ("fetch_failed", "not_found"),
@@ -99,7 +98,7 @@ def test_images_in_a_bucket_are_read_like_any_other(
     run, plan = make_plan(write_csv(enumerate(links)))
     engine = WidthEngine()
     Batch(plan.batches[0], both, reading_with(engine)).run()
-    rows = load_staged(run, plan.batches[0])
+    rows = staged_rows(run, plan)
     assert [(row.row, row.error or row.text) for row in rows] == [
         (0, "width 30"), (1, "width 20"), (2, "width 30"), (3, "forbidden_store"), (4, "not_found"), (5, "width 40"),
     ]  # fmt: skip
@@ -121,7 +120,7 @@ def test_the_same_bytes_under_several_links_are_read_once(
     run, plan = make_plan(write_csv(enumerate(links)))
     engine = WidthEngine()
     Batch(plan.batches[0], allowances, reading_with(engine)).run()
-    rows = load_staged(run, plan.batches[0])
+    rows = staged_rows(run, plan)
     assert engine.pages == 2
     assert [row.row for row in rows] == list(range(11))
     assert [row.text for row in rows] == ["width 40"] + ["width 30"] * 5 + [""] * 5
@@ -137,7 +136,7 @@ def test_pages_of_a_document_are_rows_of_their_own(
     cv2.imwritemulti(str(tmp_path / "scan.tiff"), pages)
     run, plan = make_plan(write_csv([(0, "scan.tiff")]))
     Batch(plan.batches[0], allowances, reading_with()).run()
-    rows = load_staged(run, plan.batches[0])
+    rows = staged_rows(run, plan)
     assert [(row.page, row.status.value) for row in rows] == [(0, "ok"), (1, "ok"), (2, "read_failed")]
 
 
@@ -150,7 +149,7 @@ def test_pages_of_a_pdf_have_the_resolution_of_the_setting(
     for dpi in (None, 72, 300):
         run, plan = make_plan(dataset, run_id=f"dpi-{dpi}", **({"pdf_dpi": dpi} if dpi else {}))
         Batch(plan.batches[0], allowances, reading_with()).run()
-        sizes += [(row.width, row.height) for row in load_staged(run, plan.batches[0])]
+        sizes += [(row.width, row.height) for row in staged_rows(run, plan)]
     assert sizes == [(400, 200), (144, 72), (600, 300)]
 
 
@@ -174,7 +173,7 @@ def test_a_second_attempt_reads_only_what_is_left(draw_image, write_csv, make_pl
     statistics = Batch(plan.batches[0], allowances, reading_with(rest)).run()
     assert statistics.resumed >= 10
     assert rest.pages == 40 - statistics.resumed
-    assert [row.text for row in load_staged(run, plan.batches[0])] == [f"width {width}" for width in range(20, 60)]
+    assert [row.text for row in staged_rows(run, plan)] == [f"width {width}" for width in range(20, 60)]
 
 
 def test_a_batch_stopped_before_it_runs_ends_at_once(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
@@ -189,11 +188,11 @@ def test_running_a_staged_batch_again_tries_only_the_failures(tmp_path, draw_ima
     links = [draw_image(30), "late.png"]
     run, plan = make_plan(write_csv(enumerate(links)))
     Batch(plan.batches[0], allowances, reading_with()).run()
-    before = load_staged(run, plan.batches[0])
+    before = staged_rows(run, plan)
     (tmp_path / draw_image(44)).rename(tmp_path / "late.png")
     engine = WidthEngine()
     Batch(plan.batches[0], allowances, reading_with(engine)).run()
-    after = load_staged(run, plan.batches[0])
+    after = staged_rows(run, plan)
     assert engine.pages == 1
     assert after[0] == before[0]
     assert (before[1].error, after[1].text) == ("not_found", "width 44")
@@ -213,7 +212,7 @@ def test_a_deadline_ends_the_batch_and_a_retry_goes_on(draw_image, write_csv, ma
     rest = WidthEngine()
     statistics = Batch(plan.batches[0], allowances, reading_with(rest)).run()
     assert 0 < statistics.resumed == 40 - rest.pages
-    assert [row.text for row in load_staged(run, plan.batches[0])] == [f"width {width}" for width in range(20, 60)]
+    assert [row.text for row in staged_rows(run, plan)] == [f"width {width}" for width in range(20, 60)]
 
 
 def test_a_batch_leaves_its_task_time_to_end() -> None:
@@ -259,7 +258,7 @@ def test_failures_below_the_allowed_share_are_staged(write_csv, make_plan, draw_
     run, plan = make_plan(write_csv(enumerate(links)))
     allowed = Allowances.parse(f"{Path(plan.base)},127.0.0.1:9")
     assert Batch(plan.batches[0], allowed, reading_with()).run().failed == 12
-    assert len(load_staged(run, plan.batches[0])) == 37
+    assert len(staged_rows(run, plan)) == 37
 
 
 def test_a_slow_reader_stalls_the_fetching(tmp_path: Path, write_csv, make_plan) -> None:
@@ -282,7 +281,7 @@ def test_a_slow_reader_stalls_the_fetching(tmp_path: Path, write_csv, make_plan)
         allowed = Allowances.parse([str(tmp_path), server.address])
         Batch(plan.batches[0], allowed, partial(SlowReader, WidthEngine()), held_bytes=limit).run()
         assert len(server.requests) == len(links)
-    assert [row.bytes for row in load_staged(run, plan.batches[0])] == sizes
+    assert [row.bytes for row in staged_rows(run, plan)] == sizes
     # Some more than fit, as the first are asked for before it is known how large they are.
     assert limit / size / 2 < max(ahead) <= limit / size + 6
 
@@ -324,4 +323,4 @@ def test_a_disk_that_refuses_ends_the_batch(draw_image, write_csv, make_plan, al
         Batch(plan.batches[0], allowances, reading_with(), checkpoint_seconds=0.01).run()
     run.folder.file("checkpoints").delete()
     Batch(plan.batches[0], allowances, reading_with()).run()
-    assert len(load_staged(run, plan.batches[0])) == 20
+    assert len(staged_rows(run, plan)) == 20

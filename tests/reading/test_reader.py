@@ -19,9 +19,8 @@ from ocr_pipeline.errors import BatchCancelledError, DeadlineError, ReaderError
 from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.reading.reader import ReaderProcess
 from ocr_pipeline.run.folder import RunFolder
-from ocr_pipeline.run.staging import load_staged
 from ocr_pipeline.settings.deployment import Allowances
-from tests.conftest import bare_environment, reading_with
+from tests.conftest import bare_environment, reading_with, staged_rows
 from tests.reading.engines import CRASH, GREEDY, HANG, HOG, HOLD, KILL
 
 MEMORY = 600 << 20
@@ -44,7 +43,7 @@ def test_images_that_crash_hang_or_starve_the_reader_cost_themselves_alone(
     links = [draw_image(poison.get(row, 100 + row)) for row in range(100)]
     run, plan = make_plan(write_csv(enumerate(links)))
     statistics = Batch(plan.batches[0], allowances, poisoned).run()
-    rows = load_staged(run, plan.batches[0])
+    rows = staged_rows(run, plan)
     assert [row.text for row in rows] == ["" if n in poison else f"width {100 + n}" for n in range(100)]
     assert {row.row: row.error for row in rows if row.error} == dict.fromkeys(poison, "engine_crashed")
     assert statistics.failed == 5
@@ -58,7 +57,7 @@ def test_images_that_crash_hang_or_starve_the_reader_cost_themselves_alone(
     for width in poison.values():
         Path(plan.base, draw_image(40)).replace(Path(plan.base, draw_image(width)))
     Batch(plan.batches[0], allowances, reading_with()).run()
-    assert [row.error for row in load_staged(run, plan.batches[0])] == [None] * 100
+    assert [row.error for row in staged_rows(run, plan)] == [None] * 100
 
 
 def test_a_page_that_asks_for_too_much_memory_fails_alone(
@@ -66,7 +65,7 @@ def test_a_page_that_asks_for_too_much_memory_fails_alone(
 ) -> None:
     run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in (70, GREEDY, 71))))
     Batch(plan.batches[0], allowances, poisoned).run()
-    rows = load_staged(run, plan.batches[0])
+    rows = staged_rows(run, plan)
     assert [row.error for row in rows] == [None, "engine_error", None]
     assert "memory" in (rows[1].error_detail or "")
 
@@ -79,7 +78,7 @@ def test_only_poison_is_marked_and_the_batch_goes_on(draw_image, write_csv, make
         links.append(copy.name)
     run, plan = make_plan(write_csv(enumerate([*links, draw_image(70)])))
     Batch(plan.batches[0], allowances, poisoned).run()
-    errors = [row.error for row in load_staged(run, plan.batches[0])]
+    errors = [row.error for row in staged_rows(run, plan)]
     assert errors == ["engine_crashed"] * 4 + [None]
 
 

@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocr_pipeline.errors import CatalogError
-from ocr_pipeline.merging.merge import MergedRun, merge_run
+from ocr_pipeline.merging.merge import merge_run
+from ocr_pipeline.merging.summary import MergedRun
 from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.run.catalog import Catalog, absolute_digests, known_contents, link_digests
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images
-from ocr_pipeline.run.staging import BatchStore
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.storage.disk import LocalFolder
-from tests.conftest import WidthEngine, reading_with
+from tests.conftest import WidthEngine, reading_with, stage_batch
 from tests.merging.test_merge import pages_of
 
 
@@ -42,7 +42,7 @@ def do_run(write_csv, make_plan, allowances: Allowances, tmp_path: Path) -> Call
             images = batch_images(run, batch, plan)
             assert len(images) == batch.images
             read += [image.link for image in images]
-            BatchStore(run, batch).stage({i.row: pages_of(i) for i in images}, seconds=1, resumed=0)
+            stage_batch(run, plan, batch, {i.row: pages_of(i) for i in images})
         assert merge(run, plan, allowances).complete
         return read
 
@@ -116,7 +116,7 @@ def test_days_that_run_at_the_same_time_note_both_what_they_read(
         (batch,) = plan.batches
         images = batch_images(run, batch, plan)
         assert len(images) == 2
-        BatchStore(run, batch).stage({i.row: pages_of(i) for i in images}, seconds=1, resumed=0)
+        stage_batch(run, plan, batch, {i.row: pages_of(i) for i in images})
         merge(run, plan, allowances)
     assert do_run("later", ["1x", "1y", "1a", "1z"]) == ["1z"]
 

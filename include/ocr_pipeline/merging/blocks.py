@@ -28,13 +28,17 @@ def reading_blocks(staged: StagedBatch, batch: BatchRef) -> Iterator[tuple[pa.Ta
     """
     held = READING_SCHEMA.empty_table()
     try:
-        for table in _parse(staged):
-            held = pa.concat_tables([held, table])
-            keys = held[READ_ROW].to_numpy()
-            start = int(np.searchsorted(keys, keys[-1]))
-            if start:
-                yield _checked(held.slice(0, start), batch), int(keys[start - 1])
-                held = held.slice(start)
+        tables = _parse(staged)
+        following = next(tables, None)
+        while following is not None:
+            held = pa.concat_tables([held, following])
+            following = next(tables, None)
+            if following is not None:  # pages of the last image may follow
+                keys = held[READ_ROW].to_numpy()
+                start = int(np.searchsorted(keys, keys[-1]))
+                if start:
+                    yield _checked(held.slice(0, start), batch), int(keys[start - 1])
+                    held = held.slice(start)
     except pa.ArrowException as error:
         raise StagedBatchError(f"{batch.label}: its staged file cannot be read: {error}") from error
     yield _checked(held, batch), None

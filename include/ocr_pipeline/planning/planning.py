@@ -153,7 +153,7 @@ def _cut(
         own = rows[reads == rows]
         links = table[image_column].take(pa.array(own - first)).to_pylist()
         batch = BatchRef(run=run.uri, index=index, first_row=first, rows=table.num_rows, images=len(own))
-        digest = batch_digest(settings, own.tolist(), links)
+        digest = batch_digest(settings, own, links)
         yield _Part(batch, digest, run.plan_batch(index), buffer.getvalue())
         first += table.num_rows
 

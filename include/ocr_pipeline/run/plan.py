@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
 from ocr_pipeline.errors import MissingPlanError, PlanError, SettingsError
-from ocr_pipeline.records import READ_ROW, ROW, BatchRef, ImageRef
+from ocr_pipeline.records import READ_ROW, ROW, BatchRef, ImageRef, Rows
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.settings.run import ReadSettings, RunSettings
 
@@ -77,7 +78,7 @@ class Plan:
         run.plan.write_bytes(json.dumps(values, indent=1, ensure_ascii=False).encode())
 
 
-def batch_digest(settings: ReadSettings, rows: Sequence[int], links: Sequence[str | None]) -> str:
+def batch_digest(settings: ReadSettings, rows: Rows, links: Sequence[str | None]) -> str:
     """What the results of a batch depend on, in short: BLAKE2b of the links that it reads and of how it reads them.
 
     What a batch has staged or checkpointed carries it, so that none of it is taken for that of another plan.
@@ -85,11 +86,12 @@ def batch_digest(settings: ReadSettings, rows: Sequence[int], links: Sequence[st
     :param rows: of the images that are read, in order.
     :param links: theirs.
     """
-    digest = hashlib.blake2b(digest_size=16)
     how = settings.model_dump(mode="json", include=set(ReadSettings.model_fields))
-    digest.update(json.dumps(how, sort_keys=True).encode())
-    for row, link in zip(rows, links, strict=True):
-        digest.update(f"\n{row} {len(link or '')} {link or ''}".encode(errors="surrogatepass"))
+    texts = [(link or "").encode(errors="surrogatepass") for link in links]
+    digest = hashlib.blake2b(json.dumps(how, sort_keys=True).encode(), digest_size=16)
+    lengths = np.array([len(text) for text in texts], "<i8")
+    for part in (rows.astype("<i8").tobytes(), lengths.tobytes(), b"".join(texts)):
+        digest.update(part)
     return digest.hexdigest()
 
 

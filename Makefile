@@ -83,6 +83,7 @@ bench-ocr: $(VENV)/.installed $(PEERS)/.installed ## Compare reading with its pe
 
 bench-scale: $(VENV)/.installed ## Plan and merge ten million rows, or ROWS=; run a million with nothing to read, or IMAGES=
 	$(BIN)/python -m benchmarks.scale $(if $(ROWS),--rows $(ROWS)); missed=$$?; \
+	  $(BIN)/python -m benchmarks.wide $(if $(WIDE_ROWS),--rows $(WIDE_ROWS)) $(if $(DOCUMENTS),--documents $(DOCUMENTS)) || missed=1; \
 	  $(BIN)/python -m benchmarks.overhead $(if $(IMAGES),--images $(IMAGES)) && exit $$missed
 
 bench-memory: $(VENV)/.installed ## Show resident memory over 5,000 images of mixed shapes, or IMAGES=

@@ -32,7 +32,7 @@ def test_where_no_batch_was_read_nothing_is_merged(airflow: LocalAirflow, tmp_pa
     with server:
         airflow.api.clear(DAG_ID, "unread", "read_batch", 0, 1)
         assert airflow.wait("unread") == "success"
-    assert [row["ocr_status"] for row in results(run.results_csv.path)] == ["ok"] * 24
+    assert [row["ocr_status"] for row in results(airflow.output / "unread" / "results.csv")] == ["ok"] * 24
 
     # What is staged of an earlier attempt makes no run good whose batches have all failed since.
     for task_id, index in BATCHES:

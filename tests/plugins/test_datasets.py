@@ -43,7 +43,6 @@ def test_the_example_becomes_a_dag(folder: Path) -> None:
     assert dag.dag_id == "receipts"
     assert dag.schedule == CronDataIntervalTimetable("@daily", timezone="Europe/Berlin")
     assert dag.start_date == datetime(2026, 1, 1, tzinfo=ZoneInfo("Europe/Berlin"))
-    assert dag.end_date == datetime(2026, 12, 31, 23, 59, 59, 999999, tzinfo=ZoneInfo("Europe/Berlin"))
     assert (dag.catchup, dag.max_active_runs, dag.tags) == (False, 1, {"ocr", "receipts"})
     assert dag.params.validate().items() >= {"languages": ["de", "en"], "batch_size": 500, "dataset": None}.items()
     filled = dag.params.validate()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +12,16 @@ from airflow.sdk.exceptions import AirflowException
 if TYPE_CHECKING:
     from ocr_pipeline.dataset import QueryRows
 
-_PORTION = 20_000
 _CURSOR = "ocr_dataset"
 
 # What the drivers' errors are called when the database cannot be reached or breaks off (PEP 249).
 _TRANSIENT = {"OperationalError", "InterfaceError"}
 
 
-def run_query(connection: str, query: str) -> Iterator[QueryRows]:
-    """The rows of ``query`` on the Airflow connection ``connection``, some thousand at a time. Nothing is committed.
+def run_query(connection: str, query: str, portion: int) -> Generator[QueryRows, None, None]:
+    """The rows of ``query`` on the Airflow connection ``connection``, ``portion`` at a time. Nothing is committed.
+
+    Of a driver that leaves the result with the server, or makes it row by row, no more than is taken is asked for.
 
     :raises DatasetUnavailableError: when the database cannot be reached or breaks off.
     :raises DatasetError: when the connection is not one of a database, or the query is wrong.
@@ -37,12 +38,12 @@ def run_query(connection: str, query: str) -> Iterator[QueryRows]:
     try:
         with closing(hook.get_conn()) as opened, closing(_cursor(opened)) as cursor:
             cursor.execute(query)
-            rows = cursor.fetchmany(_PORTION)
+            rows = cursor.fetchmany(portion)
             if cursor.description is None:
                 raise DatasetError(f"dataset sql:{connection}: the query gives no rows; it must be a SELECT")
             columns = tuple(column[0] for column in cursor.description)
             yield QueryRows(columns, rows)
-            while rows := cursor.fetchmany(_PORTION):
+            while rows := cursor.fetchmany(portion):
                 yield QueryRows(columns, rows)
     except DatasetError:
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +13,6 @@ from uuid import UUID
 
 import pytest
 
-from ocr_airflow import queries
 from ocr_airflow.queries import run_query
 from ocr_pipeline.dataset import Dataset, QueryRows, RunQuery, open_dataset
 from ocr_pipeline.errors import DatasetError, DatasetUnavailableError, SettingsError
@@ -49,11 +48,8 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("portion", [1, 2, 3, 100])
-def test_a_query_is_read_in_portions_with_its_types(
-    tmp_path: Path, shop: Path, portion: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(queries, "_PORTION", portion)
-    dataset = opened(tmp_path)
+def test_a_query_is_read_in_portions_with_its_types(tmp_path: Path, shop: Path, portion: int) -> None:
+    dataset = opened(tmp_path, lambda connection, query, _: run_query(connection, query, portion))
     assert rows(dataset) == [
         {"id": 1, "image": "http://x/ä.png", "price": 1.0},
         {"id": 2, "image": None, "price": 2.5},
@@ -93,7 +89,7 @@ def test_values_of_all_kinds_are_carried(tmp_path: Path) -> None:
     noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
     values = (Decimal("1.50"), noon, memoryview(b"x"), {"k": [1]}, UUID(int=1), 2**70)
 
-    def run(connection: str, query: str) -> Iterator[QueryRows]:
+    def run(connection: str, query: str, portion: int) -> Generator[QueryRows, None, None]:
         columns = ("image", "price", "at", "raw", "tags", "key", "big")
         yield QueryRows(columns, [("a", *values)])
         yield QueryRows(columns, [("b", *[None] * 6)])

@@ -47,13 +47,20 @@ def is_local(entry: str) -> bool:
     return entry.startswith(("/", "~", "file:"))
 
 
+def unknown_place(entry: str) -> DatasetError:
+    """What is said of an ``entry`` of no known kind."""
+    return DatasetError(
+        f"dataset {entry!r} must be an absolute path, an http(s)://, s3:// or gs:// address, or sql:CONNECTION"
+    )
+
+
 def is_image(name: str) -> bool:
     """Whether a file of this name is taken for an image; hidden ones are not."""
     return name.lower().endswith(IMAGES) and not name.rpartition("/")[2].startswith(".")
 
 
 def find_local(entry: str, allowances: Allowances) -> Found:
-    """What ``entry`` names: a file, a folder of images, or a glob of either.
+    """What ``entry`` names: a file, a folder of images, or a glob of either. None of them is opened.
 
     :raises DatasetMissingError: when there is nothing.
     :raises DatasetError: when it is not allowed.

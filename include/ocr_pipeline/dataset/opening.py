@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ocr_pipeline.dataset.locations import Found, find_local, is_local, split_entries
+from ocr_pipeline.dataset.locations import Found, find_local, is_local, split_entries, unknown_place
 from ocr_pipeline.dataset.queries import RunQuery, find_query, is_query
 from ocr_pipeline.dataset.rejections import Rejections
 from ocr_pipeline.dataset.remote import find_objects, find_web, is_object, is_web
@@ -128,13 +128,9 @@ def check_places(dataset: str) -> None:
             elif is_object(entry):
                 ObjectUri.parse(entry)
             elif not is_local(entry) and not is_query(entry):
-                raise DatasetError(_unknown(entry))
+                raise unknown_place(entry)
         except (ValueError, ImageError) as error:
             raise DatasetError(f"dataset {entry}: {error}") from None
-
-
-def _unknown(entry: str) -> str:
-    return f"dataset {entry!r} must be an absolute path, an http(s)://, s3:// or gs:// address, or sql:CONNECTION"
 
 
 def _find(
@@ -148,7 +144,7 @@ def _find(
         return find_objects(entry, allowances, scratch)
     if is_query(entry):
         return find_query(entry, settings.query, allowances, scratch, run_query)
-    raise DatasetError(_unknown(entry))
+    raise unknown_place(entry)
 
 
 def _common_base(bases: list[str]) -> str:

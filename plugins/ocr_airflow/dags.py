@@ -52,6 +52,7 @@ def ocr_dag(
         read >> MergeRunOperator(
             task_id="merge",
             run=XComArg(plan, RUN_KEY),
+            # The plan's success is the one that is needed: the merge runs whatever became of the batches, and judges.
             trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
             outlets=[Asset(f"{dag_id}.results")],
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -141,13 +141,15 @@ def _is_first_try(context: Context) -> bool:
 
 
 class MergeRunOperator(BaseOperator):
-    """Consolidate the staged batches of a run, and fail when some are missing.
+    """Write the results of a run, every row of them, and fail when a batch did not finish.
 
-    :param run: the URI of the run's folder, from the task that planned it. It is no template field: that would put the
-        plan directly before the merge, and a trigger rule that asks for one success would be content with the plan's.
+    :param run: the URI of the run's folder, from the task that planned it. Being a template field, it puts that task
+        directly before this one, so that of the tasks before it one has succeeded whenever there is a plan.
     """
 
-    def __init__(self, *, run: XComArg, **kwargs: Any) -> None:
+    template_fields: Sequence[str] = ("run",)
+
+    def __init__(self, *, run: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run = run
 
@@ -165,7 +167,7 @@ class MergeRunOperator(BaseOperator):
 
         with task_errors():
             allowed = allowances()
-            run = RunFolder.open(self.run.resolve(context), allowed)
+            run = RunFolder.open(str(self.run), allowed)
             merged = merge_run(run, Catalog.of(run, Plan.load(run).settings, allowed))
             self.log.info("%d rows in %s: %s", merged.result_rows, run.uri, merged.statuses)
             for asset in self.outlets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from ocr_local.airflow import DAG_ID
@@ -16,31 +17,25 @@ def states(airflow: LocalAirflow, run_id: str) -> dict[tuple[str, int], str]:
     return {(task["task_id"], task["map_index"]): task["state"] for task in airflow.tasks(run_id)}
 
 
-def test_where_no_batch_was_read_nothing_is_merged(airflow: LocalAirflow, tmp_path: Path) -> None:
+def test_where_no_batch_was_read_every_row_says_so_and_the_run_fails(airflow: LocalAirflow, tmp_path: Path) -> None:
     draw_word(tmp_path / "ONE.png", "ONE")
     server = FileServer(tmp_path)
     dataset = tmp_path / "d.csv"
     dataset.write_text("image\n" + "".join(f"{server.url}/ONE.png?{n}\n" for n in range(24)))
     allow(airflow, str(tmp_path), server.address)
-    none_read = {("plan", -1): "success", **dict.fromkeys(BATCHES, "failed"), ("merge", -1): "upstream_failed"}
+    none_read = {("plan", -1): "success", **dict.fromkeys(BATCHES, "failed"), ("merge", -1): "failed"}
 
     run = airflow.trigger("unread", dataset, batch_size=12, attempts=1)
     assert airflow.wait("unread") == "failed"
     assert states(airflow, "unread") == none_read
-    assert not run.results_csv.exists()
+    rows = results(airflow.output / "unread" / "results.csv")
+    assert [row["ocr_status"] for row in rows] == ["fetch_failed"] * 24
+    assert json.loads(run.summary.read_bytes())["complete"] is False
 
     with server:
         airflow.api.clear(DAG_ID, "unread", "read_batch", 0, 1)
         assert airflow.wait("unread") == "success"
     assert [row["ocr_status"] for row in results(airflow.output / "unread" / "results.csv")] == ["ok"] * 24
-
-    # What is staged of an earlier attempt makes no run good whose batches have all failed since.
-    for task_id, index in BATCHES:
-        path = f"dags/{DAG_ID}/dagRuns/unread/taskInstances/{task_id}/{index}"
-        airflow.api.request("PATCH", path, {"new_state": "failed"})
-    airflow.api.clear(DAG_ID, "unread", "merge")
-    assert airflow.wait("unread") == "failed"
-    assert states(airflow, "unread") == none_read
 
 
 def test_braces_in_the_name_of_an_output_folder_are_no_template(airflow: LocalAirflow, tmp_path: Path) -> None:

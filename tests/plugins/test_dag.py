@@ -62,7 +62,7 @@ def test_the_dag_plans_reads_and_merges(tmp_path: Path) -> None:
     dags = describe(tmp_path, "ocr_images.py")
     assert list(dags) == ["ocr_images"]
     dag = dags["ocr_images"]
-    assert dag["edges"] == [["plan", "read_batch"], ["read_batch", "merge"]]
+    assert dag["edges"] == [["plan", "merge"], ["plan", "read_batch"], ["read_batch", "merge"]]
     assert (dag["pool"], dag["queue"], dag["merge"]) == ("ocr", "default", "all_done_min_one_success")
     assert (dag["schedule"], dag["needs_dataset"]) == ([], True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,19 @@ if TYPE_CHECKING:
     from ocr_pipeline.dataset import QueryRows
 
 _CURSOR = "ocr_dataset"
+
+_REFUSED = re.compile(r"read.?only", re.IGNORECASE)
+"""What databases say of a change that they were told to refuse."""
+
+# By the driver's module: what makes the database refuse every change, in the transaction that follows or in all.
+_READ_ONLY = {
+    "sqlite3": "PRAGMA query_only = ON",
+    "psycopg2": "SET TRANSACTION READ ONLY",
+    "psycopg": "SET TRANSACTION READ ONLY",
+    "MySQLdb": "SET SESSION TRANSACTION READ ONLY",
+    "pymysql": "SET SESSION TRANSACTION READ ONLY",
+    "mysql": "SET SESSION TRANSACTION READ ONLY",
+}
 
 # What the drivers' errors are called when the database cannot be reached or breaks off (PEP 249).
 _TRANSIENT = {"OperationalError", "InterfaceError"}
@@ -26,7 +40,6 @@ def run_query(connection: str, query: str, portion: int) -> Generator[QueryRows,
     :raises DatasetUnavailableError: when the database cannot be reached or breaks off.
     :raises DatasetError: when the connection is not one of a database, or the query is wrong.
     """
-    from ocr_pipeline.dataset import QueryRows
     from ocr_pipeline.errors import DatasetError, DatasetUnavailableError
 
     try:
@@ -36,7 +49,27 @@ def run_query(connection: str, query: str, portion: int) -> Generator[QueryRows,
     if not hasattr(hook, "get_cursor"):
         raise DatasetError(f"dataset sql:{connection}: the connection is not one of a database that is asked in SQL")
     try:
-        with closing(hook.get_conn()) as opened, closing(_cursor(opened)) as cursor:
+        with closing(hook.get_conn()) as opened:
+            _forbid_changes(hook, opened)
+            yield from _read(opened, connection, query, portion)
+    except DatasetError:
+        raise
+    except Exception as error:  # each driver has errors of its own
+        if _REFUSED.search(str(error)):
+            raise DatasetError(
+                f"dataset sql:{connection}: the query would change the database, which no dataset may; it must be a SELECT"
+            ) from error
+        names = {kind.__name__ for kind in type(error).__mro__}
+        kind = DatasetUnavailableError if names & _TRANSIENT else DatasetError
+        raise kind(f"dataset sql:{connection}: {type(error).__name__}: {error}") from error
+
+
+def _read(opened: Any, connection: str, query: str, portion: int) -> Generator[QueryRows]:
+    from ocr_pipeline.dataset import QueryRows
+    from ocr_pipeline.errors import DatasetError
+
+    try:
+        with closing(_cursor(opened)) as cursor:
             cursor.execute(query)
             rows = cursor.fetchmany(portion)
             if cursor.description is None:
@@ -45,12 +78,29 @@ def run_query(connection: str, query: str, portion: int) -> Generator[QueryRows,
             yield QueryRows(columns, rows)
             while rows := cursor.fetchmany(portion):
                 yield QueryRows(columns, rows)
-    except DatasetError:
-        raise
-    except Exception as error:  # each driver has errors of its own
-        names = {kind.__name__ for kind in type(error).__mro__}
-        kind = DatasetUnavailableError if names & _TRANSIENT else DatasetError
-        raise kind(f"dataset sql:{connection}: {type(error).__name__}: {error}") from error
+    finally:
+        opened.rollback()
+
+
+def _forbid_changes(hook: Any, opened: Any) -> None:
+    """Have the database refuse to change anything, where it can, and take back in the end what is changed.
+
+    Where it cannot, the query runs in a transaction that is rolled back, also where the connection commits by itself.
+
+    :raises DatasetError: when the connection commits by itself and cannot be told not to.
+    """
+    from ocr_pipeline.errors import DatasetError
+
+    module = type(opened).__module__.partition(".")[0]
+    if module == "sqlite3":
+        opened.isolation_level = ""  # with None, every statement is committed at once
+    elif getattr(hook, "supports_autocommit", False):
+        hook.set_autocommit(opened, False)
+        if hook.get_autocommit(opened):
+            raise DatasetError("the connection commits by itself, so that a query could change the database")
+    if statement := _READ_ONLY.get(module):
+        with closing(opened.cursor()) as cursor:
+            cursor.execute(statement)
 
 
 def _cursor(connection: Any) -> Any:

@@ -12,6 +12,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from airflow.providers.sqlite.hooks.sqlite import SqliteHook
+from airflow.sdk import BaseHook
 
 from ocr_airflow.queries import run_query
 from ocr_pipeline.dataset import Dataset, QueryRows, RunQuery, open_dataset
@@ -58,13 +60,40 @@ def test_a_query_is_read_in_portions_with_its_types(tmp_path: Path, shop: Path, 
     assert (dataset.image_column, dataset.base) == ("image", "")
 
 
+class AutocommitHook(SqliteHook):
+    """Opens connections on which every statement is committed at once."""
+
+    def get_conn(self) -> sqlite3.Connection:
+        connection = super().get_conn()
+        connection.isolation_level = None
+        return connection
+
+
+@pytest.mark.parametrize(
+    "query", ["DELETE FROM links RETURNING image", "INSERT INTO links VALUES (4, 4, 4) RETURNING *"]
+)
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_a_query_that_gives_rows_changes_nothing_either(
+    query: str, autocommit: bool, tmp_path: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if autocommit:
+        hook = AutocommitHook(sqlite_conn_id="shop")  # type: ignore[no-untyped-call]
+        monkeypatch.setattr(BaseHook, "get_hook", lambda name: hook)
+    with pytest.raises(DatasetError, match="would change the database"):
+        rows(opened(tmp_path, query=query))
+    with sqlite3.connect(shop) as database:
+        assert database.execute("SELECT count(*) FROM links").fetchone() == (3,)
+
+
 def test_a_query_without_rows_is_an_empty_dataset(tmp_path: Path, shop: Path) -> None:
     assert rows(opened(tmp_path, query="SELECT image FROM links WHERE id > 3")) == []
 
 
 def test_a_query_changes_nothing(tmp_path: Path, shop: Path) -> None:
-    with pytest.raises(DatasetError, match="gives no rows"):
+    with pytest.raises(DatasetError, match="would change the database"):
         opened(tmp_path, query="DELETE FROM links")
+    with pytest.raises(DatasetError, match="gives no rows"):
+        opened(tmp_path, query="SAVEPOINT one")
     assert len(rows(opened(tmp_path))) == 3
 
 

@@ -57,7 +57,7 @@ def run_query(connection: str, query: str, portion: int) -> Generator[QueryRows,
     except Exception as error:  # each driver has errors of its own
         if _REFUSED.search(str(error)):
             raise DatasetError(
-                f"dataset sql:{connection}: the query would change the database, which no dataset may; it must be a SELECT"
+                f"dataset sql:{connection}: the query would change the database; it must be a SELECT"
             ) from error
         names = {kind.__name__ for kind in type(error).__mro__}
         kind = DatasetUnavailableError if names & _TRANSIENT else DatasetError

@@ -68,8 +68,9 @@ def tiff_bytes(
     photometric: int | None = None,
     size: tuple[int, int] | None = None,
     extra_samples: int | None = None,
+    compression: int = 1,
 ) -> bytes:
-    """An uncompressed TIFF of samples of any depth; ``size`` lies about width and height.
+    """An uncompressed TIFF of samples of any depth; ``size`` lies about width and height, ``compression`` about that.
 
     ``extra_samples`` is what a sample beyond the colour means; 2, alpha, where there are 2 or 4.
     """
@@ -80,7 +81,7 @@ def tiff_bytes(
     bits = [samples.itemsize * 8] * channels
     longs = {256: (size or (width, height))[0], 257: (size or (width, height))[1], 273: 8, 278: height, 279: len(data)}
     shorts = {
-        259: 1,
+        259: compression,
         262: photometric if photometric is not None else (1 if channels < 3 else 2),
         274: orientation,
         277: channels,

@@ -98,6 +98,14 @@ def test_jpeg_of_endless_scans_is_refused() -> None:
     assert "scans" in error.detail
 
 
+@pytest.mark.parametrize(
+    "image_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "PDF"]
+)
+def test_half_a_file_is_truncated(image_format: str) -> None:
+    body = encode(textured(400, 300), image_format)
+    assert failure(body[: len(body) // 2]).category is ErrorCategory.TRUNCATED
+
+
 def test_png_with_too_few_rows() -> None:
     header = struct.pack(">IIBBBBB", 50, 50, 8, 2, 0, 0, 0)
     assert failure(png_bytes(header, bytes(151 * 20))).category is ErrorCategory.CORRUPT

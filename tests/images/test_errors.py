@@ -135,6 +135,32 @@ def test_exif_that_refers_to_itself_is_not_multiplied() -> None:
     assert peak < 5_000_000
 
 
+def test_tiff_that_does_not_say_how_many_samples_it_has() -> None:
+    """OpenCV fills most of the page with whatever is in memory."""
+    body = tiff_bytes(np.ones((8, 8, 3), np.float32))
+    at = body.rindex(struct.pack("<H", 277))
+    assert failure(body[:at] + struct.pack("<H", 65_000) + body[at + 2 :]).category is ErrorCategory.CORRUPT
+
+
+@pytest.mark.parametrize(("tag", "damage"), [(258, {"count": 1 << 30}), (259, {"kind": 99}), (262, {"count": 1 << 31})])
+def test_tiff_with_a_damaged_tag(tag: int, damage: dict[str, int]) -> None:
+    """Without it, the page would be decoded as one of another kind."""
+    body = tiff_bytes(np.asarray(textured().convert("L")))
+    at = body.rindex(struct.pack("<HHI", tag, 3, 1))
+    entry = struct.pack("<HHI", tag, damage.get("kind", 3), damage.get("count", 1))
+    error = failure(body[:at] + entry + body[at + 8 :])
+    assert error.category is ErrorCategory.CORRUPT
+    assert str(tag) in error.detail
+
+
+def test_avif_that_lost_a_stretch_is_refused() -> None:
+    """The decoder would make a picture of it, and a wrong one."""
+    body = encode(textured(400, 300), "AVIF")
+    start = body.index(b"mdat") + 200
+    for at in range(start, len(body) - 50, len(body) // 20):
+        assert failure(body[:at] + body[at + 40 :]).category is ErrorCategory.TRUNCATED, at
+
+
 def test_tiff_of_an_unknown_compression() -> None:
     error = failure(tiff_bytes(np.zeros((8, 8), np.uint8), compression=50_002))
     assert error.category is ErrorCategory.CORRUPT

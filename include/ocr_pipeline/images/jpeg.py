@@ -7,13 +7,11 @@ and here a warning is an error.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import simplejpeg
-from PIL import Image
 
 from ocr_pipeline.images.checks import check_size, corrupt, truncated
-from ocr_pipeline.images.pillow import decode_with_pillow, pillow_pixels
+from ocr_pipeline.images.pillow import decode_with_pillow
 from ocr_pipeline.images.pixels import exif_orientation, turn_upright
 from ocr_pipeline.images.sniffing import Format
 from ocr_pipeline.records import Pixels
@@ -34,29 +32,16 @@ _HARMLESS = re.compile("extraneous bytes before marker 0xd9|Invalid SOS paramete
 """Warnings about the coded data of files that lack nothing: needless bytes before the end, and a misnamed scan."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """What the segments before the coded data say.
-
-    ``one_scan``: the first scan carries all of the image. ``end`` is where the coded data begin.
-    """
-
-    orientation: int
-    adobe: bool
-    one_scan: bool
-    end: int
-
-
 def decode_jpeg(body: bytes, max_pixels: int) -> Pixels:
     """Decode a JPEG, CMYK included.
 
     :raises ImageError: ``TRUNCATED``, ``CORRUPT`` or ``TOO_MANY_PIXELS``.
     """
-    head = _read_head(body)
-    if not head.one_scan and body.count(_SCAN, head.end) >= _MAX_SCANS:
+    orientation, one_scan, data = _read_head(body)
+    if not one_scan and body.count(_SCAN, data) >= _MAX_SCANS:
         raise corrupt(f"the JPEG has more than {_MAX_SCANS} scans")
-    ended = body.find(_END, head.end) >= 0
-    if not ended and head.one_scan:
+    ended = body.find(_END, data) >= 0
+    if not ended and one_scan:
         # Some cameras leave the marker out. Where a bit of the only scan is missing too, libjpeg warns all the same; of
         # several scans, one could be missing unseen. Padding would be taken for data.
         body = body.rstrip(b"\0\xff") + _END
@@ -65,45 +50,41 @@ def decode_jpeg(body: bytes, max_pixels: int) -> Pixels:
         header = simplejpeg.decode_jpeg_header(body)
         height, width, colours, _ = header
         check_size(width, height, max_pixels)
-        if colours == "CMYK" and not head.adobe:
-            # Adobe writes ink inverted, and decoders take every file for one of Adobe's. This one means what it says.
-            ink = simplejpeg.decode_jpeg(body, "CMYK")
-            pixels = pillow_pixels(Image.frombuffer("CMYK", (width, height), ink))
-        else:
-            pixels = simplejpeg.decode_jpeg(body, "BGR")
+        pixels = simplejpeg.decode_jpeg(body, "BGR")
+        if colours != "CMYK":
+            return turn_upright(pixels, orientation)
     except ValueError as error:
         if not ended:
             raise truncated(f"the JPEG stops after {len(body):,} bytes: {error}") from error
         if header is not None and not _HARMLESS.search(str(error)):
             raise corrupt(f"the JPEG cannot be decoded: {error}") from error
-        # Odd metadata or sampling: Pillow reads it, or says what is wrong.
-        return decode_with_pillow(Format.JPEG, body, max_pixels)
-    return turn_upright(pixels, head.orientation)
+    # CMYK, of which libjpeg does not tell whether it is inverted, or odd metadata or sampling.
+    return decode_with_pillow(Format.JPEG, body, max_pixels)
 
 
-def _read_head(body: bytes) -> _Head:
+def _read_head(body: bytes) -> tuple[int, bool, int]:
     """Walk the segments up to the first scan, or as far as they go: what is wrong with them, libjpeg says.
+
+    Gives the EXIF orientation, whether the first scan carries all of the image, and where the coded data begin.
 
     :raises ImageError: ``CORRUPT`` for segments without end.
     """
-    orientation, adobe, components = 1, False, b""
+    orientation, components = 1, b""
     position = 2
     for _ in range(_MAX_SEGMENTS):
         match = _MARKER.search(body, position)
         if match is None or match[1] == _END[1:]:
-            return _Head(orientation, adobe, one_scan=False, end=match.start() if match else len(body))
+            return orientation, False, match.start() if match else len(body)
         marker, position = match[1][0], match.end()
         if marker in _BARE:
             continue
         length = int.from_bytes(body[position : position + 2])
         payload = body[position + 2 : position + length]
         if marker == _SCAN[1]:
-            return _Head(orientation, adobe, one_scan=payload[:1] == components, end=position)
+            return orientation, payload[:1] == components, position
         if marker in _SEQUENTIAL:
             components = payload[5:6]
         elif marker == 0xE1 and payload.startswith(b"Exif\0\0"):
             orientation = exif_orientation(payload)
-        elif marker == 0xEE and payload.startswith(b"Adobe"):
-            adobe = True
         position += length
     raise corrupt(f"the JPEG has more than {_MAX_SEGMENTS:,} segments before its image data")

@@ -16,6 +16,7 @@ from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
     Image,
+    ImageChops,
     ImageFile,
     Jpeg2KImagePlugin,
     JpegImagePlugin,
@@ -52,6 +53,8 @@ def decode_with_pillow(image_format: Format, body: bytes, max_pixels: int) -> Pi
 
     :raises ImageError: ``TRUNCATED``, ``CORRUPT`` or ``TOO_MANY_PIXELS``.
     """
+    if body.startswith(b"\0\0"):
+        _check_boxes(image_format, body)
     try:
         with open_image(image_format, body) as image:
             check_size(*image.size, max_pixels)
@@ -72,6 +75,9 @@ def open_image(image_format: Format, body: bytes) -> ImageFile.ImageFile:
 
 def pillow_pixels(image: Image.Image) -> Pixels:
     """The pixels of an image of any mode, as stored."""
+    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        # Adobe writes ink inverted, and decoders take every JPEG for one of Adobe's. This one means what it says.
+        image = ImageChops.invert(image)
     if image.mode in ("F", "I") or image.mode.startswith("I;16"):
         samples = np.asarray(image)
         return to_bgr(samples.astype(samples.dtype.newbyteorder("="), copy=False))
@@ -99,11 +105,25 @@ def _lacks_end(image_format: Format, body: bytes) -> bool:
         case Format.JPEG2000:
             # Coded data hold no end marker (ITU-T T.800, annex A).
             return b"\xff\xd9" not in body
-        case Format.AVIF:
-            # Boxes, one after another (ISO/IEC 14496-12, section 4.2).
-            position = 0
-            while (size := int.from_bytes(body[position : position + 4])) >= 8:
-                position += size
-            return position > len(body)
         case _:
             return False
+
+
+def _check_boxes(image_format: Format, body: bytes) -> None:
+    """Refuse an AVIF or JPEG 2000 that lost a part: decoders make do with the rest.
+
+    It is a sequence of boxes that state their size (ISO/IEC 14496-12, section 4.2).
+
+    :raises ImageError: ``TRUNCATED``.
+    """
+    position = 0
+    while position < len(body):
+        size = int.from_bytes(body[position : position + 4])
+        if size == 1:
+            size = int.from_bytes(body[position + 8 : position + 16])
+        if size < 8:
+            # 0 is a box to the end of the file; the decoder judges anything else.
+            return
+        position += size
+    if position > len(body):
+        raise truncated(f"the {image_format} has {len(body):,} of {position:,} bytes")

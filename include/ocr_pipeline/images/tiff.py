@@ -23,12 +23,14 @@ from ocr_pipeline.records import Pixels
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 256, 257, 258, 259, 262, 277
 _DATA = ((273, 279), (324, 325))
 """Tags of where the strips or tiles of a page are, and how long."""
+_NEEDED = frozenset([*range(254, 260), 262, 266, 273, 277, 278, 279, 284, 317, 320, *range(322, 326), 338, 339, 347])
+"""Tags on which the pixels depend."""
 
 _BIG = 43
 _REDUCED = 1
-_WHITE_IS_ZERO = 0
-_OPENCV = frozenset([1, 2, 32845])
-"""Photometric interpretations that OpenCV converts rightly at any depth: black is zero, RGB, LogLuv."""
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _LOG_LUV = 0, 1, 2, 32845
+_OPENCV = frozenset([_BLACK_IS_ZERO, _RGB, _LOG_LUV])
+"""Photometric interpretations that OpenCV converts rightly at any depth."""
 
 
 def decode_tiff(body: bytes, max_pixels: int) -> Iterator[Pixels]:
@@ -55,8 +57,10 @@ def _decode_first(body: bytes, tags: ImageFileDirectory_v2) -> Pixels:
     if tags.get(_COMPRESSION, 1) not in COMPRESSION_INFO:
         # OpenCV makes a black page of it.
         raise corrupt(f"the TIFF has a compression that is not known, number {tags[_COMPRESSION]}")
-    photometric = tags.get(_PHOTOMETRIC, 1)
-    if photometric in _OPENCV and max(tags.get(_BITS, (1,))) > 8 and tags.get(_SAMPLES, 1) > 1:
+    photometric, samples_a_pixel = tags.get(_PHOTOMETRIC, 1), tags.get(_SAMPLES, 1)
+    # Of colour that does not state its samples, OpenCV fills some with whatever is in memory.
+    known = photometric in _OPENCV and (photometric != _RGB or samples_a_pixel >= 3)
+    if known and max(tags.get(_BITS, (1,))) > 8 and samples_a_pixel > 1:
         samples = opencv.decode(body)
         if samples is not None:
             return to_bgr(samples)
@@ -70,7 +74,7 @@ def _decode_first(body: bytes, tags: ImageFileDirectory_v2) -> Pixels:
             return np.bitwise_not(pixels) if inverted else pixels
     except Exception as error:
         # A SyntaxError is Pillow's word for a combination of tags that it does not know.
-        samples = opencv.decode(body) if photometric in _OPENCV and isinstance(error, SyntaxError) else None
+        samples = opencv.decode(body) if known and isinstance(error, SyntaxError) else None
         if samples is None:
             raise pillow_error(Format.TIFF, body, error) from error
         return to_bgr(samples)
@@ -81,7 +85,9 @@ def _images(body: bytes) -> Iterator[tuple[bytes, ImageFileDirectory_v2]]:
 
     :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
     """
-    number = struct.Struct(("<" if body.startswith(b"II") else ">") + ("Q" if _BIG in body[2:4] else "I"))
+    order = "<" if body.startswith(b"II") else ">"
+    big = _BIG in body[2:4]
+    number = struct.Struct(order + ("Q" if big else "I"))
     start, end = number.size, 2 * number.size
     if len(body) < end:
         raise truncated(f"the TIFF stops after {len(body):,} bytes, within its header")
@@ -92,22 +98,20 @@ def _images(body: bytes) -> Iterator[tuple[bytes, ImageFileDirectory_v2]]:
             raise corrupt(f"the TIFF's page {len(seen) + 1} is one of the pages before it")
         seen.add(offset)
         image = body[:start] + number.pack(offset) + body[end:]
-        tags = _read_directory(image, offset)
+        # Pillow knows a big TIFF by its third byte, which is the fourth where the byte order is big-endian.
+        tags = ImageFileDirectory_v2(b"II+\0" + image[4:16] if big else image[:8], prefix=body[:2])
+        tags.next = None
+        file = io.BytesIO(image)
+        file.seek(offset)
+        tags.load(file)
+        # Where a directory is cut short, or a tag is damaged, Pillow goes on as if the rest were not there.
         if tags.next is None:
             raise truncated(f"the TIFF has {len(body):,} bytes; the directory of page {len(seen)} goes further")
+        entries = image[offset + (8 if big else 2) : file.tell() - number.size]
+        for (tag,) in struct.iter_unpack(order + ("H18x" if big else "H10x"), entries):
+            if tag in _NEEDED and tag not in tags:
+                raise corrupt(f"the TIFF's tag {tag} of page {len(seen)} cannot be read")
         yield image, tags
         offset = tags.next
     if not seen:
         raise corrupt("the TIFF has no page")
-
-
-def _read_directory(body: bytes, offset: int) -> ImageFileDirectory_v2:
-    """The tags in the directory at ``offset``; their ``next`` is None where it is cut short, of which Pillow warns."""
-    # Pillow knows a big TIFF by its third byte, which is the fourth where the byte order is big-endian.
-    header = b"II+\0" + body[4:16] if _BIG in body[2:4] else body[:8]
-    tags = ImageFileDirectory_v2(header, prefix=body[:2])
-    tags.next = None
-    file = io.BytesIO(body)
-    file.seek(offset)
-    tags.load(file)
-    return tags

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+
 from ocr_pipeline.images import opencv
 from ocr_pipeline.images.checks import check_size, corrupt, truncated
-from ocr_pipeline.images.pillow import decode_with_pillow, open_image
+from ocr_pipeline.images.pillow import decode_with_pillow
 from ocr_pipeline.images.pixels import exif_orientation, to_bgr, turn_upright
 from ocr_pipeline.images.sniffing import Format
 from ocr_pipeline.records import Pixels
-
-_LOSSY, _LOSSLESS, _EXTENDED = b"VP8 ", b"VP8L", b"VP8X"
-"""Kinds of the first chunk. An extended file has more than a picture: EXIF, an animation."""
 
 
 def decode_webp(body: bytes, max_pixels: int) -> Pixels:
@@ -26,11 +25,7 @@ def decode_webp(body: bytes, max_pixels: int) -> Pixels:
     if samples is None:
         # Animated or damaged.
         return decode_with_pillow(Format.WEBP, body, max_pixels)
-    orientation = 1
-    if body[12:16] == _EXTENDED:
-        with open_image(Format.WEBP, body) as image:
-            orientation = exif_orientation(image.info.get("exif", b""))
-    return turn_upright(to_bgr(samples), orientation)
+    return turn_upright(to_bgr(samples), exif_orientation(_exif(body)))
 
 
 def _size(body: bytes) -> tuple[int, int]:
@@ -39,12 +34,25 @@ def _size(body: bytes) -> tuple[int, int]:
     :raises ImageError: ``CORRUPT``.
     """
     kind = body[12:16]
-    if kind == _EXTENDED:
+    if kind == b"VP8X":
         return 1 + int.from_bytes(body[24:27], "little"), 1 + int.from_bytes(body[27:30], "little")
-    if kind == _LOSSY:
+    if kind == b"VP8 ":
         # 14 bits each; the two above are a scaling hint.
         return int.from_bytes(body[26:28], "little") & 0x3FFF, int.from_bytes(body[28:30], "little") & 0x3FFF
-    if kind == _LOSSLESS:
+    if kind == b"VP8L":
         bits = int.from_bytes(body[21:25], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     raise corrupt("the WebP does not state its size")
+
+
+def _exif(body: bytes) -> bytes:
+    """The EXIF block, behind the picture; empty where there is none."""
+    position = 12
+    while position + 8 <= len(body):
+        kind, size = struct.unpack_from("<4sI", body, position)
+        position += 8
+        if kind == b"EXIF":
+            return body[position : position + size]
+        # Chunks start at even bytes.
+        position += size + size % 2
+    return b""

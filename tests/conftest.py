@@ -32,6 +32,8 @@ from ocr_pipeline.run.plan import Plan
 from ocr_pipeline.run.staging import load_staged
 from ocr_pipeline.settings.deployment import Allowances, Connection
 from ocr_pipeline.settings.run import ReadSettings, RunSettings
+from ocr_pipeline.storage.disk import LocalFile, LocalFolder
+from ocr_pipeline.storage.folders import Folder, StoredFile
 
 # A busy machine is slow; that says nothing of what is tested.
 settings.register_profile("project", deadline=None)
@@ -56,6 +58,12 @@ def bare_environment() -> dict[str, str]:
 def pytest_unconfigure() -> None:
     """Leave nothing behind."""
     shutil.rmtree(_FOLDER, ignore_errors=True)
+
+
+DrawImage = Callable[[int], str]
+WriteCsv = Callable[..., Path]
+MakePlan = Callable[..., tuple[RunFolder, Plan]]
+"""What the fixtures of these names give."""
 
 
 class WidthEngine:
@@ -116,6 +124,12 @@ class ThreadReader:
 def reading_with(engine: WidthEngine | None = None) -> Callable[[ReadSettings], ThreadReader]:
     """What a batch is given to read with ``engine`` in this process."""
     return partial(ThreadReader, engine or WidthEngine())
+
+
+def local_path(place: StoredFile | Folder) -> Path:
+    """Where a file or a folder lies that is on a disk."""
+    assert isinstance(place, LocalFile | LocalFolder)
+    return place.path
 
 
 def stage_batch(run: RunFolder, plan: Plan, batch: BatchRef, readings: Mapping[int, list[ResultRow]]) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -19,7 +20,7 @@ from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images
 from ocr_pipeline.run.rows import HEADER, encode_rows
-from tests.conftest import stage_batch
+from tests.conftest import MakePlan, WriteCsv, local_path, stage_batch
 
 
 def page(image: ImageRef, number: int) -> ResultRow:
@@ -46,11 +47,11 @@ def stage(run: RunFolder, plan: Plan, *, leave_out: tuple[int, ...] = ()) -> Non
 
 
 def results(run: RunFolder) -> list[dict[str, str]]:
-    with run.results_csv.path.open(newline="", encoding="utf-8") as file:
+    with local_path(run.results_csv).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def test_every_row_comes_out_once_a_page_in_order(write_csv, make_plan) -> None:
+def test_every_row_comes_out_once_a_page_in_order(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv(enumerate(["1a", "3b", "1a", "0c", "3b", "1d", "0c"])), batch_size=2)
     stage(run, plan)
     merged = merge_run(run)
@@ -69,30 +70,30 @@ def test_every_row_comes_out_once_a_page_in_order(write_csv, make_plan) -> None:
     assert json.loads(run.summary.read_bytes())["errors"] == {"not_found": 2}
 
 
-def test_parquet_says_the_same_with_types(tmp_path: Path, make_plan) -> None:
+def test_parquet_says_the_same_with_types(tmp_path: Path, make_plan: MakePlan) -> None:
     table = pa.table({"n": pa.array([7, None], pa.int16()), "url": ["1a", "0b"], "tags": [["x", "y"], None]})
     pa.parquet.write_table(table, tmp_path / "d.parquet")
     run, plan = make_plan(tmp_path / "d.parquet")
     stage(run, plan)
     merge_run(run)
-    merged = pa.parquet.read_table(run.results_parquet.path)
+    merged = pa.parquet.read_table(local_path(run.results_parquet))
     assert merged.select(["n", "url", "tags"]) == table
     assert merged["ocr_text"].to_pylist() == [row["ocr_text"] for row in results(run)]
     assert merged["ocr_http_status"].to_pylist() == [None, 404]
     assert [row["tags"] for row in results(run)] == ['["x", "y"]', ""]
 
 
-def test_failures_are_listed_by_themselves(write_csv, make_plan) -> None:
+def test_failures_are_listed_by_themselves(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv(enumerate(["1a", "0b"])))
     stage(run, plan)
     merge_run(run)
-    with run.failures_csv.path.open(newline="") as file:
+    with local_path(run.failures_csv).open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["id"] == "1"
     assert (row["ocr_error"], row["ocr_error_detail"], row["ocr_http_status"]) == ("not_found", "HTTP 404", "404")
 
 
-def test_rows_of_a_batch_that_never_finished_are_there_as_they_are(write_csv, make_plan) -> None:
+def test_rows_of_a_batch_that_never_finished_are_there_as_they_are(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv(enumerate(["1a", "1b", "2c", "1d", "1e", "1c", "1d"])), batch_size=2)
     stage(run, plan, leave_out=(1,))
     with BatchStore(run, plan.batches[1], plan.digests[1]) as store:
@@ -114,21 +115,21 @@ def test_rows_of_a_batch_that_never_finished_are_there_as_they_are(write_csv, ma
     assert (unfinished.index, unfinished.first_row, unfinished.images, unfinished.finished) == (1, 2, 2, 1)
     assert "batch 1: 1 of 2 images finished" in describe_unfinished(merged)
     assert json.loads(run.summary.read_bytes())["complete"] is False
-    with run.failures_csv.path.open(newline="") as file:
+    with local_path(run.failures_csv).open(newline="") as file:
         assert [row["id"] for row in csv.DictReader(file)] == ["3", "6"]
     stage(run, plan)
     assert merge_run(run).complete
     assert "unfinished" not in {row["ocr_status"] for row in results(run)}
 
 
-def test_a_run_of_which_no_batch_finished_has_every_row(write_csv, make_plan) -> None:
+def test_a_run_of_which_no_batch_finished_has_every_row(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv(enumerate(["1a", "1b", "1a"])), batch_size=1)
     merged = merge_run(run)
     assert (merged.complete, merged.statuses, plan.batches[2].images) == (False, {"unfinished": 3}, 0)
     assert [row["id"] for row in results(run)] == ["0", "1", "2"]
 
 
-def test_what_was_kept_for_another_plan_is_not_merged(write_csv, make_plan) -> None:
+def test_what_was_kept_for_another_plan_is_not_merged(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv(enumerate(["1a", "1b"])), batch_size=1)
     stage(run, plan, leave_out=(1,))
     with BatchStore(run, plan.batches[1], plan.digests[1]) as store:
@@ -147,16 +148,14 @@ def test_what_was_kept_for_another_plan_is_not_merged(write_csv, make_plan) -> N
     assert [row["ocr_text"][:2] for row in results(run)] == ["1x", "1a", "1b"]
 
 
-def test_the_same_links_read_in_another_way_are_another_plan(write_csv, make_plan) -> None:
+def test_the_same_links_read_in_another_way_are_another_plan(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     dataset = write_csv(enumerate(["1a"]))
-    digests = [
-        make_plan(dataset, run_id=str(n), **settings)[1].digests
-        for n, settings in enumerate(({}, {"concurrency": 3}, {"languages": ["en"]}))
-    ]
+    ways: list[dict[str, Any]] = [{}, {"concurrency": 3}, {"languages": ["en"]}]
+    digests = [make_plan(dataset, run_id=str(n), **settings)[1].digests for n, settings in enumerate(ways)]
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_a_batch_that_disagrees_with_the_plan_is_not_merged(write_csv, make_plan) -> None:
+def test_a_batch_that_disagrees_with_the_plan_is_not_merged(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv(enumerate(["1a", "1b"])), batch_size=1)
     stage(run, plan)
     stage_batch(run, plan, plan.batches[1], {})
@@ -170,7 +169,7 @@ def test_a_batch_that_disagrees_with_the_plan_is_not_merged(write_csv, make_plan
     assert "not the file that its marker describes" in merge_run(run).unfinished[0].reason
 
 
-def test_long_documents_are_joined_a_part_at_a_time(write_csv, make_plan) -> None:
+def test_long_documents_are_joined_a_part_at_a_time(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     links = ["9a", "9b", "9a", "1c", "9b", "3d", "9a"]
     run, plan = make_plan(write_csv(enumerate(links)))
     text = "wide " * 400_000
@@ -180,12 +179,12 @@ def test_long_documents_are_joined_a_part_at_a_time(write_csv, make_plan) -> Non
     }
     stage_batch(run, plan, plan.batches[0], readings)
     merge_run(run)
-    with run.results_csv.path.open(newline="", encoding="utf-8") as file:
+    with local_path(run.results_csv).open(newline="", encoding="utf-8") as file:
         found = [(int(row["id"]), row["ocr_text"][:4]) for row in csv.DictReader(file)]
     assert found == [(row, f"{link} {n}") for row, link in enumerate(links) for n in range(int(link[0]))]
 
 
-def test_merging_again_changes_nothing(write_csv, make_plan) -> None:
+def test_merging_again_changes_nothing(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv(enumerate(["1a", "0b", "2c"])), batch_size=2)
     stage(run, plan)
     merge_run(run)
@@ -194,7 +193,7 @@ def test_merging_again_changes_nothing(write_csv, make_plan) -> None:
     assert [path.read_bytes() for path in (run.results_csv, run.results_parquet, run.failures_csv)] == before
 
 
-def test_what_a_killed_merge_left_is_gone_after_the_next(write_csv, make_plan) -> None:
+def test_what_a_killed_merge_left_is_gone_after_the_next(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv(enumerate(["1a", "0b"])))
     stage(run, plan)
     merging = f"""
@@ -209,17 +208,17 @@ merge_run(RunFolder.open({run.uri!r}, Allowances.parse({run.uri!r})))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     killed = subprocess.run([sys.executable, "-c", merging], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
-    left = set(run.results_csv.path.parent.glob(".tmp-*"))
+    left = set(local_path(run.results_csv).parent.glob(".tmp-*"))
     assert {path.name.split("-")[1] for path in left} == {"results.csv", "results.parquet", "failures.csv"}
     assert merge_run(run).complete
-    assert {path.name for path in run.results_csv.path.parent.iterdir()} == {
+    assert {path.name for path in local_path(run.results_csv).parent.iterdir()} == {
         "plan", "plan.json", "batches", "results.csv", "results.parquet", "failures.csv", "summary.json",
     }  # fmt: skip
 
 
-def test_a_dataset_without_rows_has_results_without_rows(write_csv, make_plan) -> None:
+def test_a_dataset_without_rows_has_results_without_rows(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv([]))
     stage(run, plan)
     assert merge_run(run).complete
     assert results(run) == []
-    assert pa.parquet.read_table(run.results_parquet.path).num_rows == 0
+    assert pa.parquet.read_table(local_path(run.results_parquet)).num_rows == 0

@@ -24,6 +24,7 @@ from ocr_pipeline.run.plan import Plan, batch_images
 from ocr_pipeline.run.staging import load_staged
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import RunSettings
+from tests.conftest import local_path
 
 Outcome = tuple[ErrorCategory | Status, ...]
 """What becomes of each page of an image in one attempt; only the last one can fail."""
@@ -60,12 +61,14 @@ def rows_of(image: ImageRef, outcome: Outcome, attempt: int) -> list[ResultRow]:
     """The rows of an outcome; their text says by which attempt they were made."""
     rows = []
     for page, end in enumerate(outcome):
-        failed = isinstance(end, ErrorCategory)
+        category = end if isinstance(end, ErrorCategory) else None
+        failed = category is not None
         rows.append(
             ResultRow(
-                row=image.row, status=end.status if failed else end, text=f"{image.link} {page} by {attempt}",
+                row=image.row, status=end.status if isinstance(end, ErrorCategory) else end,
+                text=f"{image.link} {page} by {attempt}",
                 confidence=None if failed else 0.5, lines="[]", page=page, width=None, height=4, bytes=5, sha256="ab",
-                error=end.value if failed else None, error_detail=None, http_status=200, attempts=attempt,
+                error=category and category.value, error_detail=None, http_status=200, attempts=attempt,
                 fetch_seconds=0.25, read_seconds=0.5, model=None if failed else "m",
             )
         )  # fmt: skip
@@ -162,8 +165,8 @@ def check_results(
     there = [batch for batch in plan.batches if run.marker(batch.index).exists()]
     readings: dict[int, list[ResultRow]] = {}
     for batch in there:
-        for row in load_staged(run, batch, plan.digests[batch.index]):
-            readings.setdefault(row.row, []).append(row)
+        for page in load_staged(run, batch, plan.digests[batch.index]):
+            readings.setdefault(page.row, []).append(page)
     for row, link in enumerate(links):
         if links.index(link) == row and row not in readings:
             readings[row] = finished.get(row) or [unfinished_row(row, "")]
@@ -178,13 +181,13 @@ def check_results(
 
     assert [
         (line["id"], line["image"], line["ocr_page"], line["ocr_status"], line["ocr_text"])
-        for line in read_csv(run.results_csv.path)
+        for line in read_csv(local_path(run.results_csv))
     ] == [(str(row), cell(links[row]), str(page.page), page.status, cell(page.text)) for row, page in expected]
-    table = pa.parquet.read_table(run.results_parquet.path)
+    table = pa.parquet.read_table(local_path(run.results_parquet))
     assert list(zip(*(table[name].to_pylist() for name in ("id", "ocr_page", "ocr_text")), strict=True)) == [
         (str(row), page.page, page.text) for row, page in expected
     ]
-    failures = [(line["id"], line["ocr_page"], line["ocr_error"]) for line in read_csv(run.failures_csv.path)]
+    failures = [(line["id"], line["ocr_page"], line["ocr_error"]) for line in read_csv(local_path(run.failures_csv))]
     assert failures == [(str(row), str(page.page), page.error) for row, page in expected if page.status.failed]
 
     assert merged.complete == (len(there) == len(plan.batches))

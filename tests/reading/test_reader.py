@@ -20,7 +20,7 @@ from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.reading.reader import ReaderProcess
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.settings.deployment import Allowances
-from tests.conftest import bare_environment, reading_with, staged_rows
+from tests.conftest import DrawImage, MakePlan, WriteCsv, bare_environment, reading_with, staged_rows
 from tests.reading.engines import CRASH, GREEDY, HANG, HOG, HOLD, KILL
 
 MEMORY = 600 << 20
@@ -37,7 +37,7 @@ def readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], lis
 
 
 def test_images_that_crash_hang_or_starve_the_reader_cost_themselves_alone(
-    draw_image, write_csv, make_plan, allowances: Allowances
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
 ) -> None:
     poison = {10: CRASH, 30: HANG, 50: HOLD, 51: HOG, 90: KILL}
     links = [draw_image(poison.get(row, 100 + row)) for row in range(100)]
@@ -61,7 +61,7 @@ def test_images_that_crash_hang_or_starve_the_reader_cost_themselves_alone(
 
 
 def test_a_page_that_asks_for_too_much_memory_fails_alone(
-    draw_image, write_csv, make_plan, allowances: Allowances
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
 ) -> None:
     run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in (70, GREEDY, 71))))
     Batch(plan.batches[0], allowances, poisoned).run()
@@ -70,7 +70,9 @@ def test_a_page_that_asks_for_too_much_memory_fails_alone(
     assert "memory" in (rows[1].error_detail or "")
 
 
-def test_only_poison_is_marked_and_the_batch_goes_on(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+def test_only_poison_is_marked_and_the_batch_goes_on(
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
+) -> None:
     links = [draw_image(CRASH)]
     for n in range(3):
         copy = Path(allowances.folders[0], f"copy-{n}.png")
@@ -83,7 +85,7 @@ def test_only_poison_is_marked_and_the_batch_goes_on(draw_image, write_csv, make
 
 
 def test_a_reader_that_never_gets_ready_ends_the_batch_as_an_error_to_retry(
-    draw_image, write_csv, make_plan, allowances: Allowances
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
 ) -> None:
     run, plan = make_plan(write_csv([(0, draw_image(30))]))
     crashing = partial(ReaderProcess, engine="tests.reading.engines:CrashingEngine")
@@ -94,7 +96,7 @@ def test_a_reader_that_never_gets_ready_ends_the_batch_as_an_error_to_retry(
 
 
 def test_no_engine_is_loaded_where_nothing_is_left_to_read(
-    draw_image, write_csv, make_plan, allowances: Allowances
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
 ) -> None:
     _, plan = make_plan(write_csv([(0, draw_image(30))]))
     Batch(plan.batches[0], allowances, reading_with()).run()
@@ -104,7 +106,11 @@ def test_no_engine_is_loaded_where_nothing_is_left_to_read(
 
 
 def test_the_reader_is_ended_by_a_deadline_although_it_hangs(
-    draw_image, write_csv, make_plan, allowances: Allowances, readers: Callable[[], list[int]]
+    draw_image: DrawImage,
+    write_csv: WriteCsv,
+    make_plan: MakePlan,
+    allowances: Allowances,
+    readers: Callable[[], list[int]],
 ) -> None:
     run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in (HOLD, *range(70, 79)))))
     noting = partial(ReaderProcess, engine="tests.reading.engines:NotingEngine")
@@ -116,7 +122,11 @@ def test_the_reader_is_ended_by_a_deadline_although_it_hangs(
 
 
 def test_the_reader_is_ended_when_the_batch_is_stopped(
-    draw_image, write_csv, make_plan, allowances: Allowances, readers: Callable[[], list[int]]
+    draw_image: DrawImage,
+    write_csv: WriteCsv,
+    make_plan: MakePlan,
+    allowances: Allowances,
+    readers: Callable[[], list[int]],
 ) -> None:
     _, plan = make_plan(write_csv(enumerate(draw_image(width) for width in (HANG, *range(70, 79)))))
     noting = partial(ReaderProcess, engine="tests.reading.engines:NotingEngine")
@@ -155,7 +165,12 @@ Batch(batch, allowances, noting, checkpoint_seconds=0.05).run()
 
 @pytest.mark.parametrize("poison", [HANG, HOLD])
 def test_the_reader_ends_with_its_killed_parent(
-    poison: int, tmp_path: Path, draw_image, write_csv, make_plan, readers: Callable[[], list[int]]
+    poison: int,
+    tmp_path: Path,
+    draw_image: DrawImage,
+    write_csv: WriteCsv,
+    make_plan: MakePlan,
+    readers: Callable[[], list[int]],
 ) -> None:
     run: RunFolder
     run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in (*range(70, 79), poison))))
@@ -173,7 +188,11 @@ def test_the_reader_ends_with_its_killed_parent(
 
 
 def test_the_reader_is_what_the_kernel_kills_first(
-    draw_image, write_csv, make_plan, allowances: Allowances, readers: Callable[[], list[int]]
+    draw_image: DrawImage,
+    write_csv: WriteCsv,
+    make_plan: MakePlan,
+    allowances: Allowances,
+    readers: Callable[[], list[int]],
 ) -> None:
     scores: list[str] = []
     _, plan = make_plan(write_csv([(0, draw_image(HANG))]))

@@ -16,6 +16,7 @@ from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.rows import HEADER, decode_rows, encode_rows, read_rows
 from ocr_pipeline.run.staging import load_staged, read_progress
 from ocr_pipeline.storage.disk import LocalFolder
+from tests.conftest import local_path
 
 DIGEST = "0123456789abcdef" * 2
 
@@ -106,7 +107,9 @@ def rows_of(store: BatchStore, tmp_path: Path, *images: int) -> list[ResultRow]:
     return list(read_rows(path, "written"))
 
 
-def test_images_with_a_page_missing_are_not_taken_for_whole(open_store, tmp_path: Path) -> None:
+def test_images_with_a_page_missing_are_not_taken_for_whole(
+    open_store: Callable[..., BatchStore], tmp_path: Path
+) -> None:
     pages = [replace(READ, row=1, page=1), replace(READ, row=1), replace(READ, row=2, page=1)]
     keep(open_store(), pages[:2], pages[2:])
     again = open_store()
@@ -114,7 +117,9 @@ def test_images_with_a_page_missing_are_not_taken_for_whole(open_store, tmp_path
     assert rows_of(again, tmp_path, 1) == [pages[1], pages[0]]
 
 
-def test_a_batch_is_staged_with_its_marker_and_checkpoints_go(run: RunFolder, batch: BatchRef, open_store) -> None:
+def test_a_batch_is_staged_with_its_marker_and_checkpoints_go(
+    run: RunFolder, batch: BatchRef, open_store: Callable[..., BatchStore]
+) -> None:
     store = open_store()
     assert store.resume({0, 1}).kept == set()
     keep(store, [replace(READ, row=1)], [failure(0, ErrorCategory.NOT_FOUND)])
@@ -126,11 +131,13 @@ def test_a_batch_is_staged_with_its_marker_and_checkpoints_go(run: RunFolder, ba
     assert [row.row for row in load_staged(run, batch, DIGEST)] == [0, 1]
     assert (statistics.images, statistics.failed, statistics.errors) == (2, 1, {"not_found": 1})
     assert (statistics.models, statistics.digest) == (["m"], DIGEST)
-    assert not run.checkpoints(3).path.exists()
+    assert not local_path(run.checkpoints(3)).exists()
     assert read_progress(run, batch).staged
 
 
-def test_a_staged_batch_that_is_not_the_markers_is_refused(run: RunFolder, batch: BatchRef, open_store) -> None:
+def test_a_staged_batch_that_is_not_the_markers_is_refused(
+    run: RunFolder, batch: BatchRef, open_store: Callable[..., BatchStore]
+) -> None:
     with pytest.raises(StagedBatchError, match=r"batch 3 .* is not finished"):
         load_staged(run, batch, DIGEST)
     store = open_store()
@@ -146,24 +153,32 @@ def test_a_staged_batch_that_is_not_the_markers_is_refused(run: RunFolder, batch
         load_staged(run, batch, DIGEST)
 
 
-def test_an_unfinished_batch_resumes_with_all_but_transient_failures(open_store, tmp_path: Path) -> None:
+def test_an_unfinished_batch_resumes_with_all_but_transient_failures(
+    open_store: Callable[..., BatchStore], tmp_path: Path
+) -> None:
     first = open_store()
     first.resume({0, 1, 2})
     keep(first, [READ], [failure(1, ErrorCategory.NOT_FOUND)], [failure(2, ErrorCategory.TIMEOUT)])
     again = open_store()
     resumed = again.resume({0, 1, 2})
-    assert (resumed.kept, resumed.kept_failed, resumed.transient, resumed.permanent) == ({0, 1}, 1, {2}, set())
+    assert (resumed.kept, resumed.kept_failed, resumed.transient, resumed.permanent) == (
+        frozenset({0, 1}), 1, frozenset({2}), frozenset[int](),
+    )  # fmt: skip
     keep(again, [replace(READ, row=2)])
     assert rows_of(again, tmp_path, 2)[0].status is Status.OK
 
 
-def test_a_person_has_permanent_failures_of_an_unfinished_batch_tried_again(open_store) -> None:
+def test_a_person_has_permanent_failures_of_an_unfinished_batch_tried_again(
+    open_store: Callable[..., BatchStore],
+) -> None:
     keep(open_store(), [READ], [failure(1, ErrorCategory.NOT_FOUND)], [failure(2, ErrorCategory.TIMEOUT)])
     resumed = open_store().resume({0, 1, 2}, retry_permanent=True)
-    assert (resumed.kept, resumed.transient, resumed.permanent) == ({0}, {2}, {1})
+    assert (resumed.kept, resumed.transient, resumed.permanent) == (frozenset({0}), frozenset({2}), frozenset({1}))
 
 
-def test_what_was_kept_for_another_plan_is_left_alone(run: RunFolder, open_store, caplog) -> None:
+def test_what_was_kept_for_another_plan_is_left_alone(
+    run: RunFolder, open_store: Callable[..., BatchStore], caplog: pytest.LogCaptureFixture
+) -> None:
     keep(open_store(), [READ])
     other = open_store("other")
     assert other.resume({0}).kept == set()
@@ -176,7 +191,9 @@ def test_what_was_kept_for_another_plan_is_left_alone(run: RunFolder, open_store
     assert "was staged for another plan" in caplog.text
 
 
-def test_a_worse_outcome_does_not_replace_pages_that_were_read(open_store, tmp_path: Path) -> None:
+def test_a_worse_outcome_does_not_replace_pages_that_were_read(
+    open_store: Callable[..., BatchStore], tmp_path: Path
+) -> None:
     broken = replace(READ, page=1, status=Status.READ_FAILED, error="engine_error", text="")
     keep(open_store(), [READ, broken])
     again = open_store()
@@ -194,7 +211,7 @@ def test_a_worse_outcome_does_not_replace_pages_that_were_read(open_store, tmp_p
     assert rows_of(fourth, tmp_path, 0) == whole
 
 
-def test_a_staged_batch_resumes_with_what_was_read(run: RunFolder, open_store) -> None:
+def test_a_staged_batch_resumes_with_what_was_read(run: RunFolder, open_store: Callable[..., BatchStore]) -> None:
     store = open_store()
     keep(store, [READ], [failure(1, ErrorCategory.NOT_FOUND)], [failure(2, ErrorCategory.TIMEOUT)])
     store.stage([0, 1, 2], seconds=1, resumed=0)
@@ -210,7 +227,9 @@ def test_a_staged_batch_resumes_with_what_was_read(run: RunFolder, open_store) -
     assert open_store().resume({0, 1, 2}).kept == set()
 
 
-def test_damaged_checkpoints_are_read_again(run: RunFolder, open_store, tmp_path: Path) -> None:
+def test_damaged_checkpoints_are_read_again(
+    run: RunFolder, open_store: Callable[..., BatchStore], tmp_path: Path
+) -> None:
     store = open_store()
     keep(store, [READ])
     keep(store, [replace(READ, row=1)])
@@ -222,7 +241,9 @@ def test_damaged_checkpoints_are_read_again(run: RunFolder, open_store, tmp_path
     assert len(rows_of(again, tmp_path, 0, 1)) == 2
 
 
-def test_what_could_not_be_written_is_written_with_the_next_part(run: RunFolder, open_store) -> None:
+def test_what_could_not_be_written_is_written_with_the_next_part(
+    run: RunFolder, open_store: Callable[..., BatchStore]
+) -> None:
     store = open_store()
     run.folder.file("checkpoints").write_bytes(b"in the way")
     store.add([READ])

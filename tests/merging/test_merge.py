@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from ocr_pipeline.errors import ErrorCategory, StagedBatchError, Status
+from ocr_pipeline.merging import blocks
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.merging.summary import describe_unfinished
 from ocr_pipeline.records import RESULT_COLUMNS, Failure, ImageRef, ResultRow, unfetched_row
@@ -167,6 +168,22 @@ def test_a_batch_that_disagrees_with_the_plan_is_not_merged(write_csv: WriteCsv,
     changed = replace(page(ImageRef(0, "1a"), 0), text="changed by hand")
     run.staged(0).write_bytes(HEADER + encode_rows([changed]))
     assert "not the file that its marker describes" in merge_run(run).unfinished[0].reason
+
+
+def test_line_ends_within_texts_stay_wherever_a_file_is_cut(
+    write_csv: WriteCsv, make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, plan = make_plan(write_csv(enumerate(["1a", "3b", "1c"])))
+    text = '"\r\n,\r\n"\r"\n""\r\n'
+    readings = {
+        image.row: [replace(row, text=text * (row.page + image.row)) for row in pages_of(image)]
+        for image in batch_images(run, plan.batches[0], plan)
+    }
+    stage_batch(run, plan, plan.batches[0], readings)
+    for size in range(1, 400, 7):
+        monkeypatch.setattr(blocks, "_BLOCK_BYTES", size)
+        merge_run(run)
+        assert [row["ocr_text"] for row in results(run)] == ["", text, text * 2, text * 3, text * 2]
 
 
 def test_long_documents_are_joined_a_part_at_a_time(write_csv: WriteCsv, make_plan: MakePlan) -> None:

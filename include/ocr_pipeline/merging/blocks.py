@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from ocr_pipeline.run.rows import HEADER
 from ocr_pipeline.run.staging import StagedBatch
 
 _BLOCK_BYTES = 16 << 20
-"""Bytes of a batch's rows that are parsed at a time; more where an image has more."""
+"""Bytes of a batch's rows that are parsed at a time; more where a row has more."""
 
 READING_SCHEMA = pa.schema([pa.field(READ_ROW, pa.int64(), nullable=False), *RESULT_SCHEMA])
 """The columns of the contract, and the row that was read."""
@@ -56,26 +57,50 @@ def _checked(readings: pa.Table, batch: BatchRef) -> pa.Table:
 
 def _parse(staged: StagedBatch) -> Iterator[pa.Table]:
     """A staged file as tables of the reading schema."""
-    if staged.path.stat().st_size <= len(HEADER):
-        return
-    reader = pa.csv.open_csv(
-        staged.path,
-        read_options=pa.csv.ReadOptions(
-            column_names=READING_SCHEMA.names, skip_rows=1, block_size=max(_BLOCK_BYTES, 2 * staged.longest)
-        ),
-        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pa.csv.ConvertOptions(
-            column_types=READING_SCHEMA,
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=True,
-        ),
-    )
-    with reader:
-        for batch in reader:
-            if batch.num_rows:
-                columns = [
-                    column if field.nullable or not pa.types.is_string(field.type) else column.fill_null("")
-                    for column, field in zip(batch.columns, READING_SCHEMA, strict=True)
-                ]
-                yield pa.Table.from_arrays(columns, schema=READING_SCHEMA)
+    for lines in _pieces(staged.path):
+        table = pa.csv.read_csv(
+            pa.py_buffer(lines),
+            read_options=pa.csv.ReadOptions(column_names=READING_SCHEMA.names, block_size=len(lines)),
+            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=READING_SCHEMA,
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
+            ),
+        )
+        columns = [
+            column if field.nullable or not pa.types.is_string(field.type) else column.fill_null("")
+            for column, field in zip(table.columns, READING_SCHEMA, strict=True)
+        ]
+        yield pa.Table.from_arrays(columns, schema=READING_SCHEMA)
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """The lines of a staged file without its first, about :data:`_BLOCK_BYTES` at a time.
+
+    Arrow could cut the file itself, but loses the second half of a line end within a text that it cuts between them.
+    """
+    with path.open("rb") as file:
+        file.seek(len(HEADER))
+        rest = b""
+        while part := file.read(_BLOCK_BYTES):
+            rest += part
+            end = _end_of_lines(rest)
+            if end:
+                yield rest[:end]
+                rest = rest[end:]
+        if rest:
+            yield rest
+
+
+def _end_of_lines(content: bytes) -> int:
+    """Where the last whole line of ``content`` ends, which begins with one: a line end that stands outside of quotes."""
+    quotes = content.count(b'"')
+    end = len(content)
+    while (start := content.rfind(b"\r\n", 0, end)) >= 0:
+        quotes -= content.count(b'"', start, end)
+        if quotes % 2 == 0:
+            return start + 2
+        end = start
+    return 0

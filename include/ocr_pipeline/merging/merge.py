@@ -143,7 +143,7 @@ class _Merger:
             store.resume(set(images))
             written = store.write(path, images, otherwise=lambda row: unfinished_row(row, detail))
         finished = written.images - written.errors.get(ErrorCategory.BATCH_UNFINISHED.value, 0)
-        staged = StagedBatch(path, written.images, written.seconds, tuple(written.models), written.longest)
+        staged = StagedBatch(path, written.images, written.seconds, tuple(written.models))
         return staged, UnfinishedBatch(batch.index, batch.first_row, batch.rows, len(images), finished, reason)
 
     def merged(self, writer: ResultsWriter) -> MergedRun:

@@ -186,7 +186,7 @@ class BatchStore:
         statuses: Counter[str] = Counter()
         errors: Counter[str] = Counter()
         models: set[str] = set()
-        count = failed = pages = size = longest = 0
+        count = failed = pages = size = 0
         digest = hashlib.sha256(HEADER)
         with path.open("wb") as file:
             file.write(HEADER)
@@ -204,7 +204,6 @@ class BatchStore:
                 failed += self._readings[image].failed
                 pages += len(rows)
                 size += rows[0].bytes or 0
-                longest = max(longest, len(lines))
         return BatchStatistics(
             index=self._batch.index,
             digest=self._digest,
@@ -218,7 +217,6 @@ class BatchStore:
             models=sorted(models),
             resumed=resumed,
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            longest=longest,
             csv_sha256=digest.hexdigest(),
         )
 

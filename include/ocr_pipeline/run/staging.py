@@ -27,8 +27,7 @@ class BatchStatistics:
 
     ``digest`` is that of the batch's plan, ``failed`` counts images with a page that failed, ``statuses`` and
     ``errors`` count pages, ``bytes`` adds up the image files, ``models`` name the engines and models that read,
-    ``resumed`` counts images that earlier attempts had finished, and ``longest`` is the size of the longest image's
-    rows in bytes.
+    ``resumed`` counts images that earlier attempts had finished.
     """
 
     index: int
@@ -43,7 +42,6 @@ class BatchStatistics:
     models: list[str]
     resumed: int
     finished_at: str
-    longest: int
     csv_sha256: str
 
 
@@ -55,7 +53,6 @@ class StagedBatch:
     images: int
     seconds: float
     models: tuple[str, ...]
-    longest: int
 
 
 @contextmanager
@@ -80,7 +77,7 @@ def open_staged(run: RunFolder, batch: BatchRef, digest: str) -> Iterator[Staged
             raise StagedBatchError(f"{batch.label} was staged for another plan: {staged}")
         if _sha256(path) != statistics.csv_sha256:
             raise StagedBatchError(f"{staged} is not the file that its marker describes")
-        yield StagedBatch(path, statistics.images, statistics.seconds, tuple(statistics.models), statistics.longest)
+        yield StagedBatch(path, statistics.images, statistics.seconds, tuple(statistics.models))
 
 
 def _sha256(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from ocr_pipeline.settings.run import FetchSettings
 from ocr_pipeline.storage.buckets import find_store, open_bucket
 from tests.conftest import WidthEngine
 from tests.images.samples import encode
+from tests.misbehaving_server import MisbehavingServer
 
 
 def test_images_are_read_and_staged_in_order(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
@@ -251,21 +251,15 @@ def test_a_batch_leaves_its_task_time_to_end() -> None:
     assert 0 < reading_seconds(20) <= 15
 
 
-def test_what_may_be_mended_is_tried_first(tmp_path, draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:
-    links = ["gone-1.png", "http://127.0.0.1:9/1.png", "gone-2.png", draw_image(30)]
-    _, plan = make_plan(write_csv(enumerate(links)), concurrency=1)
-    allowed = Allowances(allowances.folders, Allowances.parse("127.0.0.1:9").networks)
-    Batch(plan.batches[0], allowed, WidthEngine).run()
-    real = batch_module.Fetcher.fetch_all
-    fetched = []
-
-    async def noted(self, refs, tell):
-        fetched.extend(ref.row for ref in refs)
-        await real(self, refs, tell)
-
-    monkeypatch.setattr(batch_module.Fetcher, "fetch_all", noted)
-    Batch(plan.batches[0], allowed, WidthEngine).run()
-    assert fetched == [1, 0, 2]
+def test_what_may_be_mended_is_tried_first(draw_image, write_csv, make_plan, allowances) -> None:
+    with MisbehavingServer() as server:
+        gone, busy, gone_too = (server.url("status", code=code, id=id) for id, code in enumerate((404, 503, 404)))
+        _, plan = make_plan(write_csv(enumerate([gone, busy, gone_too, draw_image(30)])), concurrency=1)
+        allowed = Allowances(allowances.folders, Allowances.parse(server.address).networks)
+        Batch(plan.batches[0], allowed, WidthEngine).run()
+        server.requests.clear()
+        Batch(plan.batches[0], allowed, WidthEngine).run()
+        assert [server.origin + request.target for request in server.requests] == [busy, gone, gone_too]
 
 
 def test_an_outage_fails_the_task_and_keeps_what_was_read(draw_image, write_csv, make_plan, allowances) -> None:
@@ -330,23 +324,16 @@ def test_a_slow_reader_stalls_the_fetching(tmp_path, write_csv, make_plan, allow
 def test_a_fetch_that_never_ends_ends_the_batch(draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:
     monkeypatch.setattr(progress, "STALL_FACTOR", 0.005)
     monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.05)
-    run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in (30, 31))), concurrency=1)
-    real = batch_module.Fetcher._fetch_file
-
-    async def stuck(self, ref, path):
-        if ref.row == 1:
-            await asyncio.Event().wait()
-        return await real(self, ref, path)
-
-    monkeypatch.setattr(batch_module.Fetcher, "_fetch_file", stuck)
-    with pytest.raises(
-        StalledError, match=r"1 images being fetched \(first rows: 2\), 0 waiting .* 0 being read"
-    ) as caught:
-        Batch(plan.batches[0], allowances, WidthEngine).run()
-    assert caught.value.retryable
-    assert not run.marker(0).exists()
-    monkeypatch.setattr(batch_module.Fetcher, "_fetch_file", real)
-    assert Batch(plan.batches[0], allowances, WidthEngine).run().resumed == 1
+    with MisbehavingServer() as server:
+        run, plan = make_plan(write_csv(enumerate([draw_image(30), server.url("silent", times=1)])), concurrency=1)
+        allowed = Allowances(allowances.folders, Allowances.parse(server.address).networks)
+        with pytest.raises(
+            StalledError, match=r"1 images being fetched \(first rows: 2\), 0 waiting .* 0 being read"
+        ) as caught:
+            Batch(plan.batches[0], allowed, WidthEngine).run()
+        assert caught.value.retryable
+        assert not run.marker(0).exists()
+        assert Batch(plan.batches[0], allowed, WidthEngine).run().resumed == 1
 
 
 def test_patience_grows_with_the_deadlines() -> None:

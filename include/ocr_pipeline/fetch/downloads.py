@@ -10,12 +10,12 @@ from yarl import URL
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch.addresses import AddressGuard
+from ocr_pipeline.fetch.answers import Answer
 from ocr_pipeline.fetch.failures import RequestFailedError
-from ocr_pipeline.fetch.http import Answer, HttpClient
+from ocr_pipeline.fetch.http import HttpClient
 from ocr_pipeline.fetch.links import parse_url, redirect_target
-from ocr_pipeline.fetch.politeness import Manners
 from ocr_pipeline.fetch.proxies import Proxies
-from ocr_pipeline.fetch.retries import pause_before_retry
+from ocr_pipeline.fetch.retries import RetryPolicy, pause_before_retry
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import FetchSettings
 
@@ -30,7 +30,7 @@ def download(
     settings: FetchSettings,
     allowances: Allowances,
     *,
-    manners: Manners | None = None,
+    policy: RetryPolicy | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> None:
     """Write what is behind the http(s) URL ``link`` to ``path``.
@@ -40,7 +40,7 @@ def download(
     :param tls: trusted certificate authorities instead of the system's.
     :raises ImageError: with the category of the failure, when it cannot be had.
     """
-    asyncio.run(_download(parse_url(link), path, settings, allowances, manners or Manners(), tls))
+    asyncio.run(_download(parse_url(link), path, settings, allowances, policy or RetryPolicy(), tls))
 
 
 async def _download(
@@ -48,7 +48,7 @@ async def _download(
     path: Path,
     settings: FetchSettings,
     allowances: Allowances,
-    manners: Manners,
+    policy: RetryPolicy,
     tls: ssl.SSLContext | None,
 ) -> None:
     guard = AddressGuard(allowances)
@@ -60,7 +60,7 @@ async def _download(
             try:
                 return await _attempt(client, url, path)
             except RequestFailedError as error:
-                pause = pause_before_retry(attempt, error.retry_after, manners)
+                pause = pause_before_retry(attempt, error.retry_after, policy)
                 if not error.category.retryable or attempt >= settings.attempts or pause is None:
                     raise
             await asyncio.sleep(pause)

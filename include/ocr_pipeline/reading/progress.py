@@ -24,7 +24,7 @@ from ocr_pipeline.errors import (
     StalledError,
     StorageError,
 )
-from ocr_pipeline.fetch import Manners
+from ocr_pipeline.fetch import RetryPolicy
 from ocr_pipeline.reading.journal import Journal
 from ocr_pipeline.records import ResultRow
 from ocr_pipeline.settings.run import FetchSettings
@@ -206,6 +206,6 @@ def reading_seconds(task_seconds: float) -> float:
 
 def stall_seconds(settings: FetchSettings) -> float:
     """How long a batch may stand still before it counts as stuck: a multiple of the deadlines together."""
-    manners = Manners()
-    pause = manners.max_retry_after + manners.max_backoff + (1 / settings.host_rate if settings.host_rate else 0)
+    policy = RetryPolicy()
+    pause = policy.max_retry_after + policy.max_backoff + (1 / settings.host_rate if settings.host_rate else 0)
     return STALL_FACTOR * settings.attempts * (settings.total_timeout + pause)

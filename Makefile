@@ -49,7 +49,7 @@ format: install-dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: install-dev ## Rewrite the tables in the README that are made from the code
+docs: install-dev ## Rewrite the tables of the documentation that are made from the code
 	$(BIN)/python -m tests.contract
 
 install: $(VENV)/.installed ## Make the environment in .venv from the lock

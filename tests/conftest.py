@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import os
 import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -20,9 +24,12 @@ from hypothesis import settings
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.planning.planning import plan_run
-from ocr_pipeline.records import Page, PageText, TextLine
+from ocr_pipeline.reading.pages import read_pages
+from ocr_pipeline.records import BatchRef, FetchedImage, Page, PageText, ResultRow, TextLine
+from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan
+from ocr_pipeline.run.staging import load_staged
 from ocr_pipeline.settings.deployment import Allowances, Connection
 from ocr_pipeline.settings.run import ReadSettings, RunSettings
 
@@ -59,7 +66,6 @@ class WidthEngine:
 
     def __init__(self, settings: ReadSettings | None = None) -> None:
         self.pages = 0
-        self.closed = False
         self._lock = threading.Lock()
 
     def read(self, page: Page) -> PageText:
@@ -77,7 +83,53 @@ class WidthEngine:
         return PageText((TextLine(f"width {page.width}", 0.9, corners),))
 
     def close(self) -> None:
-        self.closed = True
+        """Nothing to release."""
+
+
+class ThreadReader:
+    """Reads with an engine in threads of this process, for tests in which the reader's own process is not the point."""
+
+    def __init__(self, engine: WidthEngine, settings: ReadSettings) -> None:
+        self._engine = engine
+        self._settings = settings
+
+    async def __aenter__(self) -> Self:
+        self._threads = ThreadPoolExecutor(self._engine.threads)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    async def ready(self) -> int:
+        return self._engine.threads + 1
+
+    async def read(self, image: FetchedImage) -> list[ResultRow]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._read, image)
+
+    def _read(self, image: FetchedImage) -> list[ResultRow]:
+        return list(read_pages(image, self._engine, self._settings, lambda page: None))
+
+
+def reading_with(engine: WidthEngine | None = None) -> Callable[[ReadSettings], ThreadReader]:
+    """What a batch is given to read with ``engine`` in this process."""
+    return partial(ThreadReader, engine or WidthEngine())
+
+
+def stage_batch(run: RunFolder, plan: Plan, batch: BatchRef, readings: Mapping[int, list[ResultRow]]) -> None:
+    """Stage a batch of which these are the rows, by image."""
+    with BatchStore(run, batch, plan.digests[batch.index]) as store:
+        store.resume(set())
+        for pages in readings.values():
+            store.add(pages)
+        store.stage(readings, seconds=1.5, resumed=0)
+
+
+def staged_rows(run: RunFolder, plan: Plan, index: int = 0) -> list[ResultRow]:
+    """The rows of a batch that is done."""
+    return load_staged(run, plan.batches[index], plan.digests[index])
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 A run goes through a real Airflow (scheduler, mapped tasks in processes of their own, merge) with the settings that a
 run has by default and an engine that has nothing to do. Its images are PNGs of one pixel, no two alike, from a server
-on loopback, so every one is requested, hashed, checked, decoded, journalled, checkpointed, staged and merged. Not in
+on loopback, so every one is requested, hashed, decoded, handed to and fro, checkpointed, staged and merged. Not in
 it: what larger images cost to transfer and to decode.
 
 Printed are the time from trigger to success, in which the server takes its share of the processors, and the

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
-from ocr_airflow.operators import ReadBatchOperator
-from ocr_pipeline.reading import batch
 from ocr_pipeline.records import Page, PageText, TextLine
 from ocr_pipeline.settings.run import ReadSettings
 
@@ -27,17 +24,3 @@ class NullEngine:
 
     def close(self) -> None:
         """Nothing to release."""
-
-
-class _NullBatch(batch.Batch):
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, load=NullEngine, **options)
-
-
-class NullReadBatchOperator(ReadBatchOperator):
-    """Reads a batch as a run does, but for the engine."""
-
-    def execute(self, context: Any) -> dict[str, Any]:
-        """Read the batch; returns its counts."""
-        batch.Batch = _NullBatch  # type: ignore[misc]  # this process is the task's own
-        return super().execute(context)

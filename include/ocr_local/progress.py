@@ -72,29 +72,29 @@ def watch(api: AirflowApi, run: RunFolder, run_id: str, console: Console) -> Wat
     """Show the run until it ends: a live bar on a terminal, a line every few seconds elsewhere."""
     view = _LiveView(console) if console.is_terminal else _PlainView(console)
     started = time.monotonic()
-    reading: _Reading | None = None
+    batches: _BatchesWatch | None = None
     state = "queued"
     asked = 0.0
     with view:
         while True:
             now = time.monotonic()
-            if reading is None and run.plan.exists():
-                reading = _Reading(run, now)
-            if reading is not None:
-                reading.look(now)
-            view.show(_line(reading, now - started), reading.snapshot if reading else None)
+            if batches is None and run.plan.exists():
+                batches = _BatchesWatch(run, now)
+            if batches is not None:
+                batches.look(now)
+            view.show(_line(batches, now - started), batches.snapshot if batches else None)
             if now - asked >= _STATE_SECONDS:
                 state, asked = api.run_state(DAG_ID, run_id), now
                 if state in ("success", "failed"):
                     break
             time.sleep(_REFRESH_SECONDS if run.folder.parallel == 1 else _BUCKET_REFRESH_SECONDS)
     seconds = time.monotonic() - started
-    if reading is None:
+    if batches is None:
         return WatchedRun(state, seconds, 0, 0.0)
-    return WatchedRun(state, seconds, reading.snapshot.images, reading.seconds)
+    return WatchedRun(state, seconds, batches.snapshot.images, batches.seconds)
 
 
-class _Reading:
+class _BatchesWatch:
     """The reading part of a run, between its first and its last image."""
 
     def __init__(self, run: RunFolder, now: float) -> None:
@@ -121,18 +121,18 @@ class _Reading:
         return self.snapshot.images_done / self.seconds if self.snapshot.images_done and self.seconds else None
 
 
-def _line(reading: _Reading | None, elapsed: float) -> str:
-    if reading is None:
+def _line(batches: _BatchesWatch | None, elapsed: float) -> str:
+    if batches is None:
         return f"planning   {_clock(elapsed)}"
-    at = reading.snapshot
+    at = batches.snapshot
     parts = [f"batches {at.batches_done}/{at.batches}", f"images {at.images_done:,}/{at.images:,}"]
-    if reading.rate:
-        parts.append(f"{reading.rate:.1f} images/s")
+    if batches.rate:
+        parts.append(f"{batches.rate:.1f} images/s")
     parts.append(f"{at.failed} failed")
     if at.batches_done == at.batches:
         parts.append("merging")
-    elif reading.rate:
-        parts.append(f"{_clock((at.images - at.images_done) / reading.rate)} left")
+    elif batches.rate:
+        parts.append(f"{_clock((at.images - at.images_done) / batches.rate)} left")
     return "   ".join(parts)
 
 

@@ -11,14 +11,23 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """What became of an image: the values of ``ocr_status``."""
+    """What became of an image: the values of ``ocr_status``, each with its description in the documentation."""
 
-    OK = "ok"
-    NO_TEXT = "no_text"
-    FETCH_FAILED = "fetch_failed"
-    DECODE_FAILED = "decode_failed"
-    READ_FAILED = "read_failed"
-    KNOWN = "known"
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str = "") -> Status:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    OK = "ok", "the page was read and has text"
+    NO_TEXT = "no_text", "the page was read and has none"
+    FETCH_FAILED = "fetch_failed", "the image's bytes could not be had"
+    DECODE_FAILED = "decode_failed", "the bytes came and are no image that can be decoded"
+    READ_FAILED = "read_failed", "the page was decoded and could not be read"
+    UNFINISHED = "unfinished", "not read, because the batch of the image never finished; the run is not complete"
+    KNOWN = "known", "not read, because an earlier run of the same catalog has read the image"
 
     @property
     def failed(self) -> bool:
@@ -107,9 +116,15 @@ class ErrorCategory(StrEnum):
         "engine_crashed",
         Status.READ_FAILED,
         False,
-        "reading the image crashed the process or hung, also when it was read alone",
+        "reading the image crashed the reader process, hung it or took all its memory, also when it was read alone",
     )
     ENGINE_ERROR = "engine_error", Status.READ_FAILED, True, "the OCR engine raised an error on this page"
+    BATCH_UNFINISHED = (
+        "batch_unfinished",
+        Status.UNFINISHED,
+        True,
+        "the batch failed for good before it came to this image; clear its task and those after it",
+    )
 
 
 class ImageError(Exception):
@@ -193,6 +208,12 @@ class StalledError(OcrPipelineError):
 
 class DeadlineError(OcrPipelineError):
     """A batch reached its deadline; what was finished is in its checkpoints."""
+
+    retryable = True
+
+
+class ReaderError(OcrPipelineError):
+    """The process that reads images ends again and again, and no image is to blame."""
 
     retryable = True
 

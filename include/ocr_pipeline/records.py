@@ -185,9 +185,7 @@ class ResultRow:
     """
 
     row: int
-    status: Status = _column(
-        "`ok`, `no_text`, `fetch_failed`, `decode_failed`, `read_failed`, or `known` (read by an earlier run)"
-    )
+    status: Status = _column("what became of the page, one of the statuses below; `ok` when it was read and has text")
     text: str = _column("the page's text in reading order, a line each; empty without text")
     confidence: float | None = _column("mean confidence of the lines, 0 to 1, weighted by their length")
     lines: str = _column(
@@ -199,7 +197,7 @@ class ResultRow:
     height: int | None = _column("height of the page in pixels, upright")
     bytes: int | None = _column("size of the image file")
     sha256: str | None = _column("SHA-256 of the image file")
-    error: str | None = _column("category of the failure, from the list below; empty when there is none")
+    error: str | None = _column("category of the failure, one of those below; empty when there is none")
     error_detail: str | None = _column("what exactly went wrong; of a `known` image, the run that has read it")
     http_status: int | None = _column("last HTTP status; empty for files")
     attempts: int = _column("how often the image was requested")
@@ -309,6 +307,11 @@ def unfetched_row(failure: Failure) -> ResultRow:
         read_seconds=0.0,
         model=None,
     )
+
+
+def unfinished_row(row: int, detail: str) -> ResultRow:
+    """The placeholder of an image that was not read because its batch never finished."""
+    return unfetched_row(Failure(ImageRef(row, ""), ErrorCategory.BATCH_UNFINISHED, detail))
 
 
 def known_content_row(image: FetchedImage) -> ResultRow:

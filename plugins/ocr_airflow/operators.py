@@ -110,7 +110,7 @@ class ReadBatchOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the batch; returns its counts."""
         from ocr_pipeline.reading.batch import Batch
-        from ocr_pipeline.reading.progress import reading_seconds
+        from ocr_pipeline.reading.watchdog import reading_seconds
         from ocr_pipeline.records import BatchRef
 
         assert self.execution_timeout is not None
@@ -156,7 +156,8 @@ class MergeRunOperator(BaseOperator):
         :raises AirflowFailException: when the results are incomplete, naming the missing batches.
         """
         from ocr_pipeline.errors import IncompleteRunError
-        from ocr_pipeline.merging.merge import describe_missing, merge_run
+        from ocr_pipeline.merging.merge import merge_run
+        from ocr_pipeline.merging.summary import describe_unfinished
         from ocr_pipeline.run.catalog import Catalog
         from ocr_pipeline.run.folder import RunFolder
         from ocr_pipeline.run.plan import Plan
@@ -169,5 +170,5 @@ class MergeRunOperator(BaseOperator):
             for asset in self.outlets:
                 context["outlet_events"][asset].extra = {"run": self.run, "rows": merged.rows}
             if not merged.complete:
-                raise IncompleteRunError(describe_missing(merged))
+                raise IncompleteRunError(describe_unfinished(merged))
         return {"rows": merged.rows, "result_rows": merged.result_rows, "statuses": merged.statuses}

@@ -11,7 +11,7 @@ from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import RunSettings
-from tests.conftest import WidthEngine
+from tests.conftest import reading_with
 
 TIMES = ("ocr_fetch_seconds", "ocr_read_seconds")
 
@@ -26,7 +26,7 @@ def plan(dataset: Path, output: str, allowances: Allowances) -> tuple[RunFolder,
 def read_all(planned: Plan, allowances: Allowances) -> None:
     """Read every batch."""
     for batch in planned.batches:
-        Batch(batch, allowances, WidthEngine).run()
+        Batch(batch, allowances, reading_with()).run()
 
 
 def results(run: RunFolder) -> list[dict[str, str]]:

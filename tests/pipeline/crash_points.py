@@ -20,13 +20,12 @@ import numpy as np
 
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.planning.planning import plan_run
-from ocr_pipeline.reading import batch as batch_module
 from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.records import Page, PageText
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import RunSettings
-from tests.conftest import WidthEngine
+from tests.conftest import WidthEngine, reading_with
 
 OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "shutil.rmtree")
 IMAGES = 24
@@ -51,7 +50,6 @@ def main() -> None:
     """Try every operation, or each ``EVERY``-th."""
     folder = Path(sys.argv[1])
     every = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    batch_module.CHECKPOINT_SECONDS = 0.02
     dataset = draw_dataset(folder)
     undisturbed, operations = run_forked(folder / "undisturbed", dataset, kill_at=0)
     assert undisturbed == 0
@@ -128,7 +126,7 @@ def run_pipeline(home: Path, dataset: Path) -> None:
     plan = plan_run(settings, run, allowances, max_batches=100)
     CountingEngine.log = home / "read"
     for batch in plan.batches:
-        Batch(batch, allowances, CountingEngine).run()
+        Batch(batch, allowances, reading_with(CountingEngine()), checkpoint_seconds=0.02).run()
     if not merge_run(run).complete:
         raise SystemExit(3)
 

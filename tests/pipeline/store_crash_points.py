@@ -23,11 +23,11 @@ from moto.server import ThreadedMotoServer
 
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.planning.planning import plan_run
-from ocr_pipeline.reading import batch as batch_module
 from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.settings.deployment import Allowances, Connection
 from ocr_pipeline.settings.run import RunSettings
+from tests.conftest import reading_with
 from tests.pipeline.bucket_runs import TIMES
 from tests.pipeline.crash_points import CountingEngine, draw_dataset, read_twice
 from tests.storage.faulty_store import Fault, FaultyStore, StoreRequest
@@ -64,7 +64,6 @@ def main() -> None:
     """Try every change, or each ``EVERY``-th."""
     folder = Path(sys.argv[1])
     every = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    batch_module.CHECKPOINT_SECONDS = 0.03
     dataset = draw_dataset(folder)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -122,7 +121,7 @@ def run_pipeline(home: Path, dataset: Path, endpoint: str) -> None:
     plan = plan_run(settings, run, allowances, max_batches=100)
     CountingEngine.log = home / "read"
     for batch in plan.batches:
-        Batch(batch, allowances, CountingEngine).run()
+        Batch(batch, allowances, reading_with(CountingEngine()), checkpoint_seconds=0.03).run()
     if not merge_run(run).complete:
         raise SystemExit(3)
 

@@ -11,11 +11,9 @@ import pytest
 from ocr_pipeline.errors import StorageError
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.reading.batch import Batch
-from ocr_pipeline.reading.journal import DeathNote, Journal
 from ocr_pipeline.records import Page, PageText
 from ocr_pipeline.settings.deployment import Allowances
-from ocr_pipeline.storage.disk import LocalFile
-from tests.conftest import WidthEngine
+from tests.conftest import WidthEngine, reading_with
 from tests.pipeline.bucket_runs import plan, read_all, results
 
 _BYTES = 1 << 20
@@ -59,7 +57,7 @@ def test_a_run_goes_on_when_there_is_room_again(
     ballast = fill(disk)
     for batch in planned.batches:
         with pytest.raises(StorageError, match=r"cannot write .*No space left"):
-            Batch(batch, allowances, WidthEngine).run()
+            Batch(batch, allowances, reading_with()).run()
     assert not any(run.marker(batch.index).exists() for batch in planned.batches)
     ballast.unlink()
     read_all(planned, allowances)
@@ -84,27 +82,11 @@ def test_a_disk_that_is_full_while_reading_ends_the_batch_and_blames_no_image(
             return super().read(page)
 
     with pytest.raises(StorageError, match="cannot write"):
-        Batch(planned.batches[0], allowances, FillingEngine).run()
+        Batch(planned.batches[0], allowances, reading_with(FillingEngine())).run()
     (disk / "ballast").unlink()
     read_all(planned, allowances)
     assert merge_run(run).complete
     assert results(run) == expected
-
-
-def test_a_note_that_does_not_fit_is_an_error(disk: Path) -> None:
-    journal = Journal(LocalFile(disk / "j", disk))
-
-    def read_many() -> None:
-        for row in range(1000):
-            with journal.reading(row):
-                pass
-
-    with journal:
-        fill(disk)
-        with pytest.raises(StorageError, match=r"cannot write .*/j: (No space left|the disk is full)"):
-            read_many()
-    (disk / "ballast").unlink()
-    assert Journal(LocalFile(disk / "j", disk)).before == DeathNote()
 
 
 def test_an_output_that_became_read_only_is_said(
@@ -113,7 +95,7 @@ def test_an_output_that_became_read_only_is_said(
     run, planned = plan(dataset, str(disk), allowances)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     with pytest.raises(StorageError, match=r"cannot write .*Read-only file system; free or fix it, then retry"):
-        Batch(planned.batches[0], allowances, WidthEngine).run()
+        Batch(planned.batches[0], allowances, reading_with()).run()
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     read_all(planned, allowances)
     merge_run(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,18 +12,24 @@ import obstore
 import pytest
 from PIL import Image
 
-from ocr_pipeline.errors import BatchCancelledError, DeadlineError, EngineError, OutageError, PlanError, StalledError
-from ocr_pipeline.fetch import ByteBudget
-from ocr_pipeline.reading import batch as batch_module
-from ocr_pipeline.reading import progress
+from ocr_pipeline.errors import (
+    BatchCancelledError,
+    DeadlineError,
+    EngineError,
+    OutageError,
+    PlanError,
+    StalledError,
+    StorageError,
+)
 from ocr_pipeline.reading.batch import Batch
-from ocr_pipeline.reading.progress import PAGE_SECONDS, reading_seconds, stall_seconds
-from ocr_pipeline.records import BatchRef, Page, PageText
-from ocr_pipeline.run.staging import load_staged
+from ocr_pipeline.reading.progress import OUTAGE_START
+from ocr_pipeline.reading.reader import ReaderProcess
+from ocr_pipeline.reading.watchdog import reading_seconds, stall_seconds
+from ocr_pipeline.records import BatchRef, FetchedImage, Page, PageText, ResultRow
 from ocr_pipeline.settings.deployment import Allowances, Connection
 from ocr_pipeline.settings.run import FetchSettings
 from ocr_pipeline.storage.buckets import find_store, open_bucket
-from tests.conftest import WidthEngine
+from tests.conftest import ThreadReader, WidthEngine, reading_with, staged_rows
 from tests.images.samples import encode
 from tests.misbehaving_server import MisbehavingServer
 
@@ -31,12 +38,12 @@ def test_images_are_read_and_staged_in_order(draw_image, write_csv, make_plan, a
     links = [draw_image(width) for width in (30, 20, 1, 30, 40)]
     run, plan = make_plan(write_csv(enumerate(links)))
     engine = WidthEngine()
-    statistics = Batch(plan.batches[0], allowances, lambda _: engine).run()
-    rows = load_staged(run, plan.batches[0])
+    statistics = Batch(plan.batches[0], allowances, reading_with(engine)).run()
+    rows = staged_rows(run, plan)
     assert [(row.row, row.status, row.text) for row in rows] == [
         (0, "ok", "width 30"), (1, "ok", "width 20"), (2, "no_text", ""), (4, "ok", "width 40"),
     ]  # fmt: skip
-    assert (statistics.images, statistics.model, engine.pages, engine.closed) == (4, "test/width", 4, True)
+    assert (statistics.images, statistics.models, engine.pages) == (4, ["test/width"], 4)
     assert {row.model for row in rows} == {"test/width"}
     assert all(row.sha256 and row.bytes and row.attempts == 1 for row in rows)
 
@@ -57,8 +64,8 @@ def test_every_failure_is_a_row(tmp_path: Path, draw_image, write_csv, make_plan
         "a\0b",
     ]
     run, plan = make_plan(write_csv([*enumerate(links), (10, draw_image(50))]))
-    Batch(plan.batches[0], allowances, WidthEngine).run()
-    rows = load_staged(run, plan.batches[0])
+    Batch(plan.batches[0], allowances, reading_with()).run()
+    rows = staged_rows(run, plan)
     assert [(row.status.value, row.error) for row in rows] == [
         ("fetch_failed", "missing_link"),
         ("fetch_failed", "not_found"),
@@ -90,8 +97,8 @@ def test_images_in_a_bucket_are_read_like_any_other(
     links += [f"s3://{bucket}/private/a.png", f"s3://{bucket}/photos/none.png", draw_image(40), links[1]]
     run, plan = make_plan(write_csv(enumerate(links)))
     engine = WidthEngine()
-    Batch(plan.batches[0], both, lambda _: engine).run()
-    rows = load_staged(run, plan.batches[0])
+    Batch(plan.batches[0], both, reading_with(engine)).run()
+    rows = staged_rows(run, plan)
     assert [(row.row, row.error or row.text) for row in rows] == [
         (0, "width 30"), (1, "width 20"), (2, "width 30"), (3, "forbidden_store"), (4, "not_found"), (5, "width 40"),
     ]  # fmt: skip
@@ -112,8 +119,8 @@ def test_the_same_bytes_under_several_links_are_read_once(
             links.append(copy.name)
     run, plan = make_plan(write_csv(enumerate(links)))
     engine = WidthEngine()
-    Batch(plan.batches[0], allowances, lambda _: engine).run()
-    rows = load_staged(run, plan.batches[0])
+    Batch(plan.batches[0], allowances, reading_with(engine)).run()
+    rows = staged_rows(run, plan)
     assert engine.pages == 2
     assert [row.row for row in rows] == list(range(11))
     assert [row.text for row in rows] == ["width 40"] + ["width 30"] * 5 + [""] * 5
@@ -128,8 +135,8 @@ def test_pages_of_a_document_are_rows_of_their_own(
     pages = [np.full((8, width, 3), 200, np.uint8) for width in (30, 40, 13, 50)]
     cv2.imwritemulti(str(tmp_path / "scan.tiff"), pages)
     run, plan = make_plan(write_csv([(0, "scan.tiff")]))
-    Batch(plan.batches[0], allowances, WidthEngine).run()
-    rows = load_staged(run, plan.batches[0])
+    Batch(plan.batches[0], allowances, reading_with()).run()
+    rows = staged_rows(run, plan)
     assert [(row.page, row.status.value) for row in rows] == [(0, "ok"), (1, "ok"), (2, "read_failed")]
 
 
@@ -141,13 +148,12 @@ def test_pages_of_a_pdf_have_the_resolution_of_the_setting(
     sizes = []
     for dpi in (None, 72, 300):
         run, plan = make_plan(dataset, run_id=f"dpi-{dpi}", **({"pdf_dpi": dpi} if dpi else {}))
-        Batch(plan.batches[0], allowances, WidthEngine).run()
-        sizes += [(row.width, row.height) for row in load_staged(run, plan.batches[0])]
+        Batch(plan.batches[0], allowances, reading_with()).run()
+        sizes += [(row.width, row.height) for row in staged_rows(run, plan)]
     assert sizes == [(400, 200), (144, 72), (600, 300)]
 
 
-def test_a_second_attempt_reads_only_what_is_left(draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:
-    monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.05)
+def test_a_second_attempt_reads_only_what_is_left(draw_image, write_csv, make_plan, allowances) -> None:
     links = [draw_image(width) for width in range(20, 60)]
     run, plan = make_plan(write_csv(enumerate(links)))
 
@@ -160,76 +166,39 @@ def test_a_second_attempt_reads_only_what_is_left(draw_image, write_csv, make_pl
             return text
 
     stopping, rest = StoppingEngine(), WidthEngine()
-    first = Batch(plan.batches[0], allowances, lambda _: stopping)
+    first = Batch(plan.batches[0], allowances, reading_with(stopping), checkpoint_seconds=0.05)
     with pytest.raises(BatchCancelledError, match="a retry goes on from here"):
         first.run()
-    assert stopping.closed
     assert not run.marker(0).exists()
-    statistics = Batch(plan.batches[0], allowances, lambda _: rest).run()
+    statistics = Batch(plan.batches[0], allowances, reading_with(rest)).run()
     assert statistics.resumed >= 10
     assert rest.pages == 40 - statistics.resumed
-    assert [row.text for row in load_staged(run, plan.batches[0])] == [f"width {width}" for width in range(20, 60)]
-
-
-def test_a_stopped_batch_begins_no_other_page(tmp_path: Path, write_csv, make_plan, allowances: Allowances) -> None:
-    cv2.imwritemulti(str(tmp_path / "scan.tiff"), [np.full((8, width, 3), 200, np.uint8) for width in range(30, 50)])
-    run, plan = make_plan(write_csv([(0, "scan.tiff")]))
-
-    class StoppingEngine(WidthEngine):
-        def read(self, page: Page) -> PageText:
-            if self.pages == 3:
-                batch.stop()
-                time.sleep(0.2)
-            return super().read(page)
-
-    engine = StoppingEngine()
-    batch = Batch(plan.batches[0], allowances, lambda _: engine)
-    with pytest.raises(BatchCancelledError):
-        batch.run()
-    assert (engine.pages, engine.closed) == (4, True)
-    assert Batch(plan.batches[0], allowances, WidthEngine).run().statuses == {"ok": 20}
-    assert [row.page for row in load_staged(run, plan.batches[0])] == list(range(20))
+    assert [row.text for row in staged_rows(run, plan)] == [f"width {width}" for width in range(20, 60)]
 
 
 def test_a_batch_stopped_before_it_runs_ends_at_once(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
     _, plan = make_plan(write_csv([(0, draw_image(30))]))
-    batch = Batch(plan.batches[0], allowances, WidthEngine)
+    batch = Batch(plan.batches[0], allowances, reading_with())
     batch.stop()
     with pytest.raises(BatchCancelledError):
         batch.run()
 
 
-def test_a_batch_stopped_when_all_is_read_is_staged(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
-    run, plan = make_plan(write_csv([(0, draw_image(30))]))
-
-    class LateStop(WidthEngine):
-        def close(self) -> None:
-            super().close()
-            batch.stop()
-
-    batch = Batch(plan.batches[0], allowances, LateStop)
-    assert batch.run().statuses == {"ok": 1}
-    assert run.marker(0).exists()
-
-
 def test_running_a_staged_batch_again_tries_only_the_failures(tmp_path, draw_image, write_csv, make_plan, allowances):
     links = [draw_image(30), "late.png"]
     run, plan = make_plan(write_csv(enumerate(links)))
-    Batch(plan.batches[0], allowances, WidthEngine).run()
-    before = load_staged(run, plan.batches[0])
+    Batch(plan.batches[0], allowances, reading_with()).run()
+    before = staged_rows(run, plan)
     (tmp_path / draw_image(44)).rename(tmp_path / "late.png")
     engine = WidthEngine()
-    Batch(plan.batches[0], allowances, lambda _: engine).run()
-    after = load_staged(run, plan.batches[0])
+    Batch(plan.batches[0], allowances, reading_with(engine)).run()
+    after = staged_rows(run, plan)
     assert engine.pages == 1
     assert after[0] == before[0]
     assert (before[1].error, after[1].text) == ("not_found", "width 44")
 
 
-def test_a_deadline_ends_the_batch_and_a_retry_goes_on(
-    draw_image, write_csv, make_plan, allowances, monkeypatch
-) -> None:
-    monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.05)
+def test_a_deadline_ends_the_batch_and_a_retry_goes_on(draw_image, write_csv, make_plan, allowances) -> None:
     run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in range(20, 60))))
 
     class SlowEngine(WidthEngine):
@@ -238,28 +207,29 @@ def test_a_deadline_ends_the_batch_and_a_retry_goes_on(
             return super().read(page)
 
     with pytest.raises(DeadlineError, match="a retry goes on from here") as caught:
-        Batch(plan.batches[0], allowances, SlowEngine, seconds=0.5).run()
+        Batch(plan.batches[0], allowances, reading_with(SlowEngine()), seconds=0.5).run()
     assert caught.value.retryable
     rest = WidthEngine()
-    statistics = Batch(plan.batches[0], allowances, lambda _: rest).run()
+    statistics = Batch(plan.batches[0], allowances, reading_with(rest)).run()
     assert 0 < statistics.resumed == 40 - rest.pages
-    assert [row.text for row in load_staged(run, plan.batches[0])] == [f"width {width}" for width in range(20, 60)]
+    assert [row.text for row in staged_rows(run, plan)] == [f"width {width}" for width in range(20, 60)]
 
 
 def test_a_batch_leaves_its_task_time_to_end() -> None:
-    assert reading_seconds(6 * 3600) == 6 * 3600 - PAGE_SECONDS
+    assert reading_seconds(6 * 3600) == 6 * 3600 - 60
     assert 0 < reading_seconds(20) <= 15
 
 
-def test_what_may_be_mended_is_tried_first(draw_image, write_csv, make_plan, allowances) -> None:
+def test_what_may_be_mended_is_tried_first(tmp_path: Path, write_csv, make_plan) -> None:
     with MisbehavingServer() as server:
-        gone, busy, gone_too = (server.url("status", code=code, id=id) for id, code in enumerate((404, 503, 404)))
-        _, plan = make_plan(write_csv(enumerate([gone, busy, gone_too, draw_image(30)])), concurrency=1)
-        allowed = Allowances(allowances.folders, Allowances.parse(server.address).networks)
-        Batch(plan.batches[0], allowed, WidthEngine).run()
+        links = [server.url("status", code=code, id=n) for n, code in enumerate((404, 503, 404))]
+        _, plan = make_plan(write_csv(enumerate(links)), concurrency=1)
+        allowed = Allowances.parse([str(tmp_path), server.address])
+        Batch(plan.batches[0], allowed, reading_with()).run()
         server.requests.clear()
-        Batch(plan.batches[0], allowed, WidthEngine).run()
-        assert [server.origin + request.target for request in server.requests] == [busy, gone, gone_too]
+        Batch(plan.batches[0], allowed, reading_with()).run()
+        asked = [next(n for n, link in enumerate(links) if link.endswith(r.target)) for r in server.requests]
+    assert asked == [1, 0, 2]
 
 
 def test_an_outage_fails_the_task_and_keeps_what_was_read(draw_image, write_csv, make_plan, allowances) -> None:
@@ -267,73 +237,68 @@ def test_an_outage_fails_the_task_and_keeps_what_was_read(draw_image, write_csv,
     run, plan = make_plan(write_csv(enumerate([draw_image(30), *dead])))
     networks = Allowances((*allowances.folders,), Allowances.parse("127.0.0.1:9").networks)
     with pytest.raises(OutageError, match=r"20 of 21 images failed for transient reasons"):
-        Batch(plan.batches[0], networks, WidthEngine).run()
+        Batch(plan.batches[0], networks, reading_with()).run()
     assert not run.marker(0).exists()
     engine = WidthEngine()
     with pytest.raises(OutageError):
-        Batch(plan.batches[0], networks, lambda _: engine).run()
+        Batch(plan.batches[0], networks, reading_with(engine)).run()
     assert engine.pages == 0
 
 
-def test_nothing_getting_through_ends_a_batch_early(write_csv, make_plan, allowances, monkeypatch) -> None:
-    monkeypatch.setattr(progress, "OUTAGE_START", 15)
-    _, plan = make_plan(write_csv((n, f"http://127.0.0.1:9/{n}.png") for n in range(300)), max_transient_failures=1.0)
+def test_nothing_getting_through_ends_a_batch_early(write_csv, make_plan, allowances: Allowances) -> None:
+    links = [f"http://127.0.0.1:9/{n}.png" for n in range(OUTAGE_START + 50)]
+    _, plan = make_plan(write_csv(enumerate(links)), max_transient_failures=1.0)
     networks = Allowances((*allowances.folders,), Allowances.parse("127.0.0.1:9").networks)
-    with pytest.raises(OutageError, match="all of the first 15 images failed"):
-        Batch(plan.batches[0], networks, WidthEngine).run()
+    with pytest.raises(OutageError, match=f"all of the first {OUTAGE_START} images failed"):
+        Batch(plan.batches[0], networks, reading_with()).run()
 
 
 def test_failures_below_the_allowed_share_are_staged(write_csv, make_plan, draw_image) -> None:
     links = [*(draw_image(width) for width in range(20, 45)), *(f"http://127.0.0.1:9/{n}" for n in range(12))]
     run, plan = make_plan(write_csv(enumerate(links)))
     allowed = Allowances.parse(f"{Path(plan.base)},127.0.0.1:9")
-    assert Batch(plan.batches[0], allowed, WidthEngine).run().failed == 12
-    assert len(load_staged(run, plan.batches[0])) == 37
+    assert Batch(plan.batches[0], allowed, reading_with()).run().failed == 12
+    assert len(staged_rows(run, plan)) == 37
 
 
-def test_a_slow_reader_stalls_the_fetching(tmp_path, write_csv, make_plan, allowances, monkeypatch) -> None:
-    limit = 1_000_000
-    noise = np.random.default_rng(0)
-    for n in range(40):
-        cv2.imwrite(str(tmp_path / f"{n}.bmp"), noise.integers(0, 255, (180, 180, 3), np.uint8))  # about 100 kB
-    cv2.imwrite(str(tmp_path / "40.bmp"), noise.integers(0, 255, (700, 700, 3), np.uint8))  # more than the limit
-    run, plan = make_plan(write_csv((n, f"{n}.bmp") for n in range(41)))
-    monkeypatch.setattr(batch_module, "HELD_BYTES", limit)
-    most, whole = 0, 0
+def test_a_slow_reader_stalls_the_fetching(tmp_path: Path, write_csv, make_plan) -> None:
+    size, limit, ahead = 100_000, 1_000_000, []
 
-    class WatchedBudget(ByteBudget):
-        def release(self, size: int) -> None:
-            nonlocal most, whole
-            if size < limit:
-                most = max(most, self.held)
-            whole += size
-            super().release(size)
+    class SlowReader(ThreadReader):
+        done = 0
 
-    class SlowEngine(WidthEngine):
-        def read(self, page: Page) -> PageText:
+        def _read(self, image: FetchedImage) -> list[ResultRow]:
+            ahead.append(len(server.requests) - SlowReader.done)
             time.sleep(0.02)
-            return super().read(page)
+            rows = super()._read(image)
+            SlowReader.done += 1
+            return rows
 
-    monkeypatch.setattr(batch_module, "ByteBudget", WatchedBudget)
-    Batch(plan.batches[0], allowances, SlowEngine).run()
-    assert all(row.error is None for row in load_staged(run, plan.batches[0]))
-    assert whole == sum(path.stat().st_size for path in tmp_path.glob("*.bmp"))
-    assert limit / 2 < most <= limit
-
-
-def test_a_fetch_that_never_ends_ends_the_batch(draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:
-    monkeypatch.setattr(progress, "STALL_FACTOR", 0.005)
-    monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.05)
     with MisbehavingServer() as server:
-        run, plan = make_plan(write_csv(enumerate([draw_image(30), server.url("silent", times=1)])), concurrency=1)
-        allowed = Allowances(allowances.folders, Allowances.parse(server.address).networks)
+        sizes = [size] * 40 + [2 * limit]
+        links = [server.url("image", bytes=bytes_, id=n) for n, bytes_ in enumerate(sizes)]
+        run, plan = make_plan(write_csv(enumerate(links)))
+        allowed = Allowances.parse([str(tmp_path), server.address])
+        Batch(plan.batches[0], allowed, partial(SlowReader, WidthEngine()), held_bytes=limit).run()
+        assert len(server.requests) == len(links)
+    assert [row.bytes for row in staged_rows(run, plan)] == sizes
+    # Some more than fit, as the first are asked for before it is known how large they are.
+    assert limit / size / 2 < max(ahead) <= limit / size + 6
+
+
+def test_a_fetch_that_never_ends_ends_the_batch(tmp_path: Path, draw_image, write_csv, make_plan) -> None:
+    with MisbehavingServer() as server:
+        links = [draw_image(30), server.url("silent")]
+        run, plan = make_plan(write_csv(enumerate(links)), read_timeout=50)
+        allowed = Allowances.parse([str(tmp_path), server.address])
         with pytest.raises(
-            StalledError, match=r"1 images being fetched \(first rows: 2\), 0 waiting .* 0 being read"
+            StalledError, match=r"1 images being fetched \(first rows: 2\), none waiting to be read"
         ) as caught:
-            Batch(plan.batches[0], allowed, WidthEngine).run()
-        assert caught.value.retryable
-        assert not run.marker(0).exists()
-        assert Batch(plan.batches[0], allowed, WidthEngine).run().resumed == 1
+            Batch(plan.batches[0], allowed, reading_with(), idle_seconds=1.0).run()
+    assert caught.value.retryable
+    assert not run.marker(0).exists()
+    dead = Batch(plan.batches[0], allowed, reading_with(), idle_seconds=1.0).run()
+    assert (dead.resumed, dead.errors) == (1, {"connect_failed": 1})
 
 
 def test_patience_grows_with_the_deadlines() -> None:
@@ -342,25 +307,20 @@ def test_patience_grows_with_the_deadlines() -> None:
 
 
 def test_errors_of_the_run_end_it(tmp_path: Path, draw_image, write_csv, make_plan, allowances: Allowances) -> None:
-    def broken(_: object) -> WidthEngine:
-        raise EngineError("no such device: gpu:7")
-
     _, plan = make_plan(write_csv([(0, draw_image(30))]))
+    broken = partial(ReaderProcess, engine="tests.reading.engines:NoEngine")
     with pytest.raises(EngineError, match="gpu:7"):
         Batch(plan.batches[0], allowances, broken).run()
     with pytest.raises(PlanError, match="clear the plan task"):
-        Batch(BatchRef(str(tmp_path / "none"), 0, 0, 1, 1), allowances, WidthEngine).run()
+        Batch(BatchRef(str(tmp_path / "none"), 0, 0, 1, 1), allowances, reading_with()).run()
 
 
-def test_a_disk_that_refuses_ends_the_batch(draw_image, write_csv, make_plan, allowances, monkeypatch) -> None:
-    from ocr_pipeline.errors import StorageError
-
-    monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.01)
+def test_a_disk_that_refuses_ends_the_batch(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
     run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in range(20, 40))))
     # A file where the folder of checkpoints should be: nothing can be written there, not even by root.
     run.folder.file("checkpoints").write_bytes(b"in the way")
     with pytest.raises(StorageError, match="Not a directory"):
-        Batch(plan.batches[0], allowances, WidthEngine).run()
+        Batch(plan.batches[0], allowances, reading_with(), checkpoint_seconds=0.01).run()
     run.folder.file("checkpoints").delete()
-    Batch(plan.batches[0], allowances, WidthEngine).run()
-    assert len(load_staged(run, plan.batches[0])) == 20
+    Batch(plan.batches[0], allowances, reading_with()).run()
+    assert len(staged_rows(run, plan)) == 20

@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocr_pipeline.errors import CatalogError
-from ocr_pipeline.merging.merge import MergedRun, merge_run
+from ocr_pipeline.merging.merge import merge_run
+from ocr_pipeline.merging.summary import MergedRun
 from ocr_pipeline.reading.batch import Batch
-from ocr_pipeline.run.catalog import Catalog, absolute_digests, known_contents
+from ocr_pipeline.run.catalog import Catalog, absolute_digests, known_contents, link_digests
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images
-from ocr_pipeline.run.staging import BatchStore
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.storage.disk import LocalFolder
-from tests.conftest import WidthEngine
+from tests.conftest import WidthEngine, reading_with, stage_batch
 from tests.merging.test_merge import pages_of
 
 
@@ -41,7 +42,7 @@ def do_run(write_csv, make_plan, allowances: Allowances, tmp_path: Path) -> Call
             images = batch_images(run, batch, plan)
             assert len(images) == batch.images
             read += [image.link for image in images]
-            BatchStore(run, batch).stage({i.row: pages_of(i) for i in images}, seconds=1, model="m", resumed=0)
+            stage_batch(run, plan, batch, {i.row: pages_of(i) for i in images})
         assert merge(run, plan, allowances).complete
         return read
 
@@ -115,7 +116,7 @@ def test_days_that_run_at_the_same_time_note_both_what_they_read(
         (batch,) = plan.batches
         images = batch_images(run, batch, plan)
         assert len(images) == 2
-        BatchStore(run, batch).stage({i.row: pages_of(i) for i in images}, seconds=1, model="m", resumed=0)
+        stage_batch(run, plan, batch, {i.row: pages_of(i) for i in images})
         merge(run, plan, allowances)
     assert do_run("later", ["1x", "1y", "1a", "1z"]) == ["1z"]
 
@@ -127,13 +128,31 @@ def test_a_damaged_file_is_named(do_run, tmp_path: Path) -> None:
         do_run("tue", ["1a"])
 
 
+def test_a_file_with_digests_of_another_version_is_named(do_run, tmp_path: Path) -> None:
+    do_run("mon", ["1a"])
+    path = tmp_path / "output" / ".catalog" / "daily" / "mon.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({b"ocr_model": b"PP-OCRv6_small"}), path)
+    with pytest.raises(CatalogError, match=r"daily/mon\.parquet was written by another version: delete it"):
+        do_run("tue", ["1a"])
+
+
+def test_digests_stay_what_they_are() -> None:
+    # From the command b2sum -l 128, and in its order of bytes.
+    first, second = link_digests(["http://h/1", "ü"])
+    assert [a.tobytes().hex() + b.tobytes().hex() for a, b in zip(first, second, strict=True)] == [
+        "a912f11b45aaf3f1675d37030b8ec235",
+        "ccea9926cd506ef041d05adbd5a2dfb7",
+    ]
+
+
 def test_known_by_their_content_images_are_fetched_and_those_with_new_bytes_read(
     draw_image, write_csv, make_plan, allowances: Allowances, tmp_path: Path
 ) -> None:
     def read(run_id: str, links: list[str], **settings: Any) -> tuple[int, list[tuple[str, str]]]:
         run, plan = make_plan(write_csv(enumerate(links)), run_id=run_id, catalog="daily", **settings)
         engine = WidthEngine()
-        Batch(plan.batches[0], allowances, lambda _: engine).run()
+        Batch(plan.batches[0], allowances, reading_with(engine)).run()
         merge(run, plan, allowances)
         return engine.pages, results(tmp_path / "output" / run_id)
 

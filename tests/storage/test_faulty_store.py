@@ -10,11 +10,10 @@ import pytest
 
 from ocr_pipeline.errors import StorageError, StorageRefusedError
 from ocr_pipeline.merging.merge import merge_run
-from ocr_pipeline.reading import batch as batch_module
 from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.settings.deployment import Allowances, Connection
 from ocr_pipeline.storage import objects
-from tests.conftest import WidthEngine
+from tests.conftest import WidthEngine, reading_with
 from tests.pipeline.bucket_runs import plan, read_all, results
 from tests.storage.faulty_store import Fault, FaultyStore, StoreRequest
 
@@ -36,7 +35,6 @@ def through(tmp_path: Path, bucket: str, s3_connection: Connection, store: Fault
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects, "_REQUEST_SECONDS", 1.0)
     monkeypatch.setattr(objects, "_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.1)
 
 
 def test_every_kind_of_fault_on_every_kind_of_request_costs_nothing_but_time(
@@ -69,18 +67,18 @@ def test_a_store_that_stays_down_ends_the_batch_and_a_retry_goes_on(
 ) -> None:  # fmt: skip
     run, planned = plan(dataset, f"s3://{bucket}/out", through)
     monkeypatch.setattr(objects, "_RETRIES", 0)
-    for part in ("reading.log", "part-", "progress.json", "batches/batch-00000.csv", "batches/batch-00000.json"):
+    for part in ("part-", "progress.json", "batches/batch-00000.csv", "batches/batch-00000.json"):
         store.judge = failing(part, Fault.BUSY)
         with pytest.raises(StorageError, match="503") as caught:
-            Batch(planned.batches[0], through, WidthEngine).run()
+            Batch(planned.batches[0], through, reading_with(), checkpoint_seconds=0.1).run()
         assert caught.value.retryable
         assert not merge_run(run).complete
     store.judge = lambda _: None
     engine = WidthEngine()
-    Batch(planned.batches[0], through, lambda _: engine).run()
+    Batch(planned.batches[0], through, reading_with(engine)).run()
     assert engine.pages == 0
-    Batch(planned.batches[1], through, WidthEngine).run()
-    Batch(planned.batches[2], through, WidthEngine).run()
+    Batch(planned.batches[1], through, reading_with(), checkpoint_seconds=0.1).run()
+    Batch(planned.batches[2], through, reading_with(), checkpoint_seconds=0.1).run()
     assert merge_run(run).complete
     assert results(run) == expected
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from benchmarks.overhead.engine import NullReadBatchOperator
+from benchmarks.overhead.operators import NullReadBatchOperator
 from ocr_airflow.deployment import READ_POOL
 from ocr_airflow.operators import MergeRunOperator, PlanRunOperator
 from ocr_airflow.params import run_params

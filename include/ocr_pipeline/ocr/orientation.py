@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ocr_pipeline.ocr.geometry import Quads, aspects, started_at
-from ocr_pipeline.ocr.recognition import Reading
+from ocr_pipeline.ocr.recognition import LineText
 
-Read = Callable[[Quads], list[Reading]]
+Read = Callable[[Quads], list[LineText]]
 """Reads the line inside each quadrilateral, which start where reading starts."""
 
 _TALL = 1.5
@@ -58,7 +58,7 @@ class Lines:
     """
 
     quads: Quads
-    readings: list[Reading]
+    texts: list[LineText]
     direction: int
 
 
@@ -81,7 +81,7 @@ def read_lines(boxes: Quads, read: Read, *, find_turns: bool) -> Lines:
         if direction:
             others = [i for i in range(len(boxes)) if lines.directions[i] != direction]
             lines.look_again(others, direction, lambda before, after: after.confidence > before.confidence - _PRIOR)
-    return Lines(started_at(boxes, lines.directions), lines.readings, lines.vote())
+    return Lines(started_at(boxes, lines.directions), lines.texts, lines.vote())
 
 
 def in_page_frame(quads: Quads, direction: int) -> Quads:
@@ -97,14 +97,17 @@ class _Directed:
         self._boxes = boxes
         self._read = read
         self.directions: npt.NDArray[np.intp] = (1 / aspects(boxes) >= _TALL).astype(np.intp)
-        self.readings = read(started_at(boxes, self.directions))
+        self.texts = read(started_at(boxes, self.directions))
 
     def doubtful(self, letters: int = 0) -> list[int]:
         """Lines that are hard to read as they are, or say fewer than ``letters`` characters."""
-        return [i for i, r in enumerate(self.readings) if r.confidence < _DOUBT or len(r.text) < letters]
+        return [i for i, r in enumerate(self.texts) if r.confidence < _DOUBT or len(r.text) < letters]
 
     def look_again(
-        self, indices: Sequence[int], direction: int | npt.NDArray[np.intp], better: Callable[[Reading, Reading], bool]
+        self,
+        indices: Sequence[int],
+        direction: int | npt.NDArray[np.intp],
+        better: Callable[[LineText, LineText], bool],
     ) -> bool:
         """Read lines in another direction and keep it where that is ``better``; says whether any was."""
         if not len(indices):
@@ -112,30 +115,30 @@ class _Directed:
         tried = np.broadcast_to(direction, len(indices))
         changed = False
         again = self._read(started_at(self._boxes[list(indices)], tried))
-        for i, start, reading in zip(indices, tried, again, strict=True):
-            if better(self.readings[i], reading):
-                self.readings[i], self.directions[i] = reading, start
+        for i, start, text in zip(indices, tried, again, strict=True):
+            if better(self.texts[i], text):
+                self.texts[i], self.directions[i] = text, start
                 changed = True
         return changed
 
     def turn_over(self, indices: Sequence[int]) -> None:
         """Read lines upside down and keep that where it is sure: the longest first, the rest if it was any use."""
-        longest = sorted(indices, key=lambda i: -len(self.readings[i].text))
+        longest = sorted(indices, key=lambda i: -len(self.texts[i].text))
         for some in (longest[:_SAMPLE], longest[_SAMPLE:]):
             if not self.look_again(some, (self.directions[some] + 2) % 4, _surely):
                 break
 
     def vote(self) -> int:
         """The direction of most of what was surely read."""
-        weights = [len(r.text) * r.confidence * (r.confidence >= _DOUBT) for r in self.readings]
+        weights = [len(r.text) * r.confidence * (r.confidence >= _DOUBT) for r in self.texts]
         return int(np.bincount(self.directions, weights, minlength=4).argmax())
 
 
-def _stronger(before: Reading, after: Reading) -> bool:
+def _stronger(before: LineText, after: LineText) -> bool:
     return (after.confidence - before.confidence) * len(after.text) >= _EVIDENCE
 
 
-def _surely(before: Reading, after: Reading) -> bool:
+def _surely(before: LineText, after: LineText) -> bool:
     return (
         after.confidence >= _SURE
         and after.confidence - before.confidence >= _GAIN

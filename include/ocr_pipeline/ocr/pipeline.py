@@ -11,7 +11,7 @@ from ocr_pipeline.ocr.geometry import Quads, as_quad
 from ocr_pipeline.ocr.inference import LoadedModel
 from ocr_pipeline.ocr.orientation import in_page_frame, read_lines
 from ocr_pipeline.ocr.reading_order import reading_order
-from ocr_pipeline.ocr.recognition import Reading, recognise
+from ocr_pipeline.ocr.recognition import LineText, recognise
 from ocr_pipeline.ocr.words import words_of
 from ocr_pipeline.records import Page, PageText, Pixels, TextLine
 
@@ -54,7 +54,7 @@ class PipelineEngine:
         pixels = stretched(page.pixels) if self._stretch else page.pixels
         networks = self._networks
 
-        def read(quads: Quads) -> list[Reading]:
+        def read(quads: Quads) -> list[LineText]:
             return recognise(
                 pixels,
                 quads,
@@ -71,19 +71,19 @@ class PipelineEngine:
             raise ImageError(
                 ErrorCategory.ENGINE_ERROR, f"{self.model} failed on {page.width}x{page.height} pixels: {error}"
             ) from error
-        quads, readings = lines.quads, lines.readings
+        quads, texts = lines.quads, lines.texts
         if self._stretch:
             quads = quads * np.array([page.width / STRETCHED, page.height / STRETCHED], np.float32)
         return PageText(
             tuple(
                 TextLine(
-                    readings[i].text,
-                    readings[i].confidence,
+                    texts[i].text,
+                    texts[i].confidence,
                     as_quad(quads[i]),
-                    words_of(readings[i].trace, quads[i]) if self._words else (),
+                    words_of(texts[i].trace, quads[i]) if self._words else (),
                 )
                 for i in reading_order(in_page_frame(quads, lines.direction))
-                if readings[i].text.strip() and readings[i].confidence >= self._min_confidence
+                if texts[i].text.strip() and texts[i].confidence >= self._min_confidence
             )
         )
 

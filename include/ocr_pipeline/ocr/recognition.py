@@ -68,7 +68,7 @@ _NO_TRACE = Trace([], np.zeros(0, np.float32), np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class LineText:
     """What a line says and the mean probability of its characters; ``trace`` has these one by one."""
 
     text: str
@@ -84,7 +84,7 @@ def recognise(
     *,
     least_width: int = 0,
     few_shapes: bool = False,
-) -> list[Reading]:
+) -> list[LineText]:
     """Read the line inside each of ``quads``, which start where reading starts; the results are in their order.
 
     With ``few_shapes``, lines are padded more and read many at a time, so that those of several pages can run together.
@@ -94,7 +94,7 @@ def recognise(
     edges = [_edges(pixels, corners) for corners in quads]
     pieces = [piece for corners, along in zip(quads, edges, strict=True) for piece in _pieces(corners, along)]
     widths = [line_width(piece) for piece in pieces]
-    readings = [Reading("", 0.0)] * len(pieces)
+    texts = [LineText("", 0.0)] * len(pieces)
     for indices, padded in _large_batches(widths, least_width) if few_shapes else _batches(widths, least_width):
         # A last line alone gets a blank one beside it: that costs less than a shape of its own.
         rows = len(indices) if few_shapes else _BATCH
@@ -103,8 +103,8 @@ def recognise(
             line[:, : widths[index]] = cut(pixels, pieces[index], widths[index])
         probabilities, classes = network(lines)
         for row, index in enumerate(indices):
-            readings[index] = decode(classes[row].ravel(), probabilities[row].ravel(), characters, widths[index])
-    left = iter(readings)
+            texts[index] = decode(classes[row].ravel(), probabilities[row].ravel(), characters, widths[index])
+    left = iter(texts)
     return [_join(list(itertools.islice(left, len(along) - 1)), along) for along in edges]
 
 
@@ -185,7 +185,7 @@ def _large_batches(widths: Sequence[int], least: int) -> Iterator[tuple[list[int
 
 def decode(
     classes: npt.NDArray[np.integer], probabilities: npt.NDArray[np.float32], characters: Sequence[str], width: int
-) -> Reading:
+) -> LineText:
     """CTC best path: repeated classes are one character, class 0 (blank) is none. Both arrays are (steps,).
 
     ``width`` is that of the line in pixels, without what it was padded with.
@@ -194,13 +194,13 @@ def decode(
     chosen[1:] &= classes[1:] != classes[:-1]
     steps = np.flatnonzero(chosen)
     if not len(steps):
-        return Reading("", 0.0)
+        return LineText("", 0.0)
     named = [characters[c] for c in classes[steps]]
     sure = probabilities[steps]
-    return Reading("".join(named), float(sure.mean()), Trace(named, (steps + 0.5) * (_STEP / width), sure))
+    return LineText("".join(named), float(sure.mean()), Trace(named, (steps + 0.5) * (_STEP / width), sure))
 
 
-def _join(parts: Sequence[Reading], edges: Sequence[float]) -> Reading:
+def _join(parts: Sequence[LineText], edges: Sequence[float]) -> LineText:
     """One reading of the pieces of a line, which was cut at ``edges``."""
     if len(parts) == 1:
         return parts[0]
@@ -215,4 +215,4 @@ def _join(parts: Sequence[Reading], edges: Sequence[float]) -> Reading:
         text += part.text
         confidence += part.confidence * len(part.text) / length
         traces.append(part.trace.within(start, stop))
-    return Reading(text, confidence, joined(traces))
+    return LineText(text, confidence, joined(traces))

@@ -1,4 +1,4 @@
-"""Finding rows whose link repeats an earlier one, with two digests a row instead of the links, on disk."""
+"""Finding rows whose link repeats an earlier one, with the digests of links instead of the links, on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RECORD = np.dtype([("row", np.int64), ("first", np.uint64), ("second", np.uint6
 class LinkDigests:
     """The digests of a dataset's links, row by row.
 
-    Links count as the same when both of their digests agree: among 100 million links that happens by chance
+    Links count as the same when both halves of their digests agree: among 100 million links that happens by chance
     with a probability below 10^-22.
 
     ``rows`` is how many were added so far.
@@ -45,8 +45,8 @@ class LinkDigests:
     def add(self, first: Digests, second: Digests) -> None:
         """Append rows.
 
-        :param first: uint64 of shape (rows,), a digest of each link.
-        :param second: likewise, independent of the first.
+        :param first: uint64 of shape (rows,), one half of the digest of each link.
+        :param second: likewise, the other half.
         """
         records = np.empty(len(first), dtype=_RECORD)
         records["row"] = np.arange(self.rows, self.rows + len(first))

@@ -1,11 +1,13 @@
 """What earlier runs have read: one Parquet file a run, written whole, so that any number of runs share a catalog.
 
-A file holds two digests of every link whose image was read, the beginning of the image's own digest, and in its
-metadata the model. Links are never held in memory all at once, nor is the catalog.
+A file holds the digest of every link whose image was read, in two halves, the beginning of the image's own digest,
+and in its metadata the model and the version of all this. Links are never held in memory all at once, nor is the
+catalog.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,31 +28,32 @@ from ocr_pipeline.storage.folders import Folder, StoredFile
 
 Digests = npt.NDArray[np.uint64]
 
-_HASH_KEYS = ("image link key 1", "image link key 2")  # pandas' SipHash takes keys of 16 characters
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/~]")
 _ROWS_AT_ONCE = 1 << 20
 _MODEL = b"ocr_model"
+_VERSION = b"ocr_catalog"
+_DIGESTS = b"blake2b-128"
 _SHA256_BYTES = 16
 _CONTENT = np.dtype(f"S{_SHA256_BYTES}")
 _SCHEMA = pa.schema([("link1", pa.uint64()), ("link2", pa.uint64()), ("sha256", pa.binary(_SHA256_BYTES))])
 
 
-def link_digests(links: npt.NDArray[np.object_]) -> tuple[Digests, Digests]:
-    """Two independent digests of each link.
+def link_digests(links: Iterable[str]) -> tuple[Digests, Digests]:
+    """The digest of each link, BLAKE2b (RFC 7693) of its UTF-8 in 128 bits, as its first and its second half.
 
-    :param links: str of shape (rows,).
-    :return: uint64 of shape (rows,), twice.
+    It is the same with every release and on every machine, and nobody can make two links whose digests agree.
+
+    :return: uint64 of shape (links,), twice.
     """
-    import pandas as pd  # here, because the tasks that read batches need none of it and it loads slowly
-
-    first, second = (pd.util.hash_array(links, hash_key=key, categorize=False) for key in _HASH_KEYS)
-    return first, second
+    digest = hashlib.blake2b
+    whole = b"".join([digest(link.encode(errors="surrogatepass"), digest_size=16).digest() for link in links])
+    halves = np.frombuffer(whole, dtype="<u8").reshape(-1, 2).astype(np.uint64)
+    return halves[:, 0].copy(), halves[:, 1].copy()
 
 
 def absolute_digests(links: Iterable[str | None], base: str) -> tuple[Digests, Digests]:
     """:func:`link_digests` of links of different datasets: those that are relative are taken from ``base``."""
-    values = [link if link and _ABSOLUTE.match(link) else f"{base}/{link or ''}" for link in links]
-    return link_digests(np.array(values, dtype=object))
+    return link_digests(link if link and _ABSOLUTE.match(link) else f"{base}/{link or ''}" for link in links)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,12 @@ class Catalog:
     def _read(self, file: StoredFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
         try:
             with file.reading() as path, pa.parquet.ParquetFile(path) as content:
-                model = (content.schema_arrow.metadata or {})[_MODEL].decode()
+                metadata = content.schema_arrow.metadata or {}
+                if metadata.get(_VERSION) != _DIGESTS:
+                    raise CatalogError(
+                        f"{file} was written by another version: delete it to have what it lists read again"
+                    )
+                model = metadata[_MODEL].decode()
                 if self.same_model and model != self.model:
                     return
                 yield from content.iter_batches(_ROWS_AT_ONCE, columns=columns)
@@ -157,7 +165,7 @@ class Catalog:
         self.folder.create()
         file = self.folder.file(f"{self.run}.parquet")
         file.sweep()
-        schema = _SCHEMA.with_metadata({_MODEL: self.model})
+        schema = _SCHEMA.with_metadata({_MODEL: self.model, _VERSION: _DIGESTS})
         with file.writing() as path, pa.parquet.ParquetWriter(path, schema, use_dictionary=False) as writer:
             record = CatalogWriter(writer, schema)
             yield record

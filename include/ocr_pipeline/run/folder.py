@@ -77,10 +77,6 @@ class RunFolder:
         """How far a running batch is."""
         return self.checkpoints(index).file("progress.json")
 
-    def journal(self, index: int) -> StoredFile:
-        """Which images a running batch is reading right now."""
-        return self.checkpoints(index).file("reading.log")
-
     def staged(self, index: int) -> StoredFile:
         """The results of one batch."""
         return self.folder.file(f"batches/batch-{index:05}.csv")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +15,9 @@ import pyarrow.parquet
 from ocr_pipeline.errors import MissingPlanError, PlanError, SettingsError
 from ocr_pipeline.records import READ_ROW, ROW, BatchRef, ImageRef
 from ocr_pipeline.run.folder import RunFolder
-from ocr_pipeline.settings.run import RunSettings
+from ocr_pipeline.settings.run import ReadSettings, RunSettings
 
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Plan:
     ``base`` is where relative links start: a folder, a URL, or empty when there is nowhere. ``rejected`` counts rows
     of the dataset that could not be read, ``renamed`` names its columns that had to make way for those of the results.
     ``images`` counts distinct links that are to be read, ``known`` those that the runs ``known_in`` have read.
+    ``digests`` are those of the batches: :func:`batch_digest`.
     """
 
     settings: RunSettings
@@ -38,6 +41,7 @@ class Plan:
     known_in: tuple[str, ...]
     batch_size: int
     batches: tuple[BatchRef, ...]
+    digests: tuple[str, ...]
     created_at: str
 
     @classmethod
@@ -52,6 +56,7 @@ class Plan:
                 raise PlanError(f"{run.plan} was written by another version; start a new run")
             values["settings"] = RunSettings.parse(values["settings"])
             values["known_in"] = tuple(values["known_in"])
+            values["digests"] = tuple(values["digests"])
             values["batches"] = tuple(BatchRef(run=run.uri, **batch) for batch in values["batches"])
             return cls(**values)
         except FileNotFoundError:
@@ -72,11 +77,29 @@ class Plan:
         run.plan.write_bytes(json.dumps(values, indent=1, ensure_ascii=False).encode())
 
 
+def batch_digest(settings: ReadSettings, rows: Sequence[int], links: Sequence[str | None]) -> str:
+    """What the results of a batch depend on, in short: BLAKE2b of the links that it reads and of how it reads them.
+
+    What a batch has staged or checkpointed carries it, so that none of it is taken for that of another plan.
+
+    :param rows: of the images that are read, in order.
+    :param links: theirs.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    how = settings.model_dump(mode="json", include=set(ReadSettings.model_fields))
+    digest.update(json.dumps(how, sort_keys=True).encode())
+    for row, link in zip(rows, links, strict=True):
+        digest.update(f"\n{row} {len(link or '')} {link or ''}".encode(errors="surrogatepass"))
+    return digest.hexdigest()
+
+
 def batch_images(run: RunFolder, batch: BatchRef, plan: Plan) -> list[ImageRef]:
     """The images that ``batch`` reads: its rows whose link does not repeat an earlier one, in order.
 
-    :raises PlanError: when the batch's rows are missing or damaged.
+    :raises PlanError: when the batch's rows are missing or damaged, or it is one of an earlier plan.
     """
+    if batch not in plan.batches[batch.index : batch.index + 1]:
+        raise PlanError(f"{batch.label} is of an earlier plan of {run.uri}: clear the plan task, and all after it")
     # Arrow's own functions: NumPy arrays in or out of a table would import pandas, a third of a second a task.
     table = planned_rows(run, batch, [ROW, READ_ROW, plan.image_column])
     own = table.filter(pc.equal(table[ROW], table[READ_ROW]))

@@ -29,11 +29,49 @@ PROXY_ENTRY = "proxy"
 STORE_SCHEMES = ("s3", "gs")
 """The object stores: Amazon S3 and what speaks like it, Google Cloud Storage."""
 
-_ENTRIES = (
-    "an absolute folder; a network such as 10.0.0.0/8, 127.0.0.1 or 127.0.0.1:8000; a bucket such as "
-    "s3://bucket/prefix or s3://CONNECTION@bucket/prefix (gs:// likewise); sql://CONNECTION; connection:CONNECTION; "
-    f"or the word {PROXY_ENTRY}"
+
+@dataclass(frozen=True, slots=True)
+class EntryForm:
+    """A form that an entry of the variable may have: what it is called, examples, and what it allows."""
+
+    name: str
+    examples: tuple[str, ...]
+    allows: str
+
+
+ENTRY_FORMS = (
+    EntryForm("an absolute folder", ("/data/images",), "the files in it; links that lead out of it do not count"),
+    EntryForm(
+        "a network or an address",
+        ("10.1.0.0/16", "127.0.0.1:8000", "[fd00::1]:8000"),
+        "addresses that are not public, at every port or at the one that is named",
+    ),
+    EntryForm(
+        "a bucket",
+        ("s3://bucket/prefix", "gs://bucket/prefix"),
+        "the objects below the prefix, with the machine's own credentials: its environment or its role",
+    ),
+    EntryForm(
+        "a bucket and the connection that opens it",
+        ("s3://CONNECTION@bucket/prefix", "gs://CONNECTION@bucket/prefix"),
+        "the objects below the prefix, with the credentials of an Airflow connection of type `aws` (access key, "
+        "`aws_session_token`, `region_name`, `endpoint_url`) or `google_cloud_platform` (`keyfile_dict`, `key_path`)",
+    ),
+    EntryForm("a database", ("sql://CONNECTION",), "datasets that are queries on this Airflow connection"),
+    EntryForm(
+        "a web site",
+        ("connection:CONNECTION",),
+        "requests to the origin of this Airflow connection of type `http` carry its login and headers, and no other "
+        "origin sees them; a private address needs an entry for its network as well",
+    ),
+    EntryForm(
+        "proxies",
+        (PROXY_ENTRY,),
+        "the proxies of `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`; a proxy whose address is not public "
+        "needs an entry for its network as well",
+    ),
 )
+"""Every form of an entry; the error of one that has none of them and the documentation list them."""
 
 # Extras of an HTTP connection that are options of Airflow's own HTTP hook and not headers.
 _HTTP_OPTIONS = frozenset(
@@ -276,4 +314,8 @@ def _parse_network(entry: str) -> AllowedNetwork:
     try:
         return AllowedNetwork(ipaddress.ip_network(host, strict=False), int(port) if port else None)
     except ValueError:
-        raise SettingsError(f"allowed entry {entry!r} is none of these: {_ENTRIES}") from None
+        raise SettingsError(f"allowed entry {entry!r} is none of these: {_forms()}") from None
+
+
+def _forms() -> str:
+    return "; ".join(f"{form.name} ({', '.join(form.examples)})" for form in ENTRY_FORMS)

@@ -84,14 +84,6 @@ class LocalFile(StoredFile):
                 if entry.name.startswith(self._temporary):
                     Path(entry).unlink(missing_ok=True)
 
-    def open_log(self) -> int:
-        """Open it, which is there, for notes to be appended to it as they come; returns the descriptor.
-
-        :raises StorageError: when it cannot be written.
-        """
-        with naming(f"write {self}"):
-            return os.open(self.path, os.O_WRONLY | os.O_APPEND)
-
     @property
     def _temporary(self) -> str:
         """How the names of files begin that are to become this one."""

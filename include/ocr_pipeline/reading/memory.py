@@ -1,0 +1,33 @@
+"""How much memory a reader process may take."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_CONTAINER_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),  # control groups, version 2: the container's own as seen from inside
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),  # version 1
+)
+_SHARE = 0.8
+"""Of the memory there is, what a reader process may take; the rest is for the batch and for Airflow."""
+
+
+def reader_memory() -> int:
+    """Bytes that a reader process may take: most of what its container, or else the machine, has."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for file in _CONTAINER_LIMITS:
+        try:
+            limits.append(int(file.read_text()))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return int(_SHARE * min(limits))
+
+
+def resident_bytes(process: int) -> int:
+    """Bytes of memory that the process with this number holds now; 0 where the system does not say."""
+    try:
+        pages = Path(f"/proc/{process}/statm").read_text().split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -151,10 +151,7 @@ async def close_after(exchange: Exchange) -> None:
 
 
 async def silent(exchange: Exchange) -> None:
-    """Nothing at all, until the client goes; an image after ``times`` of these."""
-    if exchange.count > exchange.number("times", float("inf")):
-        await image(exchange)
-        return
+    """Nothing at all, until the client goes."""
     await exchange.reader.read()
     raise HangUpError
 

@@ -26,7 +26,7 @@ def explain(error: Exception, host: str, response: aiohttp.ClientResponse | None
     Errors that may quote the URL are not quoted.
     """
     status = response.status if response else None
-    refused = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    refused = _cause(error) if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(refused, AddressRefusedError):
         detail = str(refused)
         if detail.partition(" ")[0].strip("[]") not in host:
@@ -42,24 +42,22 @@ def explain(error: Exception, host: str, response: aiohttp.ClientResponse | None
 def _meaning(error: Exception) -> tuple[ErrorCategory, str]:
     match error:
         case aiohttp.ClientConnectorDNSError():
-            return ErrorCategory.NAME_NOT_RESOLVED, error.os_error.strerror or "the name has no address"
+            return ErrorCategory.NAME_NOT_RESOLVED, _reason(_cause(error)) or "the name has no address"
         case aiohttp.ClientConnectorCertificateError():
-            return ErrorCategory.TLS_FAILED, str(error.certificate_error)
+            return ErrorCategory.TLS_FAILED, str(_cause(error))
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return ErrorCategory.TLS_FAILED, str(error.strerror or error)
         case aiohttp.ClientHttpProxyError():
             return ErrorCategory.CONNECT_FAILED, f"the proxy answered HTTP {error.status} instead of connecting"
         case aiohttp.ClientProxyConnectionError():
-            reason = error.os_error.strerror or error.os_error
-            return ErrorCategory.CONNECT_FAILED, f"no connection to the proxy ({reason})"
+            return ErrorCategory.CONNECT_FAILED, f"no connection to the proxy ({_reason(_cause(error))})"
         case aiohttp.ClientConnectorError():
-            return ErrorCategory.CONNECT_FAILED, str(error.os_error.strerror or error.os_error)
+            return ErrorCategory.CONNECT_FAILED, _reason(_cause(error))
         case ValueError():  # aiohttp.InvalidURL among them
             return ErrorCategory.INVALID_LINK, "not a valid host name, address or login"
         case aiohttp.ClientResponseError():
             return ErrorCategory.BAD_RESPONSE, f"the answer is not valid HTTP ({_first_line(error.message)})"
-    reason = getattr(error, "strerror", None) or str(error)
-    return ErrorCategory.CONNECTION_LOST, f"the connection broke before any answer ({_first_line(reason)})"
+    return ErrorCategory.CONNECTION_LOST, f"the connection broke before any answer ({_first_line(_reason(error))})"
 
 
 def _meaning_in_body(error: aiohttp.ClientPayloadError, response: aiohttp.ClientResponse) -> tuple[ErrorCategory, str]:
@@ -70,6 +68,15 @@ def _meaning_in_body(error: aiohttp.ClientPayloadError, response: aiohttp.Client
     if encoding := response.headers.get("Content-Encoding"):
         return ErrorCategory.BAD_RESPONSE, f"the body is not what its Content-Encoding says ({encoding[:20]})"
     return ErrorCategory.BAD_RESPONSE, "the body is not valid HTTP"
+
+
+def _cause(error: Exception) -> BaseException:
+    """What the system or a library underneath said, which aiohttp gives as the cause of its own error."""
+    return error.__cause__ or error
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _first_line(message: str) -> str:

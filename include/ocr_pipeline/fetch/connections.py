@@ -41,7 +41,7 @@ _request: ContextVar[_Request] = ContextVar("request")
 
 
 class Connections:
-    """Keep-alive connections with one DNS cache, which are made only where ``guard`` lets them.
+    """Keep-alive connections, which are made only where ``guard`` lets them.
 
     A host may close a connection that it kept alive just when the next request is sent. Such a request, of which no
     answer came, is sent once more on a connection of its own; to whoever asked, both are one. Nothing else is

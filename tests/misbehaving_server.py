@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 MEGABYTE = 1_000_000
@@ -106,10 +106,11 @@ def gzipped_zeros(size: int) -> bytes:
 
 
 async def image(exchange: Exchange) -> None:
-    """``bytes`` bytes, after ``delay`` seconds, with the X-Robots-Tag ``tag`` if given."""
+    """``bytes`` bytes, after ``delay`` seconds, with the X-Robots-Tag ``tag`` and the cookie ``cookie`` if given."""
     await asyncio.sleep(exchange.number("delay", 0))
-    headers = {"X_Robots_Tag": exchange.query["tag"]} if "tag" in exchange.query else {}
-    await exchange.answer(body_of(int(exchange.number("bytes", 1000)), exchange.query.get("id", "")), 200, **headers)
+    names = {"tag": "X_Robots_Tag", "cookie": "Set_Cookie"}
+    headers: dict[str, Any] = {names[name]: value for name, value in exchange.query.items() if name in names}
+    await exchange.answer(body_of(int(exchange.number("bytes", 1000)), exchange.query.get("id", "")), **headers)
 
 
 async def crowded(exchange: Exchange) -> None:
@@ -124,12 +125,13 @@ async def text(exchange: Exchange) -> None:
 
 
 async def status(exchange: Exchange) -> None:
-    """The status ``code``, with ``retry_after`` if given; an image after ``times`` of them."""
+    """The status ``code``, saying ``say``, with ``retry_after`` if given; an image after ``times`` of them."""
     if exchange.count > exchange.number("times", float("inf")):
         await image(exchange)
         return
     headers = {"Retry_After": exchange.query["retry_after"]} if "retry_after" in exchange.query else {}
-    await exchange.answer(b"no", int(exchange.number("code", 500)), **headers)
+    say = exchange.query.get("say", "no").encode()
+    await exchange.answer(say, int(exchange.number("code", 500)), **headers)
 
 
 async def redirect(exchange: Exchange) -> None:
@@ -140,6 +142,12 @@ async def redirect(exchange: Exchange) -> None:
 async def redirect_loop(exchange: Exchange) -> None:
     """A redirect to itself."""
     await exchange.answer(b"", 302, Location=exchange.request.target)
+
+
+async def close_after(exchange: Exchange) -> None:
+    """An image, and the end of the connection, which nobody was told of."""
+    await image(exchange)
+    raise HangUpError
 
 
 async def silent(exchange: Exchange) -> None:
@@ -275,8 +283,9 @@ async def page(exchange: Exchange) -> None:
 BEHAVIOURS: dict[str, Behaviour] = {
     behaviour.__name__.replace("_", "-"): behaviour
     for behaviour in (
-        image, crowded, text, status, redirect, redirect_loop, silent, slow_headers, drip, stall, short, long, reset,
-        reset_at_once, not_http, garbage_chunks, cut_chunks, chunked, until_close, hints, gzipped, bomb, bad_gzip, page,
+        image, crowded, text, status, redirect, redirect_loop, close_after, silent, slow_headers, drip, stall, short,
+        long, reset, reset_at_once, not_http, garbage_chunks, cut_chunks, chunked, until_close, hints, gzipped, bomb,
+        bad_gzip, page,
     )
 }  # fmt: skip
 

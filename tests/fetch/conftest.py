@@ -11,14 +11,14 @@ from typing import Any, Protocol
 import pytest
 from aiohttp.abc import AbstractResolver
 
-from ocr_pipeline.fetch import Fetcher, Manners
+from ocr_pipeline.fetch import Fetcher, RetryPolicy
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import FetchSettings
 from tests.misbehaving_server import MisbehavingServer
 
-QUICK = Manners(backoff=0.01, max_backoff=0.05)
-IMPATIENT = {"connect_timeout": 5, "read_timeout": 0.6, "total_timeout": 1.5}
+QUICK = RetryPolicy(backoff=0.01, max_backoff=0.05)
+IMPATIENT: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 0.6, "total_timeout": 1.5}
 
 
 class Fetch(Protocol):
@@ -29,7 +29,7 @@ class Fetch(Protocol):
         *links: str,
         allow: Sequence[str] | Allowances = (),
         base: Path | None = None,
-        manners: Manners = QUICK,
+        policy: RetryPolicy = QUICK,
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
         **settings: Any,
@@ -58,10 +58,10 @@ def fetch(server: MisbehavingServer) -> Fetch:
         allow = [server.address] if allow is None else allow
         allowances = allow if isinstance(allow, Allowances) else Allowances.parse(allow)
         extra = {name: options.pop(name) for name in ("base", "resolver", "tls") if name in options}
-        manners = options.pop("manners", QUICK)
+        policy = options.pop("policy", QUICK)
 
         async def fetch_all() -> list[FetchedImage | Failure]:
-            async with Fetcher(FetchSettings(**options), allowances, manners=manners, **extra) as fetcher:
+            async with Fetcher(FetchSettings(**options), allowances, policy=policy, **extra) as fetcher:
                 return [await fetcher.fetch(ImageRef(row, link)) for row, link in enumerate(links)]
 
         return asyncio.run(fetch_all())

@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -21,9 +20,10 @@ from ocr_pipeline.records import Failure, FetchedImage, ImageRef
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import FetchSettings
 from tests.fetch.conftest import QUICK, Fetch, failure_of, image_of
+from tests.fetch.offline import offline
 from tests.misbehaving_server import MisbehavingServer, body_of
 
-IPV4 = st.ip_addresses(v=4) | st.sampled_from(
+IPV4: st.SearchStrategy[ipaddress.IPv4Address] = st.ip_addresses(v=4).map(ipaddress.IPv4Address) | st.sampled_from(
     ["127.0.0.1", "10.0.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
      "240.0.0.1", "255.255.255.255", "198.18.0.1", "192.0.0.8", "8.8.8.8", "93.184.216.34"]
 ).map(ipaddress.IPv4Address)  # fmt: skip
@@ -119,6 +119,10 @@ def is_public(ip: ipaddress.IPv4Address) -> bool:
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
+def is_special(ip: ipaddress.IPv4Address) -> bool:
+    return not is_public(ip)
+
+
 @given(IPV4)
 def test_no_special_ipv4_address_is_public(ip: ipaddress.IPv4Address) -> None:
     if not is_public(ip):
@@ -151,13 +155,14 @@ def test_no_special_address_is_public_by_6to4_or_teredo(ip: ipaddress.IPv4Addres
 
 
 @settings(deadline=None)
-@given(st.data(), IPV4.filter(lambda ip: not is_public(ip)), st.integers(1, 65535))
+@given(st.data(), IPV4.filter(is_special), st.integers(1, 65535))
 def test_no_spelling_of_a_special_address_is_connected_to(
     data: st.DataObject, ip: ipaddress.IPv4Address, port: int
 ) -> None:
     host = data.draw(st.sampled_from(spellings(ip)))
-    failure = attempt(f"http://{host}:{port}/a.png")
+    failure, connected = attempt(f"http://{host}:{port}/a.png")
     assert failure.category in REFUSALS, failure
+    assert not connected
 
 
 @settings(deadline=None)
@@ -165,37 +170,37 @@ def test_no_spelling_of_a_special_address_is_connected_to(
 def test_no_spelling_of_a_special_ipv6_address_is_connected_to(
     ip: ipaddress.IPv6Address, spell: Callable[[str], str]
 ) -> None:
-    failure = attempt(f"http://[{spell(str(ip))}]/a.png")
+    failure, connected = attempt(f"http://[{spell(str(ip))}]/a.png")
     if why_not_public(str(ip)):
         assert failure.category is ErrorCategory.FORBIDDEN_ADDRESS
+        assert not connected
     else:
         assert failure.category is ErrorCategory.CONNECT_FAILED
+        assert connected
 
 
 @pytest.mark.parametrize("host", ["8.8.8.8", "134744072", "0x8.8.8.8", "[::ffff:8.8.8.8]", "[2606:4700:4700::1111]"])
 def test_a_public_address_would_be_connected_to(host: str) -> None:
     """What shows that the tests above can fail."""
-    assert attempt(f"http://{host}/a.png").category in (ErrorCategory.CONNECT_FAILED, ErrorCategory.INVALID_LINK)
+    failure, connected = attempt(f"http://{host}/a.png")
+    if failure.category is ErrorCategory.CONNECT_FAILED:
+        assert connected
+    else:
+        assert failure.category is ErrorCategory.INVALID_LINK
 
 
 REFUSALS = (ErrorCategory.FORBIDDEN_ADDRESS, ErrorCategory.INVALID_LINK, ErrorCategory.NAME_NOT_RESOLVED)
 
 
-def attempt(link: str) -> Failure:
-    """What becomes of ``link`` where nothing is allowed; what would be connected to refuses instead."""
-
-    class OfflineGuard(AddressGuard):
-        def socket(self, info: tuple[Any, ...]) -> socket.socket:
-            super().socket(info).close()
-            raise ConnectionRefusedError(111, "offline")
+def attempt(link: str) -> tuple[Failure, list[object]]:
+    """What becomes of ``link`` where nothing is allowed, and which addresses were to be connected to."""
 
     async def run() -> FetchedImage | Failure:
-        async with Fetcher(FetchSettings(attempts=1), Allowances(), manners=QUICK, resolver=Numeric()) as fetcher:
+        async with Fetcher(FetchSettings(attempts=1), Allowances(), policy=QUICK, resolver=Numeric()) as fetcher:
             return await fetcher.fetch(ImageRef(0, link))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ocr_pipeline.fetch.fetcher.AddressGuard", OfflineGuard)
-        return failure_of(asyncio.run(run()))
+    with offline() as connected:
+        return failure_of(asyncio.run(run())), connected
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_a_slow_reader_stalls_the_network(server: MisbehavingServer, behaviour: 
         limits = FetchSettings(concurrency=32, per_host=32, read_timeout=5, total_timeout=0.4, attempts=1)
         allowed = Allowances.parse(server.address)
         async with (
-            Fetcher(limits, allowed, budget=budget, manners=QUICK) as fetcher,
+            Fetcher(limits, allowed, budget=budget, policy=QUICK) as fetcher,
             asyncio.timeout(60),
             asyncio.TaskGroup() as group,
         ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,7 +143,7 @@ def test_empty_file_is_left_to_the_decoder(fetch: Fetch, folder: Path) -> None:
 def test_reading_has_a_deadline(fetch: Fetch, folder: Path) -> None:
     with (folder / "huge.jpg").open("wb") as file:
         file.truncate(100_000_000)  # to read and hash it takes a hundred times the deadline
-    times = {"connect_timeout": 0.001, "read_timeout": 0.001, "total_timeout": 0.001}
+    times: dict[str, Any] = {"connect_timeout": 0.001, "read_timeout": 0.001, "total_timeout": 0.001}
     failure = failure_of(fetch("huge.jpg", allow=[str(folder)], base=folder, max_bytes=10**9, **times)[0])
     assert failure.category is ErrorCategory.TIMEOUT
     assert "total_timeout=0.001" in failure.detail

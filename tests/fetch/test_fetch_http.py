@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocr_pipeline.errors import ErrorCategory
-from ocr_pipeline.fetch import MAX_REDIRECTS, Fetcher, Manners
-from ocr_pipeline.records import FetchedImage, ImageRef
+from ocr_pipeline.fetch import MAX_REDIRECTS, Fetcher, RetryPolicy
+from ocr_pipeline.records import Failure, FetchedImage, ImageRef
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import USER_AGENT, FetchSettings
-from tests.fetch.conftest import IMPATIENT, Fetch, failure_of, image_of
+from tests.fetch.conftest import IMPATIENT, QUICK, Fetch, failure_of, image_of
 from tests.misbehaving_server import MEGABYTE, MisbehavingServer, body_of, gzipped_zeros
 
 
@@ -81,6 +81,41 @@ def test_connection_is_used_again(fetch: Fetch, server: MisbehavingServer) -> No
     assert len({request.peer for request in server.requests}) == 1
 
 
+def test_a_connection_that_was_closed_after_a_whole_answer_costs_no_image(server: MisbehavingServer) -> None:
+    """The next request may be on its way already; a repeat of it must not take another such connection."""
+    refs = [ImageRef(row, server.url("close-after", id=row)) for row in range(500)]
+    outcomes: list[FetchedImage | Failure] = []
+
+    async def run() -> None:
+        async with Fetcher(FetchSettings(attempts=1), Allowances.parse(server.address), policy=QUICK) as fetcher:
+            await fetcher.fetch_all(refs, outcomes.append)
+
+    asyncio.run(run())
+    assert {image_of(outcome).ref.row for outcome in outcomes} == set(range(500))
+    assert {image_of(outcome).attempts for outcome in outcomes} == {1}
+
+
+def test_what_breaks_on_a_new_connection_as_well_is_a_failed_attempt(server: MisbehavingServer) -> None:
+    async def run() -> Failure:
+        async with Fetcher(FetchSettings(attempts=3), Allowances.parse(server.address), policy=QUICK) as fetcher:
+            image_of(await fetcher.fetch(ImageRef(0, server.url("image"))))  # its connection is kept
+            return failure_of(await fetcher.fetch(ImageRef(1, server.url("reset-at-once"))))
+
+    failure = asyncio.run(run())
+    assert (failure.category, failure.attempts) == (ErrorCategory.CONNECTION_LOST, 3)
+    kept, *others = [request.peer for request in server.requests]
+    assert others[0] == kept
+    assert len(others) == 1 + 3
+    assert len({*others}) == 4
+
+
+def test_cookies_are_not_kept(fetch: Fetch, server: MisbehavingServer) -> None:
+    for cookie in ("a=b", 'a="b; c', "\x01;=", "a=b; domain=" + "x" * 4000):
+        fetch(server.url("image", cookie=cookie), server.url("image"))
+    assert len(server.requests) == 8
+    assert not any("cookie" in request.headers for request in server.requests)
+
+
 @pytest.mark.parametrize(
     ("code", "category", "attempts"),
     [
@@ -120,7 +155,7 @@ def test_status(fetch: Fetch, server: MisbehavingServer, code: int, category: Er
         ("reset", ErrorCategory.CONNECTION_LOST, 2, {200}, "too early"),
         ("reset-at-once", ErrorCategory.CONNECTION_LOST, 2, {None}, "reset"),
         ("not-http", ErrorCategory.BAD_RESPONSE, 1, {None}, "not valid HTTP"),
-        ("garbage-chunks", ErrorCategory.BAD_RESPONSE, 1, {None, 200}, "chunk size"),
+        ("garbage-chunks", ErrorCategory.BAD_RESPONSE, 1, {None, 200}, "not valid HTTP"),
         ("bad-gzip", ErrorCategory.BAD_RESPONSE, 1, {200}, "gzip"),
     ],
 )
@@ -186,11 +221,11 @@ def test_what_had_come_of_a_failed_body_is_let_go(server: MisbehavingServer, beh
     """At once, without the garbage collector, and although the image waits to be tried again."""
     half = 3 * MEGABYTE
     refs = [ImageRef(row, server.url(behaviour, bytes=2 * half, id=row)) for row in range(20)]
-    manners = Manners(backoff=10_000, max_backoff=10_000, failures_to_open=1000)
+    policy = RetryPolicy(backoff=10_000, max_backoff=10_000, failures_to_open=1000)
     impatient = FetchSettings(concurrency=2, attempts=2, read_timeout=0.2)
 
     async def run() -> None:
-        async with Fetcher(impatient, Allowances.parse(server.address), manners=manners) as fetcher:
+        async with Fetcher(impatient, Allowances.parse(server.address), policy=policy) as fetcher:
             fetching = asyncio.create_task(fetcher.fetch_all(refs, lambda _: None))
             while len(server.requests) < len(refs) or any(fetcher.under_way):
                 await asyncio.sleep(0.01)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,12 +11,12 @@ from hypothesis import strategies as st
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch import Fetcher
-from ocr_pipeline.fetch.addresses import AddressGuard
 from ocr_pipeline.fetch.links import FileLink, ObjectLink, WebLink, parse_link, redirect_target
 from ocr_pipeline.records import Failure, ImageRef
 from ocr_pipeline.settings.deployment import Allowances, ObjectUri
 from ocr_pipeline.settings.run import FetchSettings
 from tests.fetch.conftest import QUICK
+from tests.fetch.offline import offline
 from tests.fetch.test_fetch_addresses import Answers
 
 BASE = Path("/data/set")
@@ -176,19 +174,11 @@ def test_any_text_is_a_redirect_or_a_failure(location: str, start: str) -> None:
 @settings(deadline=None)
 @given(ANY_LINK | st.builds("http://{}".format, ANY_LINK))
 def test_fetching_any_text_fails_properly(text: str) -> None:
-    class OfflineGuard(AddressGuard):
-        """Random text may name a real host: nothing is connected to."""
-
-        def socket(self, info: tuple[Any, ...]) -> socket.socket:
-            super().socket(info).close()
-            raise ConnectionRefusedError(111, "offline")
-
     async def run() -> object:
-        async with Fetcher(FetchSettings(attempts=1), Allowances(), manners=QUICK, resolver=Answers([])) as fetcher:
+        async with Fetcher(FetchSettings(attempts=1), Allowances(), policy=QUICK, resolver=Answers([])) as fetcher:
             return await fetcher.fetch(ImageRef(0, text))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ocr_pipeline.fetch.fetcher.AddressGuard", OfflineGuard)
+    with offline():  # random text may name a real host
         failure = asyncio.run(run())
     assert isinstance(failure, Failure)
     assert "unforeseen" not in failure.detail

@@ -71,8 +71,8 @@ def test_every_category_has_a_real_cause(fetch: Fetch, world: World) -> None:
     servers = (world.server, world.busy_server, world.tls_server)
     allow = [*(server.address for server in servers), f"127.0.0.1:{world.closed_port}", str(world.folder)]
     links = [cause(world) for cause in CAUSES.values()]
-    manners = replace(QUICK, failures_to_open=3, seconds_to_open=0)
-    results = fetch(*links, allow=allow, manners=manners, max_bytes=10_000, attempts=3, **IMPATIENT)
+    policy = replace(QUICK, failures_to_open=3, seconds_to_open=0)
+    results = fetch(*links, allow=allow, policy=policy, max_bytes=10_000, attempts=3, **IMPATIENT)
     assert [failure_of(result).category for result in results] == list(CAUSES)
     for result, link in zip(results, links, strict=True):
         failure = failure_of(result)
@@ -171,7 +171,7 @@ async def fetch_all(links: list[str], allow: list[str], memory: Memory) -> list[
     )
     refs = iter([ImageRef(row, link) for row, link in enumerate(links)])
     outcomes: list[tuple[int, str | ErrorCategory]] = []
-    async with Fetcher(settings, Allowances.parse(allow), manners=QUICK) as fetcher:
+    async with Fetcher(settings, Allowances.parse(allow), policy=QUICK) as fetcher:
 
         async def work() -> None:
             for ref in refs:

@@ -41,8 +41,8 @@ def put(bucket: str, s3_allowances: Allowances) -> Callable[[str, bytes], str]:
 def misbehaving(server: MisbehavingServer, s3_connection: Connection) -> Allowances:
     """Allows every bucket of ``server``: the name of a bucket is a behaviour, its keys say how."""
     connection = replace(s3_connection, extra={"endpoint_url": server.origin, "region_name": "us-east-1"})
-    names = ("image", "status", "silent", "stall", "drip", "short", "reset-at-once", "not-http", "chunked")
-    names = (*names, "redirect-loop", "slow-headers", "cut-chunks")
+    names = ["image", "status", "silent", "stall", "drip", "short", "reset-at-once", "not-http", "chunked"]
+    names += ["redirect-loop", "slow-headers", "cut-chunks"]
     return Allowances.parse([f"s3://store@{name}" for name in names], lambda _: connection)
 
 
@@ -189,9 +189,9 @@ def test_a_machine_without_credentials(
 
 def test_a_dead_bucket_is_left_alone(fetch: Fetch, s3_connection: Connection, closed_port: int) -> None:
     connection = replace(s3_connection, extra={"endpoint_url": f"http://127.0.0.1:{closed_port}"})
-    manners = replace(QUICK, failures_to_open=3, seconds_to_open=0)
+    policy = replace(QUICK, failures_to_open=3, seconds_to_open=0)
     allowances = Allowances.parse("s3://c@b", lambda _: connection)
-    results = fetch("s3://b/1", "s3://b/2", allow=allowances, attempts=3, manners=manners)
+    results = fetch("s3://b/1", "s3://b/2", allow=allowances, attempts=3, policy=policy)
     categories = [failure_of(result).category for result in results]
     assert categories == [ErrorCategory.CONNECT_FAILED, ErrorCategory.HOST_UNAVAILABLE]
 

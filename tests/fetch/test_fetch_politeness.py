@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from ocr_pipeline.errors import ErrorCategory
-from ocr_pipeline.fetch import Fetcher, Manners
+from ocr_pipeline.fetch import Fetcher, RetryPolicy
 from ocr_pipeline.fetch.politeness import Host
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef
 from ocr_pipeline.settings.deployment import Allowances
@@ -26,10 +26,10 @@ async def fetch_together(fetcher: Fetcher, links: list[str]) -> list[FetchedImag
 
 
 def run_with_fetcher(
-    allow: list[str], body: Callable[[Fetcher], Awaitable[None]], manners: Manners = TOUCHY, **settings: int
+    allow: list[str], body: Callable[[Fetcher], Awaitable[None]], policy: RetryPolicy = TOUCHY, **settings: int
 ) -> None:
     async def main() -> None:
-        async with Fetcher(FetchSettings(**settings), Allowances.parse(allow), manners=manners) as fetcher:  # type: ignore[arg-type]
+        async with Fetcher(FetchSettings(**settings), Allowances.parse(allow), policy=policy) as fetcher:
             await body(fetcher)
 
     asyncio.run(main())
@@ -105,7 +105,7 @@ def test_waiting_links_of_a_host_fail_with_it(closed_port: int) -> None:
 @pytest.mark.parametrize("behaviour", ["silent", "reset-at-once"])
 def test_host_that_never_answers_is_left_alone(fetch: Fetch, server: MisbehavingServer, behaviour: str) -> None:
     links = [server.url(behaviour, id=number) for number in range(5)]
-    results = fetch(*links, attempts=1, manners=TOUCHY, read_timeout=0.2)
+    results = fetch(*links, attempts=1, policy=TOUCHY, read_timeout=0.2)
     assert [failure_of(result).category is ErrorCategory.HOST_UNAVAILABLE for result in results] == [
         False, False, False, True, True
     ]  # fmt: skip
@@ -114,7 +114,7 @@ def test_host_that_never_answers_is_left_alone(fetch: Fetch, server: Misbehaving
 @pytest.mark.parametrize("code", [429, 503])
 def test_host_that_only_throttles_is_left_alone(fetch: Fetch, server: MisbehavingServer, code: int) -> None:
     links = [server.url("status", code=code, id=number) for number in range(5)]
-    results = [failure_of(result) for result in fetch(*links, attempts=1, manners=TOUCHY)]
+    results = [failure_of(result) for result in fetch(*links, attempts=1, policy=TOUCHY)]
     assert [failure.attempts for failure in results] == [1, 1, 1, 0, 0]
     assert results[-1].category is ErrorCategory.HOST_UNAVAILABLE
     assert f"HTTP {code}" in results[-1].detail
@@ -124,7 +124,7 @@ def test_bad_images_do_not_condemn_their_host(fetch: Fetch, server: MisbehavingS
     bad = ["status", "stall", "short", "reset", "bad-gzip", "redirect-loop", "garbage-chunks"]
     links = [server.url(behaviour, id=number) for number in range(2) for behaviour in bad]
     links += [server.url("silent"), server.url("reset-at-once")]  # one image that never answers proves nothing
-    *failures, image = fetch(*links, server.url("image"), manners=TOUCHY, read_timeout=0.5, attempts=2)
+    *failures, image = fetch(*links, server.url("image"), policy=TOUCHY, read_timeout=0.5, attempts=2)
     assert ErrorCategory.HOST_UNAVAILABLE not in {failure_of(failure).category for failure in failures}
     assert image_of(image)
 
@@ -134,7 +134,7 @@ def test_redirect_to_a_dead_host_condemns_that_one_only(
 ) -> None:
     dead = f"127.0.0.1:{closed_port}"
     links = [server.url("redirect", to=f"http://{dead}/", id=number) for number in range(4)]
-    *failures, image = fetch(*links, server.url("image"), allow=[server.address, dead], manners=TOUCHY)
+    *failures, image = fetch(*links, server.url("image"), allow=[server.address, dead], policy=TOUCHY)
     last = failure_of(failures[-1])
     assert last.category is ErrorCategory.HOST_UNAVAILABLE
     assert (last.attempts, last.http_status) == (1, 302)
@@ -150,7 +150,7 @@ def test_host_that_slows_gets_fewer_requests_at_once(server: MisbehavingServer) 
             for result in await fetch_together(fetcher, links):
                 assert image_of(result)
 
-    run_with_fetcher([server.address], body, replace(QUICK, patience=0.2), per_host=16)
+    run_with_fetcher([server.address], body, replace(QUICK, slow_after=0.2), per_host=16)
     at_once = [request.at_once for request in server.requests[len(quick) :]]
     assert max(at_once) == 16
     assert max(at_once[-24:]) <= 8
@@ -168,7 +168,7 @@ def room(host: Host, now: float) -> int:
 
 
 def test_throttling_halves_the_limit_once_a_round_and_answers_restore_it() -> None:
-    host = Host(8, None, Manners())
+    host = Host(8, None, RetryPolicy())
     assert room(host, 0) == 8
     for _ in range(8):  # eight requests of one round, all throttled
         host.throttled(0, 1, "HTTP 429", pause=0)
@@ -182,7 +182,7 @@ def test_throttling_halves_the_limit_once_a_round_and_answers_restore_it() -> No
 
 
 def test_slow_answers_halve_the_limit_once_a_round_until_they_are_usual() -> None:
-    host = Host(16, None, Manners())
+    host = Host(16, None, RetryPolicy())
     for _ in range(100):
         host.answered(1, 0, 0.1)
     for now in (2, 4, 6):  # now and then an image that takes its time
@@ -203,7 +203,7 @@ def test_slow_answers_halve_the_limit_once_a_round_until_they_are_usual() -> Non
 
 
 def test_brief_trouble_opens_no_circuit() -> None:
-    host = Host(8, None, Manners(failures_to_open=3, seconds_to_open=5))
+    host = Host(8, None, RetryPolicy(failures_to_open=3, seconds_to_open=5))
     for second in (10, 11, 12, 13, 14):
         host.failed(second, second, "down")
     assert room(host, 14) == 1
@@ -212,7 +212,7 @@ def test_brief_trouble_opens_no_circuit() -> None:
 
 
 def test_probes_come_one_at_a_time_and_less_and_less_often() -> None:
-    host = Host(8, None, Manners(failures_to_open=1, seconds_to_open=0, cooldown=10, max_cooldown=40))
+    host = Host(8, None, RetryPolicy(failures_to_open=1, seconds_to_open=0, cooldown=10, max_cooldown=40))
     host.begin(1)
     host.failed(1, 2, "down")
     host.leave()
@@ -235,7 +235,7 @@ def test_probes_come_one_at_a_time_and_less_and_less_often() -> None:
 
 
 def test_failures_from_before_the_circuit_opened_are_no_failed_probes() -> None:
-    host = Host(8, None, Manners(failures_to_open=1, seconds_to_open=0, cooldown=10))
+    host = Host(8, None, RetryPolicy(failures_to_open=1, seconds_to_open=0, cooldown=10))
     for _ in range(8):
         host.failed(1, 2, "down")
     assert host.unavailable(11)

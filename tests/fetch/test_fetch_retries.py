@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocr_pipeline.errors import ErrorCategory
-from ocr_pipeline.fetch import Manners
+from ocr_pipeline.fetch import RetryPolicy
 from ocr_pipeline.fetch.retries import parse_retry_after, pause_before_retry
 from tests.fetch.conftest import Fetch, failure_of, image_of
 from tests.misbehaving_server import MisbehavingServer
@@ -59,7 +59,7 @@ def test_other_links_of_a_throttling_host_wait_as_well(fetch: Fetch, server: Mis
 
 def test_host_that_asks_for_too_much_patience_is_not_asked_again(fetch: Fetch, server: MisbehavingServer) -> None:
     url = server.url("status", code=429, retry_after=86400)
-    failure = failure_of(fetch(url, manners=Manners(backoff=0.01, max_retry_after=0.1))[0])
+    failure = failure_of(fetch(url, policy=RetryPolicy(backoff=0.01, max_retry_after=0.1))[0])
     assert (failure.category, failure.attempts) == (ErrorCategory.THROTTLED, 1)
     assert "86400 s" in failure.detail
     assert len(server.times(url)) == 1
@@ -96,8 +96,8 @@ def test_retry_after_of_any_text(value: str) -> None:
 
 @given(st.integers(1, 10), st.none() | st.floats(0, 1e6))
 def test_pauses_grow_within_bounds(attempt: int, retry_after: float | None) -> None:
-    manners = Manners(backoff=0.5, max_backoff=30, max_retry_after=60)
-    pause = pause_before_retry(attempt, retry_after, manners)
+    policy = RetryPolicy(backoff=0.5, max_backoff=30, max_retry_after=60)
+    pause = pause_before_retry(attempt, retry_after, policy)
     if retry_after is not None and retry_after > 60:
         assert pause is None
     else:
@@ -106,6 +106,6 @@ def test_pauses_grow_within_bounds(attempt: int, retry_after: float | None) -> N
 
 
 def test_pauses_are_spread() -> None:
-    pauses = [pause_before_retry(3, None, Manners(backoff=1, max_backoff=30)) or 0 for _ in range(1000)]
+    pauses = [pause_before_retry(3, None, RetryPolicy(backoff=1, max_backoff=30)) or 0 for _ in range(1000)]
     assert min(pauses) < 1
     assert max(pauses) > 3

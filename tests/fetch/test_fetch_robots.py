@@ -70,7 +70,7 @@ def test_robots_txt_is_obeyed_and_asked_for_once(server: MisbehavingServer) -> N
 
     async def run() -> None:
         settings = FetchSettings(robots="all")
-        async with Fetcher(settings, Allowances.parse(server.address), manners=QUICK) as fetcher:
+        async with Fetcher(settings, Allowances.parse(server.address), policy=QUICK) as fetcher:
             results = await asyncio.gather(*(fetcher.fetch(ImageRef(row, link)) for row, link in enumerate(links)))
         for number, result in enumerate(results):
             if number % 2:
@@ -93,7 +93,7 @@ def test_robots_txt_needs_no_room_beside_that_of_the_images_waiting_for_it(serve
         settings = FetchSettings(robots="all")
         async with (
             asyncio.timeout(60),
-            Fetcher(settings, Allowances.parse(server.address), budget=budget, manners=QUICK) as fetcher,
+            Fetcher(settings, Allowances.parse(server.address), budget=budget, policy=QUICK) as fetcher,
         ):
             for row in range(2):
                 image = image_of(await fetcher.fetch(ImageRef(row, server.url("image", id=row))))
@@ -159,7 +159,7 @@ def test_failed_robots_txt_fails_each_waiting_image_on_its_own(server: Misbehavi
 
     async def run() -> None:
         settings = FetchSettings(robots="all", attempts=1)
-        async with Fetcher(settings, Allowances.parse(server.address), manners=QUICK) as fetcher:
+        async with Fetcher(settings, Allowances.parse(server.address), policy=QUICK) as fetcher:
             results = await asyncio.gather(*(fetcher.fetch(ImageRef(row, link)) for row, link in enumerate(links)))
         assert {failure_of(result).category for result in results} == {ErrorCategory.HTTP_SERVER_ERROR}
         assert {failure_of(result).detail.count("robots.txt") for result in results} == {1}

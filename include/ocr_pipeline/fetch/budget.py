@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 ITEM_BYTES = 2048
 """What an image costs beside its body, so that many empty ones are bounded as well."""
@@ -49,7 +51,10 @@ class ByteBudget:
         return self._held
 
     async def lease(self) -> Lease:
-        """Wait for room for a body of the usual size. :meth:`Lease.keep` or :meth:`Lease.drop` must follow."""
+        """Wait for room for a body of the usual size. :meth:`Lease.keep` or :meth:`Lease.drop` must follow.
+
+        As a context manager, what is returned is dropped in the end unless it was kept.
+        """
         lease = Lease(self)
         size = self._usual + ITEM_BYTES
         if self._starting or self._growing or not self._may_start(size):
@@ -112,11 +117,11 @@ class ByteBudget:
     def _admit(self) -> None:
         """Let those go on for whom there is room, each group in its order, bodies under way before new ones."""
         while self._growing and self._may_grow(self._growing[0].lease, self._growing[0].size):
-            self._let(self._growing.popleft())
+            self._grant(self._growing.popleft())
         while self._starting and not self._growing and self._may_start(self._starting[0].size):
-            self._let(self._starting.popleft())
+            self._grant(self._starting.popleft())
 
-    def _let(self, waiter: _Waiter) -> None:
+    def _grant(self, waiter: _Waiter) -> None:
         if not waiter.room.done():
             self._take(waiter.lease, waiter.size)
             waiter.room.set_result(None)
@@ -125,14 +130,24 @@ class ByteBudget:
 class Lease:
     """The bytes set aside for one body that is being received."""
 
-    __slots__ = ("_budget", "size")
+    __slots__ = ("_budget", "_over", "size")
 
     def __init__(self, budget: ByteBudget) -> None:
         self._budget = budget
+        self._over = False
         self.size = 0
 
-    def covers(self, size: int) -> bool:
-        """Whether a body of ``size`` bytes has room now, which is set aside if so."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._over:
+            self.drop()
+
+    def try_grow(self, size: int) -> bool:
+        """Set aside room for a body of ``size`` bytes if there is any now; whether there is."""
         size += ITEM_BYTES
         if size <= self.size:
             return True
@@ -145,28 +160,15 @@ class Lease:
 
     async def grow(self, size: int) -> None:
         """Wait for room for a body of ``size`` bytes."""
-        if not self.covers(size):
+        if not self.try_grow(size):
             await self._budget._wait(self._budget._growing, self, size + ITEM_BYTES)
 
     def keep(self, size: int) -> None:
         """The body is whole and has ``size`` bytes; they are held until :meth:`ByteBudget.release`."""
+        self._over = True
         self._budget._keep(self, size)
 
     def drop(self) -> None:
         """There is no body."""
+        self._over = True
         self._budget._drop(self)
-
-
-async def wait_for_room(lease: Lease, size: int, deadline: asyncio.Timeout) -> float:
-    """Wait, however long it takes, until ``lease`` has room for ``size`` bytes; move ``deadline`` by as much.
-
-    :return: the seconds that it took.
-    """
-    clock = asyncio.get_running_loop().time
-    began = clock()
-    end = deadline.when()
-    deadline.reschedule(None)
-    await lease.grow(size)
-    waited = clock() - began
-    deadline.reschedule(end + waited if end is not None else None)
-    return waited

@@ -11,12 +11,12 @@ from yarl import URL
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch.addresses import AddressGuard
+from ocr_pipeline.fetch.answers import Answer, Redirect
 from ocr_pipeline.fetch.failures import RequestFailedError
-from ocr_pipeline.fetch.http import Answer, HttpClient, Redirect
+from ocr_pipeline.fetch.http import HttpClient
 from ocr_pipeline.fetch.links import parse_url, redirect_target
-from ocr_pipeline.fetch.politeness import Manners
 from ocr_pipeline.fetch.proxies import Proxies
-from ocr_pipeline.fetch.retries import pause_before_retry
+from ocr_pipeline.fetch.retries import RetryPolicy, pause_before_retry
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import FetchSettings
 
@@ -33,7 +33,7 @@ def download(
     settings: FetchSettings,
     allowances: Allowances,
     *,
-    manners: Manners | None = None,
+    policy: RetryPolicy | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> None:
     """Write what is behind the http(s) URL ``link`` to ``path``.
@@ -48,7 +48,7 @@ def download(
         with path.open("wb") as sink:
             return await client.get(url, _SECONDS, _MAX_BYTES, sink=sink)
 
-    asyncio.run(_request_with_retries(parse_url(link), fetch, settings, allowances, manners or Manners(), tls))
+    asyncio.run(_request_with_retries(parse_url(link), fetch, settings, allowances, policy or RetryPolicy(), tls))
 
 
 def exists(link: str, settings: FetchSettings, allowances: Allowances) -> bool:
@@ -64,7 +64,7 @@ def exists(link: str, settings: FetchSettings, allowances: Allowances) -> bool:
         return await client.get(url, settings.total_timeout, max_bytes=0)
 
     try:
-        asyncio.run(_request_with_retries(parse_url(link), look, settings, allowances, Manners(), None))
+        asyncio.run(_request_with_retries(parse_url(link), look, settings, allowances, RetryPolicy(), None))
     except ImageError as error:
         if error.category is ErrorCategory.NOT_FOUND:
             return False
@@ -78,7 +78,7 @@ async def _request_with_retries(
     ask: _Ask,
     settings: FetchSettings,
     allowances: Allowances,
-    manners: Manners,
+    policy: RetryPolicy,
     tls: ssl.SSLContext | None,
 ) -> None:
     """Have ``url`` requested, again after a failure that may pass.
@@ -94,7 +94,7 @@ async def _request_with_retries(
             try:
                 return await _attempt(client, url, ask)
             except RequestFailedError as error:
-                pause = pause_before_retry(attempt, error.retry_after, manners)
+                pause = pause_before_retry(attempt, error.retry_after, policy)
                 if not error.category.retryable or attempt >= settings.attempts or pause is None:
                     raise
             await asyncio.sleep(pause)

@@ -20,23 +20,16 @@ class RequestFailedError(ImageError):
         *,
         retry_after: float | None = None,
         connected: bool = True,
-        unanswered: bool = False,
     ) -> None:
         super().__init__(category, detail)
         self.status = status
         self.retry_after = retry_after
         self.connected = connected
-        self.unanswered = unanswered
 
     def copy(self) -> RequestFailedError:
         """The same failure once more, for another image."""
         return RequestFailedError(
-            self.category,
-            self.detail,
-            self.status,
-            retry_after=self.retry_after,
-            connected=self.connected,
-            unanswered=self.unanswered,
+            self.category, self.detail, self.status, retry_after=self.retry_after, connected=self.connected
         )
 
 

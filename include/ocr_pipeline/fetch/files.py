@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
+from ocr_pipeline.fetch.answers import Answer
 from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import FetchSettings
+
+FILES_AT_ONCE = 4
+
+
+class FileReader:
+    """Reads files of the folders that ``allowances`` name, :data:`FILES_AT_ONCE` at a time, in threads of its own."""
+
+    def __init__(self, settings: FetchSettings, allowances: Allowances) -> None:
+        self._settings = settings
+        self._allowances = allowances
+        self._threads = ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="read-file")
+
+    def close(self) -> None:
+        """Wait for nothing: a thread that hangs in a dead network file system must not hang the task as well."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def get(self, path: Path) -> Answer:
+        """Read the file at ``path`` whole, within the total deadline and the size of the settings.
+
+        :raises ImageError: as :func:`read_file` does, or TIMEOUT.
+        """
+        seconds = self._settings.total_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, path)
+        except TimeoutError:
+            detail = f"{path} was not read within total_timeout={seconds:g} s"
+            raise ImageError(ErrorCategory.TIMEOUT, detail) from None
+
+    def _read(self, path: Path) -> Answer:
+        body = read_file(path, self._settings.max_bytes, self._allowances)
+        return Answer(None, body, hashlib.sha256(body).hexdigest())
 
 
 def read_file(path: Path, max_bytes: int, allowances: Allowances) -> bytes:

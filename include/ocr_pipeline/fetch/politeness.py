@@ -9,7 +9,7 @@ closes it again or keeps it open for longer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ocr_pipeline.fetch.retries import RetryPolicy
 
 _SLOW_FACTOR = 3.0
 """An answer is slow that takes so many times as long as is usual for its host."""
@@ -19,27 +19,6 @@ _SLOW_ANSWERS = 4
 
 _USUAL_ANSWERS = 256
 """What is usual follows the last so many answers, roughly: a host that stays slow is not slow for ever."""
-
-
-@dataclass(frozen=True, slots=True)
-class Manners:
-    """How patient the fetcher is. Times are in seconds.
-
-    ``backoff`` is the longest pause before the second attempt; it doubles with each further one up to
-    ``max_backoff``. A host that asks to be left alone for longer than ``max_retry_after`` is not asked again
-    for that image. ``failures_to_open`` failures of a host in a row, over ``seconds_to_open`` or more, so that a
-    hiccup of the network does not, open its circuit for ``cooldown``, doubling up to ``max_cooldown`` while probes
-    fail. No answer that begins within ``patience`` is a slow one.
-    """
-
-    backoff: float = 0.5
-    max_backoff: float = 30.0
-    max_retry_after: float = 60.0
-    failures_to_open: int = 8
-    seconds_to_open: float = 5.0
-    cooldown: float = 30.0
-    max_cooldown: float = 300.0
-    patience: float = 1.0
 
 
 class Host:
@@ -56,20 +35,20 @@ class Host:
         "_interval",
         "_last_failure",
         "_limit",
-        "_manners",
         "_max_limit",
         "_not_before",
         "_open_until",
         "_opened_at",
+        "_policy",
         "_slow_answers",
         "_slowed_at",
         "_usual",
         "in_flight",
     )
 
-    def __init__(self, limit: int, rate: float | None, manners: Manners) -> None:
+    def __init__(self, limit: int, rate: float | None, policy: RetryPolicy) -> None:
         self.in_flight = 0
-        self._manners = manners
+        self._policy = policy
         self._max_limit = float(limit)
         self._limit = float(limit)
         self._interval = 1 / rate if rate else 0.0
@@ -81,12 +60,12 @@ class Host:
         self._failures = 0
         self._failing_since = 0.0
         self._last_failure = ""
-        self._cooldown = manners.cooldown
+        self._cooldown = policy.cooldown
         self._opened_at = 0.0
         self._open_until: float | None = None
 
     @property
-    def unremarkable(self) -> bool:
+    def like_new(self) -> bool:
         """Whether a new record would say the same: no request is under way, no trouble or rate to remember."""
         return not (self.in_flight or self._failures or self._interval) and self._limit == self._max_limit
 
@@ -127,7 +106,7 @@ class Host:
         if self._failures:
             self._failures = 0
             self._open_until = None
-            self._cooldown = self._manners.cooldown
+            self._cooldown = self._policy.cooldown
         if waited is not None and self._slows(waited):
             self._slow_down(since, now)
         elif self._limit < self._max_limit:
@@ -137,7 +116,7 @@ class Host:
         """Whether the host, which let us wait for ``waited``, has become slow."""
         usual = waited if self._usual is None else self._usual
         self._usual = usual + (waited - usual) / _USUAL_ANSWERS
-        if waited <= self._manners.patience or waited <= _SLOW_FACTOR * usual:
+        if waited <= self._policy.slow_after or waited <= _SLOW_FACTOR * usual:
             self._slow_answers = 0
             return False
         self._slow_answers += 1
@@ -172,12 +151,12 @@ class Host:
         self._failures += 1
         self._last_failure = reason
         if self._open_until is None:
-            lasting = now - self._failing_since >= self._manners.seconds_to_open
-            if self._failures < self._manners.failures_to_open or not lasting:
+            lasting = now - self._failing_since >= self._policy.seconds_to_open
+            if self._failures < self._policy.failures_to_open or not lasting:
                 return
         elif since <= self._opened_at:
             return  # not the probe, but a request from before the circuit opened
         else:
-            self._cooldown = min(self._cooldown * 2, self._manners.max_cooldown)
+            self._cooldown = min(self._cooldown * 2, self._policy.max_cooldown)
         self._opened_at = now
         self._open_until = now + self._cooldown

@@ -34,9 +34,9 @@ def opt_out(tags: Iterable[str], token: str) -> str | None:
     for tag in tags:
         addressee = token
         for part in tag.lower().split(","):
-            name, colon, rest = (text.strip() for text in part.partition(":"))
+            name, colon, value = (text.strip() for text in part.partition(":"))
             if colon and name not in _WITH_VALUE:  # a robot's name, to whom the rest of the header speaks
-                addressee, name = name, rest
+                addressee, name = name, value
             if addressee in (token, "*") and name in OPT_OUTS:
                 return name
     return None

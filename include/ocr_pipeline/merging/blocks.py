@@ -95,7 +95,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
 
 
 def _end_of_lines(content: bytes) -> int:
-    """Where the last whole line of ``content`` ends, which begins with one: a line end that stands outside of quotes."""
+    """Where the last whole line of ``content`` ends, which begins with one: at a line end outside of quotes."""
     quotes = content.count(b'"')
     end = len(content)
     while (start := content.rfind(b"\r\n", 0, end)) >= 0:

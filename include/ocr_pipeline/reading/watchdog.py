@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from ocr_pipeline.errors import DeadlineError, StalledError
-from ocr_pipeline.fetch import Manners
+from ocr_pipeline.fetch import RetryPolicy
 from ocr_pipeline.settings.run import FetchSettings
 
 STALL_FACTOR = 4
@@ -72,6 +72,6 @@ def reading_seconds(task_seconds: float) -> float:
 
 def stall_seconds(settings: FetchSettings) -> float:
     """How long a batch may stand still before it counts as stuck: a multiple of the deadlines together."""
-    manners = Manners()
-    pause = manners.max_retry_after + manners.max_backoff + (1 / settings.host_rate if settings.host_rate else 0)
+    policy = RetryPolicy()
+    pause = policy.max_retry_after + policy.max_backoff + (1 / settings.host_rate if settings.host_rate else 0)
     return STALL_FACTOR * settings.attempts * (settings.total_timeout + pause)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 import tempfile
 import time
@@ -15,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError
 
 from ocr_pipeline.errors import StorageError, StorageRefusedError
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.storage.buckets import find_store, open_bucket
 from ocr_pipeline.storage.folders import Folder, Result, StoredFile, naming
+from ocr_pipeline.storage.store_errors import explain
 
 if TYPE_CHECKING:
     from ocr_pipeline.storage.buckets import Bucket
@@ -40,10 +40,6 @@ _RETRIES = 6
 # The client does not repeat a POST, such as a deletion, whose connection broke: that is done here.
 _TRIES = 2
 _PAUSE_SECONDS = 1.0
-
-_NO_BUCKET = "NoSuchBucket"
-_STATUS = re.compile(r"(status code: \d{3}[ \w]*)")
-_ERROR_CODE = re.compile(r"<Code>(\w+)</Code>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +215,7 @@ def _delete(bucket: Bucket, keys: list[str]) -> None:
         obstore.delete(bucket, keys)
     except FileNotFoundError as error:
         # Google's store says so of an object that is gone, Amazon's only of a bucket.
-        if _NO_BUCKET in str(error):
+        if explain(error).no_bucket:
             raise
 
 
@@ -228,38 +224,31 @@ def _ask(what: str, request: Callable[[], Result], *, passing: bool = False) -> 
 
     The client's own error is not chained, as it carries all of the store's answer.
 
-    :param passing: whether that the object is not there is raised as it is.
-    :raises FileNotFoundError: that, if ``passing``.
+    :param passing: whether an object that is not there is for the caller to judge.
+    :raises FileNotFoundError: when it is not there, if ``passing``.
     :raises StorageRefusedError: when the store will not do it.
     :raises StorageError: when it cannot do it now.
     """
     for tries_left in reversed(range(_TRIES)):
         try:
             return request()
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            raise StorageRefusedError(
-                f"cannot {what}: the store refuses it ({_reason(error)}); give the credentials the right to read, "
-                "write, list and delete there, then clear the task"
-            ) from None
         except (FileNotFoundError, BaseError) as error:
-            missing = isinstance(error, FileNotFoundError)
-            if missing and passing and _NO_BUCKET not in str(error):
-                raise
-            if missing or _NO_BUCKET in str(error):
+            failure = explain(error)
+            if passing and failure.missing and not failure.no_bucket:
+                raise FileNotFoundError(f"cannot {what}: it is not there") from None
+            if failure.refused:
                 raise StorageRefusedError(
-                    f"cannot {what}: it or its bucket is not there ({_reason(error)}); make the bucket or correct "
+                    f"cannot {what}: the store refuses it ({failure}); give the credentials the right to read, "
+                    "write, list and delete there, then clear the task"
+                ) from None
+            if failure.missing:
+                raise StorageRefusedError(
+                    f"cannot {what}: it or its bucket is not there ({failure}); make the bucket or correct "
                     "its name, then clear the task"
                 ) from None
+            reason = f"{failure} ({failure.request})" if failure.request else f"{failure}"
             if not tries_left:
-                raise StorageError(f"cannot {what}: {_reason(error)}; a retry goes on from here") from None
-            log.warning("cannot %s, trying again: %s", what, _reason(error))
+                raise StorageError(f"cannot {what}: {reason}; a retry goes on from here") from None
+            log.warning("cannot %s, trying again: %s", what, reason)
         time.sleep(_PAUSE_SECONDS)
     raise AssertionError("the last try returns or raises")
-
-
-def _reason(error: Exception) -> str:
-    """What the client says, without its inner workings and without the store's answer, which may repeat credentials."""
-    text = str(error).partition("\n\nDebug source")[0]
-    code = _ERROR_CODE.search(text)
-    said = _STATUS.split(text, maxsplit=1)
-    return "".join(said[:2]) + (f", {code[1]}" if code else "")

@@ -1,4 +1,4 @@
-"""Which image is requested next: a queue for each host, and a clock for those that have to wait.
+"""Whose turn it is: a queue for each host, and a clock for those that have to wait.
 
 An image occupies one of the fetcher's slots only while it is being requested. One whose host may have no further
 request now, or that waits before it is tried again, waits here, so that a slow, rate-limited or broken host takes
@@ -12,9 +12,10 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from ocr_pipeline.fetch.politeness import Host, Manners
+from ocr_pipeline.fetch.politeness import Host
+from ocr_pipeline.fetch.retries import RetryPolicy
 
 Job = TypeVar("Job")
 
@@ -32,7 +33,15 @@ class HostQueue(Generic[Job]):
         self.asleep = False  # until the host may be asked again
 
 
-class HostQueues(Generic[Job]):
+class Turn(NamedTuple, Generic[Job]):
+    """The turn of ``job``, which waited in ``queue``; ``unavailable`` says why its host must not be asked, if so."""
+
+    queue: HostQueue[Job]
+    job: Job
+    unavailable: str | None
+
+
+class Scheduler(Generic[Job]):
     """The jobs that wait, by host, in the running event loop. Only hosts with jobs, traffic or trouble are kept.
 
     :param per_host: the most requests to one host at once.
@@ -41,12 +50,12 @@ class HostQueues(Generic[Job]):
     """
 
     def __init__(
-        self, per_host: int, rate: float | None, manners: Manners, limits: dict[Hashable, int] | None = None
+        self, per_host: int, rate: float | None, policy: RetryPolicy, limits: dict[Hashable, int] | None = None
     ) -> None:
         self._loop = asyncio.get_running_loop()  # to ask for it, and that for every request, is a system call
         self._per_host = per_host
         self._rate = rate
-        self._manners = manners
+        self._policy = policy
         self._limits = limits or {}
         self._queues: dict[Hashable, HostQueue[Job]] = {}
         levels = max([per_host, *self._limits.values()])
@@ -71,7 +80,7 @@ class HostQueues(Generic[Job]):
         queue = self._queues.get(key)
         if queue is None:
             host = Host(
-                self._limits.get(key, self._per_host), None if key in self._limits else self._rate, self._manners
+                self._limits.get(key, self._per_host), None if key in self._limits else self._rate, self._policy
             )
             queue = self._queues[key] = HostQueue(key, host)
         if first:
@@ -82,9 +91,9 @@ class HostQueues(Generic[Job]):
 
     def add_later(self, key: Hashable, job: Job, at: float) -> None:
         """As :meth:`add`, in front, when the loop's clock shows ``at``."""
-        self._push(at, (key, job))
+        self._sleep(at, (key, job))
 
-    async def next(self) -> tuple[HostQueue[Job], Job, str | None]:
+    async def next(self) -> Turn[Job]:
         """The next job whose host may be asked, and which is begun with this. :meth:`leave` must follow.
 
         A job whose host is left alone comes as well, with the reason, and must not be sent.
@@ -106,7 +115,7 @@ class HostQueues(Generic[Job]):
         else:
             queue.host.in_flight += 1
         self._place(queue)
-        return queue, job, reason
+        return Turn(queue, job, reason)
 
     def leave(self, queue: HostQueue[Job]) -> None:
         """The request to the host of ``queue`` is over."""
@@ -131,7 +140,7 @@ class HostQueues(Generic[Job]):
             del self._ready[queue.level][queue]
             queue.level = None
         if not queue.jobs:
-            if host.unremarkable and self._queues.get(queue.key) is queue:
+            if host.like_new and self._queues.get(queue.key) is queue:
                 del self._queues[queue.key]
             return
         now = self._loop.time()
@@ -141,14 +150,14 @@ class HostQueues(Generic[Job]):
             if host.not_before > now:
                 if not queue.asleep:
                     queue.asleep = True
-                    self._push(host.not_before, queue)
+                    self._sleep(host.not_before, queue)
                 return
         queue.level = level = min(host.in_flight, len(self._ready) - 1)
         self._ready[level][queue] = None
         self._lowest = min(self._lowest, level)
         self._wake()
 
-    def _push(self, at: float, what: HostQueue[Job] | tuple[Hashable, Job]) -> None:
+    def _sleep(self, at: float, what: HostQueue[Job] | tuple[Hashable, Job]) -> None:
         heapq.heappush(self._later, (at, next(self._order), what))
         if self._timer is None or at < self._timer.when():
             self._set_timer()
@@ -158,9 +167,9 @@ class HostQueues(Generic[Job]):
             self._timer.cancel()
         self._timer = None
         if self._later:
-            self._timer = self._loop.call_at(self._later[0][0], self._ring)
+            self._timer = self._loop.call_at(self._later[0][0], self._on_time)
 
-    def _ring(self) -> None:
+    def _on_time(self) -> None:
         """Move on what has waited long enough."""
         self._timer = None
         now = self._loop.time()

@@ -6,22 +6,21 @@ import asyncio
 
 import pytest
 
-from ocr_pipeline.errors import ErrorCategory
-from ocr_pipeline.fetch import Fetcher, Manners
-from ocr_pipeline.fetch.queues import HostQueues
+from ocr_pipeline.fetch import Fetcher, RetryPolicy
+from ocr_pipeline.fetch.scheduler import Scheduler
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import FetchSettings
-from tests.fetch.conftest import QUICK, failure_of, image_of
+from tests.fetch.conftest import QUICK, image_of
 from tests.misbehaving_server import MisbehavingServer
 
 
-async def taken(queues: HostQueues[str], count: int) -> list[str]:
+async def taken(queues: Scheduler[str], count: int) -> list[str]:
     """The next ``count`` jobs, none of which ends."""
     return [(await asyncio.wait_for(queues.next(), 5))[1] for _ in range(count)]
 
 
-async def nothing_is_next(queues: HostQueues[str]) -> bool:
+async def nothing_is_next(queues: Scheduler[str]) -> bool:
     try:
         await asyncio.wait_for(queues.next(), 0.02)
     except TimeoutError:
@@ -31,7 +30,7 @@ async def nothing_is_next(queues: HostQueues[str]) -> bool:
 
 def test_the_host_with_the_fewest_requests_is_next() -> None:
     async def main() -> None:
-        queues = HostQueues[str](4, None, Manners())
+        queues = Scheduler[str](4, None, RetryPolicy())
         for number in range(6):
             queues.add("big", f"big {number}")
         assert await taken(queues, 3) == ["big 0", "big 1", "big 2"]
@@ -45,7 +44,7 @@ def test_the_host_with_the_fewest_requests_is_next() -> None:
 
 def test_a_job_that_ends_makes_room_for_the_next_of_its_host_and_settled_hosts_are_forgotten() -> None:
     async def main() -> None:
-        queues = HostQueues[str](1, None, Manners())
+        queues = Scheduler[str](1, None, RetryPolicy())
         queues.add("host", "first")
         queues.add("host", "second")
         queue, _, _ = await queues.next()
@@ -64,7 +63,7 @@ def test_a_job_that_ends_makes_room_for_the_next_of_its_host_and_settled_hosts_a
 
 def test_a_host_in_trouble_is_remembered() -> None:
     async def main() -> None:
-        queues = HostQueues[str](1, None, Manners())
+        queues = Scheduler[str](1, None, RetryPolicy())
         queues.add("host", "only")
         queue, _, _ = await queues.next()
         queue.host.failed(asyncio.get_running_loop().time(), 1.0, "down")
@@ -76,7 +75,7 @@ def test_a_host_in_trouble_is_remembered() -> None:
 
 def test_the_turn_of_a_cancelled_waiter_goes_to_the_next() -> None:
     async def main() -> None:
-        queues = HostQueues[str](1, None, Manners())
+        queues = Scheduler[str](1, None, RetryPolicy())
         first, second = asyncio.create_task(queues.next()), asyncio.create_task(queues.next())
         await asyncio.sleep(0)
         queues.add("host", "job")  # wakes the first, which is cancelled before it can take it
@@ -90,7 +89,7 @@ def test_the_turn_of_a_cancelled_waiter_goes_to_the_next() -> None:
 
 def test_what_waits_for_its_time_comes_before_the_rest_of_its_host() -> None:
     async def main() -> None:
-        queues = HostQueues[str](1, None, Manners())
+        queues = Scheduler[str](1, None, RetryPolicy())
         soon = asyncio.get_running_loop().time() + 0.03
         queues.add_later("host", "again", soon)
         assert await taken(queues, 1) == ["again"]
@@ -103,7 +102,7 @@ def test_what_waits_for_its_time_comes_before_the_rest_of_its_host() -> None:
 def test_jobs_of_a_dead_host_are_handed_out_at_once() -> None:
     async def main() -> None:
         now = asyncio.get_running_loop().time()
-        queues = HostQueues[str](1, None, Manners(failures_to_open=1, seconds_to_open=0))
+        queues = Scheduler[str](1, None, RetryPolicy(failures_to_open=1, seconds_to_open=0))
         for number in range(3):
             queues.add("host", f"job {number}")
         queue, _, _ = await queues.next()
@@ -131,8 +130,8 @@ def test_hosts_that_must_wait_take_no_place(
     async def main() -> list[FetchedImage | Failure]:
         outcomes: list[FetchedImage | Failure] = []
         settings = FetchSettings(concurrency=2, per_host=2, host_rate=rate)
-        manners = Manners(backoff=2.0)
-        async with Fetcher(settings, Allowances.parse([server.address, other_server.address]), manners=manners) as f:
+        policy = RetryPolicy(backoff=2.0)
+        async with Fetcher(settings, Allowances.parse([server.address, other_server.address]), policy=policy) as f:
             refs = [ImageRef(row, link) for row, link in enumerate([*links, *good])]
             fetching = asyncio.create_task(f.fetch_all(refs, outcomes.append))
             async with asyncio.timeout(20):
@@ -174,7 +173,7 @@ def test_what_takes_the_outcomes_may_end_it(server: MisbehavingServer) -> None:
         raise EnoughError
 
     async def main() -> None:
-        async with Fetcher(FetchSettings(), Allowances.parse(server.address), manners=QUICK) as fetcher:
+        async with Fetcher(FetchSettings(), Allowances.parse(server.address), policy=QUICK) as fetcher:
             refs = [ImageRef(row, server.url("image", id=row, delay=0.05)) for row in range(200)]
             with pytest.raises(EnoughError):
                 await fetcher.fetch_all(refs, tell)
@@ -183,16 +182,3 @@ def test_what_takes_the_outcomes_may_end_it(server: MisbehavingServer) -> None:
             assert count <= 2 * 16
 
     asyncio.run(main())
-
-
-def test_a_request_repeated_on_a_new_connection_counts(server: MisbehavingServer) -> None:
-    url = server.url("reset-at-once")
-
-    async def main() -> Failure:
-        async with Fetcher(FetchSettings(attempts=3), Allowances.parse(server.address), manners=QUICK) as fetcher:
-            image_of(await fetcher.fetch(ImageRef(0, server.url("image"))))
-            return failure_of(await fetcher.fetch(ImageRef(1, url)))
-
-    failure = asyncio.run(main())
-    assert (failure.category, failure.attempts) == (ErrorCategory.CONNECTION_LOST, 3)
-    assert len(server.times(url)) == 3

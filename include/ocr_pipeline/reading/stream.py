@@ -7,9 +7,11 @@ limited, so that memory depends on that limit and not on the batch, and the slow
 from __future__ import annotations
 
 import asyncio
+import logging
 from types import TracebackType
 from typing import Protocol, Self
 
+from ocr_pipeline.errors import StorageError
 from ocr_pipeline.fetch import ByteBudget, Fetcher
 from ocr_pipeline.reading.checkpoints import CheckpointWriter
 from ocr_pipeline.reading.contents import ContentReader
@@ -18,6 +20,8 @@ from ocr_pipeline.reading.watchdog import Watchdog
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef, ResultRow, unfetched_row
 from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.catalog import KnownContents
+
+log = logging.getLogger(__name__)
 
 HELD_BYTES = 256 << 20
 """Bytes of images that are held at once: being received, waiting for a reader, or being read."""
@@ -95,10 +99,13 @@ class ImageStream:
                 await asyncio.gather(fetching, *readers)
                 for task in always:
                     task.cancel()
-        except BaseExceptionGroup as group:
-            raise _first_error(group) from None
-        finally:
-            self._checkpoints.close()
+        except BaseException as error:
+            try:
+                self._checkpoints.close()
+            except StorageError as unwritten:  # what ended the batch is what people must learn of
+                log.error("what was finished last is not written down: %s", unwritten)
+            raise (_first_error(error) if isinstance(error, BaseExceptionGroup) else error) from None
+        self._checkpoints.close()
 
     async def _fetch_all(self, images: list[ImageRef]) -> None:
         await self._fetcher.fetch_all(images, self._take)

@@ -27,6 +27,7 @@ def run_query(connection: str, query: str) -> Iterator[QueryRows]:
     """
     from ocr_pipeline.dataset import QueryRows
     from ocr_pipeline.errors import DatasetError, DatasetUnavailableError
+    from ocr_pipeline.settings.addresses import shown_text
 
     try:
         hook = BaseHook.get_hook(connection)
@@ -49,7 +50,8 @@ def run_query(connection: str, query: str) -> Iterator[QueryRows]:
     except Exception as error:  # each driver has errors of its own
         names = {kind.__name__ for kind in type(error).__mro__}
         kind = DatasetUnavailableError if names & _TRANSIENT else DatasetError
-        raise kind(f"dataset sql:{connection}: {type(error).__name__}: {error}") from error
+        # Not chained: it may quote rows, or where the database is.
+        raise kind(f"dataset sql:{connection}: {type(error).__name__}: {shown_text(str(error))}") from None
 
 
 def _cursor(connection: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import UndefinedError
 
 from ocr_pipeline.errors import SettingsError
+from ocr_pipeline.settings.addresses import shown_dataset
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -27,6 +28,6 @@ def run_settings(task: BaseOperator, own: Mapping[str, Any], context: Context) -
         return {**task.render_template(used, context), **given}
     except UndefinedError as error:
         raise SettingsError(
-            f"{', '.join(map(str, used.values()))} cannot be filled in ({error}): trigger the run with a logical "
-            "date, or name its dataset"
+            f"{', '.join(shown_dataset(str(value)) for value in used.values())} cannot be filled in ({error}): "
+            "trigger the run with a logical date, or name its dataset"
         ) from None

@@ -3,9 +3,10 @@
 Public surface: :func:`open_dataset` gives a :class:`Dataset`, whose rows are streamed as Arrow record batches.
 """
 
-from ocr_pipeline.dataset.locations import is_local, local_folders, split_entries
+from ocr_pipeline.dataset.locations import is_local, local_folders
 from ocr_pipeline.dataset.opening import Dataset, check_places, open_dataset
 from ocr_pipeline.dataset.queries import QueryRows, RunQuery
+from ocr_pipeline.settings.addresses import split_entries
 
 __all__ = [
     "Dataset",

@@ -17,6 +17,7 @@ import pyarrow.parquet
 from ocr_pipeline.dataset.files import DataFile
 from ocr_pipeline.dataset.locations import Found
 from ocr_pipeline.errors import DatasetError
+from ocr_pipeline.settings.addresses import shown_address
 from ocr_pipeline.settings.deployment import Allowances
 
 _KNOWN = (str, bytes, bool, int, float, Decimal, date, time, timedelta)
@@ -47,11 +48,12 @@ def find_query(
 
     :raises DatasetError: when the connection may not be queried, or cannot be.
     """
+    shown = shown_address(entry)
     connection = entry.removeprefix("sql:").strip("/")
     if connection not in allowances.databases:
         raise DatasetError(
-            f"dataset {entry}: this connection may not be queried here; add sql://{connection} to the Airflow "
-            "variable ocr_allow"
+            f"dataset {shown}: this connection may not be queried here; add "
+            f"sql://{shown.removeprefix('sql:').strip('/')} to the Airflow variable ocr_allow"
         )
     if run_query is None or query is None:
         raise DatasetError(f"dataset {entry}: there is no query, or nobody here who could run it")

@@ -12,7 +12,7 @@ from pathlib import Path
 from yarl import URL
 
 from ocr_pipeline.dataset.files import DataFile
-from ocr_pipeline.dataset.locations import WILDCARDS, Found, is_image
+from ocr_pipeline.dataset.locations import WILDCARDS, Found, check_pattern, is_image, set_of_characters
 from ocr_pipeline.errors import (
     DatasetError,
     DatasetMissingError,
@@ -22,7 +22,8 @@ from ocr_pipeline.errors import (
     SettingsError,
 )
 from ocr_pipeline.fetch import download
-from ocr_pipeline.settings.deployment import STORE_SCHEMES, Allowances, ObjectUri
+from ocr_pipeline.settings.addresses import STORE_SCHEMES, shown_address
+from ocr_pipeline.settings.deployment import Allowances, ObjectUri
 from ocr_pipeline.settings.run import FetchSettings
 from ocr_pipeline.storage.objects import ObjectFile, ObjectFolder
 
@@ -54,8 +55,9 @@ def find_web(entry: str, settings: FetchSettings, allowances: Allowances, scratc
         kind = DatasetUnavailableError if error.category.retryable else DatasetError
         if error.category is ErrorCategory.NOT_FOUND:
             kind = DatasetMissingError
-        raise kind(f"dataset {_without_secrets(entry)}: {error.detail}") from error
-    return Found(str(URL(entry).join(URL("."))), (DataFile(copy, _without_secrets(entry)),))
+        raise kind(f"dataset {shown_address(entry)}: {error.detail}") from error
+    # Without its login, which would be stored with the plan.
+    return Found(str(URL(entry).with_user(None).join(URL("."))), (DataFile(copy, shown_address(entry)),))
 
 
 def find_objects(entry: str, allowances: Allowances, scratch: Path) -> Found:
@@ -71,7 +73,7 @@ def find_objects(entry: str, allowances: Allowances, scratch: Path) -> Found:
             return _find_matches(uri, allowances, scratch)
         folder = ObjectFolder.open(str(uri), allowances)
     except (ValueError, SettingsError) as error:
-        raise DatasetError(f"dataset {entry}: {error}") from None
+        raise DatasetError(f"dataset {shown_address(entry)}: {error}") from None
     if uri.key and not entry.endswith("/"):
         try:
             file = _copy(ObjectFile(folder.bucket, str(uri), uri.key), scratch)
@@ -88,6 +90,7 @@ def find_objects(entry: str, allowances: Allowances, scratch: Path) -> Found:
 def _find_matches(uri: ObjectUri, allowances: Allowances, scratch: Path) -> Found:
     wildcard = WILDCARDS.search(uri.key)
     assert wildcard is not None
+    check_pattern(str(uri), uri.key)
     prefix, _, rest = uri.key[: wildcard.start()].rpartition("/")
     folder = ObjectFolder.open(str(replace(uri, key=prefix)), allowances)
     pattern = _regular(rest + uri.key[wildcard.start() :])
@@ -105,7 +108,7 @@ def _find_matches(uri: ObjectUri, allowances: Allowances, scratch: Path) -> Foun
 def _regular(pattern: str) -> re.Pattern[str]:
     """The regular expression for a glob, in which ``**`` stands for any folders."""
     parts = (
-        part.replace("[!", "[^", 1) if len(part) > 2 and part[0] == "[" else _GLOB_MEANINGS.get(part, re.escape(part))
+        set_of_characters(part) if len(part) > 2 and part[0] == "[" else _GLOB_MEANINGS.get(part, re.escape(part))
         for part in _GLOB_PARTS.findall(pattern)
     )
     return re.compile("".join(parts), re.DOTALL)
@@ -120,10 +123,3 @@ def _copy(file: ObjectFile, scratch: Path) -> DataFile:
 
 def _new_path(scratch: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=scratch)) / "file"
-
-
-def _without_secrets(url: str) -> str:
-    """``url`` without its password and query, either of which may be a key to it."""
-    parts = url.partition("?")[0].partition("://")
-    authority, slash, path = parts[2].partition("/")
-    return f"{parts[0]}://{authority.rpartition('@')[2]}{slash}{path}"

@@ -15,12 +15,15 @@ from ocr_pipeline.records import READ_ROW, ROW, BatchRef, ImageRef
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.settings.run import RunSettings
 
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a run is to do: its settings and its batches, as ``plan.json`` holds them.
+
+    It holds no secret: the addresses of the dataset are in ``settings`` as they may be shown, and ``dataset_seal``
+    tells whether others were meant (:func:`~ocr_pipeline.settings.addresses.dataset_seal`).
 
     ``base`` is where relative links start: a folder, a URL, or empty when there is nowhere. ``rejected`` counts rows
     of the dataset that could not be read, ``renamed`` names its columns that had to make way for those of the results.
@@ -28,6 +31,7 @@ class Plan:
     """
 
     settings: RunSettings
+    dataset_seal: str
     image_column: str
     base: str
     rows: int

@@ -81,8 +81,9 @@ bench-ocr: $(VENV)/.installed $(PEERS)/.installed ## Compare reading with its pe
 	$(BIN)/python -m benchmarks.ocr --peers $(PEERS)/bin/python --images '$(IMAGES)' --labels '$(LABELS)' \
 	  $(if $(BENCH_JSON),--json '$(BENCH_JSON)')
 
-bench-scale: $(VENV)/.installed ## Plan and merge ten million rows, or ROWS=; run a million with nothing to read, or IMAGES=
+bench-scale: $(VENV)/.installed-dev ## Plan and merge ten million rows, or ROWS=; run a million with nothing to read, or IMAGES=
 	$(BIN)/python -m benchmarks.scale $(if $(ROWS),--rows $(ROWS)); missed=$$?; \
+	  $(BIN)/python -m benchmarks.wide $(if $(WIDE_ROWS),--rows $(WIDE_ROWS)) $(if $(DOCUMENTS),--documents $(DOCUMENTS)) || missed=1; \
 	  $(BIN)/python -m benchmarks.overhead $(if $(IMAGES),--images $(IMAGES)) && exit $$missed
 
 bench-memory: $(VENV)/.installed ## Show resident memory over 5,000 images of mixed shapes, or IMAGES=

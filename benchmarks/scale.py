@@ -25,9 +25,9 @@ from ocr_pipeline.errors import Status
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.planning.planning import plan_run
 from ocr_pipeline.records import ResultRow
+from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images
-from ocr_pipeline.run.staging import BatchStore
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import RunSettings
 
@@ -111,17 +111,16 @@ def _write_dataset(path: Path, rows: int) -> None:
 def _stage(run: RunFolder) -> None:
     plan = Plan.load(run)
     for batch in plan.batches:
-        readings = {
-            image.row: [
-                ResultRow(
-                    row=image.row, status=Status.OK, text=f"SKU {image.row} in stock", confidence=0.97, lines="[]",
+        images = [image.row for image in batch_images(run, batch, plan)]
+        with BatchStore(run, batch, plan.digests[batch.index]) as store:
+            for image in images:
+                row = ResultRow(
+                    row=image, status=Status.OK, text=f"SKU {image} in stock", confidence=0.97, lines="[]",
                     page=0, width=800, height=600, bytes=41_234, sha256="0" * 64, error=None, error_detail=None,
                     http_status=200, attempts=1, fetch_seconds=0.05, read_seconds=0.1, model="none/none",
-                )
-            ]
-            for image in batch_images(run, batch, plan)
-        }  # fmt: skip
-        BatchStore(run, batch).stage(readings, seconds=1.0, resumed=0)
+                )  # fmt: skip
+                store.add([row])
+            store.stage(images, seconds=1.0, resumed=0)
 
 
 if __name__ == "__main__":

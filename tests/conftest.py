@@ -9,7 +9,7 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,11 +25,15 @@ from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.planning.planning import plan_run
 from ocr_pipeline.reading.pages import read_pages
-from ocr_pipeline.records import FetchedImage, Page, PageText, ResultRow, TextLine
+from ocr_pipeline.records import BatchRef, FetchedImage, Page, PageText, ResultRow, TextLine
+from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan
+from ocr_pipeline.run.staging import load_staged
 from ocr_pipeline.settings.deployment import Allowances, Connection
 from ocr_pipeline.settings.run import ReadSettings, RunSettings
+from ocr_pipeline.storage.disk import LocalFile, LocalFolder
+from ocr_pipeline.storage.folders import Folder, StoredFile
 
 # A busy machine is slow; that says nothing of what is tested.
 settings.register_profile("project", deadline=None)
@@ -54,6 +58,12 @@ def bare_environment() -> dict[str, str]:
 def pytest_unconfigure() -> None:
     """Leave nothing behind."""
     shutil.rmtree(_FOLDER, ignore_errors=True)
+
+
+DrawImage = Callable[[int], str]
+WriteCsv = Callable[..., Path]
+MakePlan = Callable[..., tuple[RunFolder, Plan]]
+"""What the fixtures of these names give."""
 
 
 class WidthEngine:
@@ -114,6 +124,26 @@ class ThreadReader:
 def reading_with(engine: WidthEngine | None = None) -> Callable[[ReadSettings], ThreadReader]:
     """What a batch is given to read with ``engine`` in this process."""
     return partial(ThreadReader, engine or WidthEngine())
+
+
+def local_path(place: StoredFile | Folder) -> Path:
+    """Where a file or a folder lies that is on a disk."""
+    assert isinstance(place, LocalFile | LocalFolder)
+    return place.path
+
+
+def stage_batch(run: RunFolder, plan: Plan, batch: BatchRef, readings: Mapping[int, list[ResultRow]]) -> None:
+    """Stage a batch of which these are the rows, by image."""
+    with BatchStore(run, batch, plan.digests[batch.index]) as store:
+        store.resume(set())
+        for pages in readings.values():
+            store.add(pages)
+        store.stage(readings, seconds=1.5, resumed=0)
+
+
+def staged_rows(run: RunFolder, plan: Plan, index: int = 0) -> list[ResultRow]:
+    """The rows of a batch that is done."""
+    return load_staged(run, plan.batches[index], plan.digests[index])
 
 
 @pytest.fixture

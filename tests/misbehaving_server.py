@@ -109,7 +109,7 @@ async def image(exchange: Exchange) -> None:
     """``bytes`` bytes, after ``delay`` seconds, with the X-Robots-Tag ``tag`` if given."""
     await asyncio.sleep(exchange.number("delay", 0))
     headers = {"X_Robots_Tag": exchange.query["tag"]} if "tag" in exchange.query else {}
-    await exchange.answer(body_of(int(exchange.number("bytes", 1000)), exchange.query.get("id", "")), **headers)
+    await exchange.answer(body_of(int(exchange.number("bytes", 1000)), exchange.query.get("id", "")), 200, **headers)
 
 
 async def crowded(exchange: Exchange) -> None:

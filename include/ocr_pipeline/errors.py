@@ -26,6 +26,7 @@ class Status(StrEnum):
     FETCH_FAILED = "fetch_failed", "the image's bytes could not be had"
     DECODE_FAILED = "decode_failed", "the bytes came and are no image that can be decoded"
     READ_FAILED = "read_failed", "the page was decoded and could not be read"
+    UNFINISHED = "unfinished", "not read, because the batch of the image never finished; the run is not complete"
     KNOWN = "known", "not read, because an earlier run of the same catalog has read the image"
 
     @property
@@ -118,6 +119,12 @@ class ErrorCategory(StrEnum):
         "reading the image crashed the reader process, hung it or took all its memory, also when it was read alone",
     )
     ENGINE_ERROR = "engine_error", Status.READ_FAILED, True, "the OCR engine raised an error on this page"
+    BATCH_UNFINISHED = (
+        "batch_unfinished",
+        Status.UNFINISHED,
+        True,
+        "the batch failed for good before it came to this image; clear its task and those after it",
+    )
 
 
 class ImageError(Exception):

@@ -309,6 +309,11 @@ def unfetched_row(failure: Failure) -> ResultRow:
     )
 
 
+def unfinished_row(row: int, detail: str) -> ResultRow:
+    """The placeholder of an image that was not read because its batch never finished."""
+    return unfetched_row(Failure(ImageRef(row, ""), ErrorCategory.BATCH_UNFINISHED, detail))
+
+
 def known_content_row(image: FetchedImage) -> ResultRow:
     """The row of an image that was fetched and is not read because an earlier run has read the same bytes."""
     return replace(

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Asset, TriggerRule
+from airflow.sdk import DAG, Asset, TriggerRule, XComArg
 
 from ocr_airflow.deployment import READ_POOL
-from ocr_airflow.operators import MergeRunOperator, PlanRunOperator, ReadBatchOperator
+from ocr_airflow.operators import RUN_KEY, MergeRunOperator, PlanRunOperator, ReadBatchOperator
 from ocr_airflow.params import run_params
 from ocr_airflow.waiting import WaitForDatasetSensor, Waiting
 
@@ -50,6 +50,10 @@ def ocr_dag(
             map_index_template="{{ task.label }}",
         ).expand(batch=plan.output)
         read >> MergeRunOperator(
-            task_id="merge", trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS, outlets=[Asset(f"{dag_id}.results")]
+            task_id="merge",
+            run=XComArg(plan, RUN_KEY),
+            # The plan's success is the one that is needed: the merge runs whatever became of the batches, and judges.
+            trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
+            outlets=[Asset(f"{dag_id}.results")],
         )
     return dag

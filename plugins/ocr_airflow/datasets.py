@@ -13,10 +13,20 @@ from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 import yaml
-from airflow.sdk import DAG, CronDataIntervalTimetable
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable
 from croniter import croniter
 from jinja2 import Environment, TemplateSyntaxError
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from ocr_airflow.dags import ocr_dag
 from ocr_airflow.deployment import default_output
@@ -41,6 +51,28 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 """A time such as ``90s``, ``30m``, ``6h`` or ``2d``."""
 
 
+def _schedule(value: object) -> str | tuple[Asset, ...] | None:
+    if value is None or (isinstance(value, str) and croniter.is_valid(value)):
+        return value
+    return tuple(map(_asset, (value or [None]) if isinstance(value, list) else [value]))
+
+
+def _asset(entry: object) -> Asset:
+    match entry:
+        case {"asset": str(name), **more} if not more:
+            return Asset(name)
+        case {"asset": str(name), "uri": str(uri), **more} if not more:
+            return Asset(name, uri)
+    raise ValueError(
+        "write a cron expression such as 30 6 * * 1-5, or @hourly, @daily, @weekly or @monthly; or asset: NAME, "
+        "with uri: URI if it has another, or a list of these"
+    )
+
+
+Schedule = Annotated[str | tuple[Asset, ...] | None, PlainValidator(_schedule)]
+"""When a dataset is read: a cron expression, or assets, after an event of each of them."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -58,10 +90,12 @@ class DatasetFile(_Strict):
 
     source: str = Field(min_length=1)
     description: str | None = None
-    schedule: str | None = None
+    schedule: Schedule = None
     start_date: Annotated[date | None, Field(strict=False)] = None
+    end_date: Annotated[date | None, Field(strict=False)] = None
     timezone: str = "UTC"
     catchup: bool = False
+    max_active_runs: int | None = Field(None, ge=1)
     wait: WaitFor | None = None
     retries: int | None = Field(None, ge=0, le=100)
     retry_delay: Duration | None = None
@@ -79,12 +113,21 @@ class DatasetFile(_Strict):
             raise ValueError(f"the template cannot be understood: {error.message}") from None
         return source
 
-    @field_validator("schedule")
+    @field_validator("end_date")
     @classmethod
-    def _schedule_is_known(cls, schedule: str | None) -> str | None:
-        if schedule is not None and not croniter.is_valid(schedule):
-            raise ValueError("write a cron expression such as 30 6 * * 1-5, or @hourly, @daily, @weekly or @monthly")
-        return schedule
+    def _end_is_not_before_the_start(cls, end: date | None, info: ValidationInfo) -> date | None:
+        start = info.data.get("start_date")
+        if end and start and end < start:
+            raise ValueError(f"it is before start_date, {start}")
+        return end
+
+    @field_validator("end_date", "catchup")
+    @classmethod
+    def _days_are_scheduled(cls, value: date | bool | None, info: ValidationInfo) -> date | bool | None:
+        # Without the key, the schedule was refused already.
+        if value and not isinstance(info.data.get("schedule", ""), str):
+            raise ValueError("it belongs to a schedule that is a cron expression")
+        return value
 
     @field_validator("timezone")
     @classmethod
@@ -104,9 +147,18 @@ class DatasetFile(_Strict):
 
     @model_validator(mode="after")
     def _schedule_has_a_start(self) -> Self:
-        if self.schedule and not self.start_date:
+        if isinstance(self.schedule, str) and not self.start_date:
             raise ValueError("start_date: is needed with a schedule; it is the first day whose data is read")
         return self
+
+    @property
+    def runs_at_once(self) -> int | None:
+        """How many runs there may be at the same time; None for as many as Airflow's configuration says.
+
+        One where nobody said more and the runs may be many or build on each other: each of ``only_new`` leaves out
+        what those before it have read, and not what is being read.
+        """
+        return self.max_active_runs or (1 if self.catchup or self.only_new else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +176,18 @@ class ScheduledDataset:
         """
         file = self.file
         arguments = {"owner": file.owner, "retries": file.retries, "retry_delay": file.retry_delay}
-        start = datetime.combine(file.start_date, time(), ZoneInfo(file.timezone)) if file.start_date else None
+        zone = ZoneInfo(file.timezone)
+        options: dict[str, Any] = {"schedule": file.schedule}
+        if isinstance(file.schedule, str):
+            # Said outright: with a plain cron expression, Airflow's configuration decides whether runs have intervals.
+            options["schedule"] = CronDataIntervalTimetable(file.schedule, timezone=file.timezone)
+        if file.start_date:
+            options["start_date"] = datetime.combine(file.start_date, time.min, zone)
+        if file.end_date:
+            # Airflow compares the interval's beginning with it: every interval that begins on this day is read.
+            options["end_date"] = datetime.combine(file.end_date, time.max, zone)
+        if file.runs_at_once:
+            options["max_active_runs"] = file.runs_at_once
         return ocr_dag(
             self.name,
             source=file.source,
@@ -132,12 +195,10 @@ class ScheduledDataset:
             auto_register=register,
             waiting=Waiting(file.wait.timeout, file.wait.every, file.wait.otherwise) if file.wait else None,
             description=file.description,
-            # Said outright: with a plain cron expression, Airflow's configuration decides whether runs have intervals.
-            schedule=CronDataIntervalTimetable(file.schedule, timezone=file.timezone) if file.schedule else None,
-            start_date=start,
             catchup=file.catchup,
             tags=["ocr", *file.tags],
             default_args={name: value for name, value in arguments.items() if value is not None},
+            **options,
         )
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException
 
 from ocr_airflow.deployment import allowances
@@ -88,9 +88,10 @@ class ReadBatchOperator(BaseOperator):
     A retry goes on where the last attempt ended and tries transient failures again. Clearing the task tries what
     failed for good as well, also when it succeeded. The batch ends a little before ``execution_timeout`` by itself,
     as an error that Airflow retries.
-    """
 
-    template_fields: Sequence[str] = ("batch",)
+    :param batch: a :class:`ocr_pipeline.records.BatchRef` as a dictionary. It is no template field: the run's folder in
+        it has a name that a person chose, and braces in that name are none of a template.
+    """
 
     def __init__(
         self, *, batch: Mapping[str, Any], execution_timeout: timedelta | None = READ_TIMEOUT, **kwargs: Any
@@ -147,13 +148,15 @@ def _is_first_try(context: Context) -> bool:
 
 
 class MergeRunOperator(BaseOperator):
-    """Consolidate the staged batches of a run, and fail when some are missing."""
+    """Write the results of a run, every row of them, and fail when a batch did not finish.
+
+    :param run: the URI of the run's folder, from the task that planned it. Being a template field, it puts that task
+        directly before this one, so that of the tasks before it one has succeeded whenever there is a plan.
+    """
 
     template_fields: Sequence[str] = ("run",)
 
-    def __init__(
-        self, *, run: str = f"{{{{ ti.xcom_pull(task_ids='plan', key='{RUN_KEY}') }}}}", **kwargs: Any
-    ) -> None:
+    def __init__(self, *, run: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run = run
 
@@ -163,18 +166,19 @@ class MergeRunOperator(BaseOperator):
         :raises AirflowFailException: when the results are incomplete, naming the missing batches.
         """
         from ocr_pipeline.errors import IncompleteRunError
-        from ocr_pipeline.merging.merge import describe_missing, merge_run
+        from ocr_pipeline.merging.merge import merge_run
+        from ocr_pipeline.merging.summary import describe_unfinished
         from ocr_pipeline.run.catalog import Catalog
         from ocr_pipeline.run.folder import RunFolder
         from ocr_pipeline.run.plan import Plan
 
         with task_errors():
             allowed = allowances()
-            run = RunFolder.open(self.run, allowed)
+            run = RunFolder.open(str(self.run), allowed)
             merged = merge_run(run, Catalog.of(run, Plan.load(run).settings, allowed))
-            self.log.info("%d rows in %s: %s", merged.result_rows, self.run, merged.statuses)
+            self.log.info("%d rows in %s: %s", merged.result_rows, run.uri, merged.statuses)
             for asset in self.outlets:
-                context["outlet_events"][asset].extra = {"run": self.run, "rows": merged.rows}
+                context["outlet_events"][asset].extra = {"run": run.uri, "rows": merged.rows}
             if not merged.complete:
-                raise IncompleteRunError(describe_missing(merged))
+                raise IncompleteRunError(describe_unfinished(merged))
         return {"rows": merged.rows, "result_rows": merged.result_rows, "statuses": merged.statuses}

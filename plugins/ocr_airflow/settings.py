@@ -27,7 +27,11 @@ def run_settings(task: BaseOperator, own: Mapping[str, Any], context: Context) -
     try:
         return {**task.render_template(used, context), **given}
     except UndefinedError as error:
+        why = f"{', '.join(shown_dataset(str(value)) for value in used.values())} cannot be filled in ({error})"
+        if context.get("logical_date"):
+            raise SettingsError(f"{why}: correct the template, or name the run's dataset") from None
         raise SettingsError(
-            f"{', '.join(shown_dataset(str(value)) for value in used.values())} cannot be filled in ({error}): "
-            "trigger the run with a logical date, or name its dataset"
+            f"{why}: this run has no logical date, so it has no ds and no data_interval_start either; a run that an "
+            "asset starts never has. Take the source from triggering_asset_events, trigger the run with a logical "
+            "date, or name its dataset"
         ) from None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseSensorOperator
@@ -33,7 +31,7 @@ class Waiting:
 class WaitForDatasetSensor(BaseSensorOperator):
     """Wait until the run's dataset is there. Between two looks it holds neither a worker nor a slot of a pool.
 
-    A dataset that is there and cannot be read, or may not be, ends the run at once.
+    A dataset that may not be read ends the run at once. One that is there and cannot be read is found by the plan.
 
     :param settings: what the DAG says of the run, as :class:`~ocr_airflow.operators.PlanRunOperator` has it.
     """
@@ -65,16 +63,9 @@ class WaitForDatasetSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool:
         """Whether the dataset is there."""
-        from ocr_pipeline.dataset import open_dataset
-        from ocr_pipeline.errors import DatasetMissingError
+        from ocr_pipeline.dataset import dataset_exists
         from ocr_pipeline.settings.run import RunSettings
 
         with task_errors():
             settings = RunSettings.parse(run_settings(self, self.settings, context))
-            try:
-                with tempfile.TemporaryDirectory(prefix="ocr-wait-") as scratch:
-                    open_dataset(settings, allowances(), Path(scratch), run_query)
-            except DatasetMissingError as error:
-                self.log.info("waiting: %s", error)
-                return False
-        return True
+            return dataset_exists(settings, allowances(), run_query)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from hypothesis import strategies as st
 from ocr_pipeline.dataset import Dataset, local_folders, open_dataset, split_entries
 from ocr_pipeline.dataset.text import RecordCutter
 from ocr_pipeline.errors import DatasetError, DatasetMissingError
+from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.run.plan import Plan
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import RunSettings
 
@@ -58,7 +61,7 @@ def test_bom_and_windows_line_ends_are_no_part_of_the_data(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("suffix", "compress"), [("gz", gzip.compress), ("bz2", bz2.compress)])
-def test_text_may_be_compressed(tmp_path: Path, suffix: str, compress) -> None:
+def test_text_may_be_compressed(tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]) -> None:
     path = tmp_path / f"d.tsv.{suffix}"
     path.write_bytes(compress(b"url\tn\nhttp://x/a,b\t1\n"))
     assert rows(path) == [{"url": "http://x/a,b", "n": "1"}]
@@ -298,6 +301,7 @@ def test_bad_rows_are_left_out_and_noted_when_asked(
     dataset = opened(path, tmp_path, bad_rows="skip", image_column="image")
     assert [row["image"] for batch in dataset.record_batches() for row in batch.to_pylist()] == good
     assert dataset.rejections.count == len(bad)
+    assert dataset.rejections.notes is not None
     with dataset.rejections.notes.open(newline="") as file:
         noted = list(csv.DictReader(file))
     assert sorted((int(row["line"]), row["text"]) for row in noted) == bad
@@ -305,7 +309,7 @@ def test_bad_rows_are_left_out_and_noted_when_asked(
     assert all(row["reason"] for row in noted)
 
 
-def test_bad_rows_are_in_the_plan_and_the_run(tmp_path: Path, make_plan) -> None:
+def test_bad_rows_are_in_the_plan_and_the_run(tmp_path: Path, make_plan: Callable[..., tuple[RunFolder, Plan]]) -> None:
     path = tmp_path / "d.csv"
     path.write_text("image,ocr_text\na,1\nb\n")
     run, plan = make_plan(path, bad_rows="skip")

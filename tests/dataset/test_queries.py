@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from airflow.providers.sqlite.hooks.sqlite import SqliteHook
+from airflow.sdk import BaseHook
 
-from ocr_airflow import queries
 from ocr_airflow.queries import run_query
 from ocr_pipeline.dataset import Dataset, QueryRows, RunQuery, open_dataset
 from ocr_pipeline.errors import DatasetError, DatasetUnavailableError, SettingsError
@@ -49,11 +50,8 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("portion", [1, 2, 3, 100])
-def test_a_query_is_read_in_portions_with_its_types(
-    tmp_path: Path, shop: Path, portion: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(queries, "_PORTION", portion)
-    dataset = opened(tmp_path)
+def test_a_query_is_read_in_portions_with_its_types(tmp_path: Path, shop: Path, portion: int) -> None:
+    dataset = opened(tmp_path, lambda connection, query, _: run_query(connection, query, portion))
     assert rows(dataset) == [
         {"id": 1, "image": "http://x/ä.png", "price": 1.0},
         {"id": 2, "image": None, "price": 2.5},
@@ -62,13 +60,40 @@ def test_a_query_is_read_in_portions_with_its_types(
     assert (dataset.image_column, dataset.base) == ("image", "")
 
 
+class AutocommitHook(SqliteHook):
+    """Opens connections on which every statement is committed at once."""
+
+    def get_conn(self) -> sqlite3.Connection:
+        connection = super().get_conn()
+        connection.isolation_level = None
+        return connection
+
+
+@pytest.mark.parametrize(
+    "query", ["DELETE FROM links RETURNING image", "INSERT INTO links VALUES (4, 4, 4) RETURNING *"]
+)
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_a_query_that_gives_rows_changes_nothing_either(
+    query: str, autocommit: bool, tmp_path: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if autocommit:
+        hook = AutocommitHook(sqlite_conn_id="shop")  # type: ignore[no-untyped-call]
+        monkeypatch.setattr(BaseHook, "get_hook", lambda name: hook)
+    with pytest.raises(DatasetError, match="would change the database"):
+        rows(opened(tmp_path, query=query))
+    with sqlite3.connect(shop) as database:
+        assert database.execute("SELECT count(*) FROM links").fetchone() == (3,)
+
+
 def test_a_query_without_rows_is_an_empty_dataset(tmp_path: Path, shop: Path) -> None:
     assert rows(opened(tmp_path, query="SELECT image FROM links WHERE id > 3")) == []
 
 
 def test_a_query_changes_nothing(tmp_path: Path, shop: Path) -> None:
-    with pytest.raises(DatasetError, match="gives no rows"):
+    with pytest.raises(DatasetError, match="would change the database"):
         opened(tmp_path, query="DELETE FROM links")
+    with pytest.raises(DatasetError, match="gives no rows"):
+        opened(tmp_path, query="SAVEPOINT one")
     assert len(rows(opened(tmp_path))) == 3
 
 
@@ -93,7 +118,7 @@ def test_values_of_all_kinds_are_carried(tmp_path: Path) -> None:
     noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
     values = (Decimal("1.50"), noon, memoryview(b"x"), {"k": [1]}, UUID(int=1), 2**70)
 
-    def run(connection: str, query: str) -> Iterator[QueryRows]:
+    def run(connection: str, query: str, portion: int) -> Generator[QueryRows, None, None]:
         columns = ("image", "price", "at", "raw", "tags", "key", "big")
         yield QueryRows(columns, [("a", *values)])
         yield QueryRows(columns, [("b", *[None] * 6)])

@@ -50,7 +50,8 @@ def test_airflow_retries_what_is_transient_and_a_person_what_failed_for_good(
         assert fragile_airflow.wait("outage") == "success"
         assert fragile_airflow.task("outage", "read_batch", 0)["try_number"] == 2
         assert [server.asked[n] for n in range(40)] == [1 + (n in flaky) for n in range(40)]
-        rows = load_staged(run, Plan.load(run).batches[0])
+        plan = Plan.load(run)
+        rows = load_staged(run, plan.batches[0], plan.digests[0])
         assert [row.row for row in rows if row.error == ErrorCategory.NOT_FOUND] == gone
         assert [row.row for row in rows if row.error] == gone
         fragile_airflow.api.clear(DAG_ID, "outage", "read_batch", 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 from ocr_pipeline.settings.deployment import ALLOW_VARIABLE
 from tests.e2e.conftest import LocalAirflow, wait_for
@@ -52,3 +53,36 @@ def test_a_dataset_file_becomes_a_dag_that_reads_each_day_what_is_new(airflow: L
     events = airflow.api.request("GET", "assets/events")["asset_events"]
     folders = [event["extra"]["run"] for event in events if event["source_dag_id"] == DAG]
     assert [Path(folder).name for folder in sorted(folders)] == ["day-1", "day-2"]
+
+
+def test_a_dataset_is_read_after_an_asset(airflow: LocalAirflow, tmp_path: Path) -> None:
+    draw_word(tmp_path / "ONE.png", "ONE")
+    (tmp_path / "d.csv").write_text(f"image\n{tmp_path}/ONE.png\n")
+    airflow.api.set_variable(ALLOW_VARIABLE, f"{airflow.api.variable(ALLOW_VARIABLE)},{tmp_path}")
+    (airflow.datasets / "first.yaml").write_text(f"source: {tmp_path}/d.csv\n")
+    (airflow.datasets / "second.yaml").write_text(
+        "source: '{{ (triggering_asset_events.values() | first | last).extra.run }}/results.csv'\n"
+        "schedule: {asset: first.results}\nsettings: {image_column: image}\n"
+    )
+    (airflow.datasets / "dated.yaml").write_text("source: /data/{{ ds }}.csv\nschedule: {asset: first.results}\n")
+    wait_for(lambda: all(airflow.api.has_dag(dag) for dag in ("first", "second", "dated")))
+
+    airflow.api.trigger("first", "one", {})
+    ended = {}
+    for dag in ("second", "dated"):
+        (run,) = wait_for(lambda: ended_runs(airflow, dag), 240)  # noqa: B023 (called here)
+        ended[dag] = run
+    assert {dag: run["state"] for dag, run in ended.items()} == {"second": "success", "dated": "failed"}
+    (found,) = (airflow.output / "second").glob("*/results.csv")
+    with found.open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["image"], row["ocr_status"], row["dataset_ocr_text"]) == (f"{tmp_path}/ONE.png", "ok", row["ocr_text"])
+
+    run_id = ended["dated"]["dag_run_id"]
+    (plan,) = [task for task in airflow.api.tasks("dated", run_id) if task["task_id"] == "plan"]
+    assert "this run has no logical date" in "\n".join(airflow.api.task_log("dated", run_id, plan))
+
+
+def ended_runs(airflow: LocalAirflow, dag: str) -> list[dict[str, Any]]:
+    runs = airflow.api.request("GET", f"dags/{dag}/dagRuns")["dag_runs"]
+    return [run for run in runs if run["state"] in ("success", "failed")]

@@ -84,8 +84,8 @@ def main() -> None:
         outcomes[outcome(body)] += 1
     # Not getrusage: its peak is that of whoever started this process, if that was larger.
     status = Path("/proc/self/status").read_text(encoding="ascii")
-    peak_kib = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
-    print(json.dumps({"outcomes": outcomes, "peak_mib": peak_kib / 1024}))
+    (peak_kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    print(json.dumps({"outcomes": outcomes, "peak_mib": int(peak_kib) / 1024}))
 
 
 if __name__ == "__main__":

@@ -68,19 +68,20 @@ def tiff_bytes(
     photometric: int | None = None,
     size: tuple[int, int] | None = None,
     extra_samples: int | None = None,
+    compression: int = 1,
+    directory_first: bool = False,
 ) -> bytes:
-    """An uncompressed TIFF of samples of any depth; ``size`` lies about width and height.
+    """An uncompressed TIFF of samples of any depth; ``size`` lies about width and height, ``compression`` about that.
 
     ``extra_samples`` is what a sample beyond the colour means; 2, alpha, where there are 2 or 4.
     """
     height, width = samples.shape[:2]
     channels = 1 if samples.ndim == 2 else samples.shape[2]
     data = samples.astype(samples.dtype.newbyteorder("<")).tobytes()
-    bits_at = 8 + len(data)
     bits = [samples.itemsize * 8] * channels
-    longs = {256: (size or (width, height))[0], 257: (size or (width, height))[1], 273: 8, 278: height, 279: len(data)}
+    longs = {256: (size or (width, height))[0], 257: (size or (width, height))[1], 273: 0, 278: height, 279: len(data)}
     shorts = {
-        259: 1,
+        259: compression,
         262: photometric if photometric is not None else (1 if channels < 3 else 2),
         274: orientation,
         277: channels,
@@ -91,6 +92,10 @@ def tiff_bytes(
         extra_samples = 2
     if extra_samples is not None:
         shorts[338] = extra_samples
+    directory_size = 2 + 12 * (len(longs) + len(shorts) + 1) + 4
+    directory_at = 8 if directory_first else 8 + len(data) + 8
+    longs[273] = 8 + directory_size + 8 if directory_first else 8
+    bits_at = 8 + directory_size if directory_first else 8 + len(data)
     entries = {tag: struct.pack("<HHII", tag, 4, 1, value) for tag, value in longs.items()}
     entries |= {tag: struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in shorts.items()}
     if channels <= 2:
@@ -98,13 +103,9 @@ def tiff_bytes(
     else:
         entries[258] = struct.pack("<HHII", 258, 3, channels, bits_at)
     directory = struct.pack("<H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
-    return (
-        b"II*\0"
-        + struct.pack("<I", bits_at + 8)
-        + data
-        + struct.pack("<8s", struct.pack(f"<{channels}H", *bits))
-        + directory
-    )
+    values = struct.pack("<8s", struct.pack(f"<{channels}H", *bits))
+    parts = [directory, values, data] if directory_first else [data, values, directory]
+    return b"II*\0" + struct.pack("<I", directory_at) + b"".join(parts)
 
 
 def pdf_bytes(objects: list[bytes]) -> bytes:
@@ -155,6 +156,7 @@ def every_format() -> dict[str, bytes]:
         "tiff-jpeg": encode(image, "TIFF", compression="jpeg"),
         "tiff-fax": encode(image.convert("1"), "TIFF", compression="group4"),
         "tiff-deep": tiff_bytes(wide),
+        "tiff-directory-first": tiff_bytes(wide.astype(np.float32) / 65535, directory_first=True),
         "tiff-float": tiff_bytes(np.asarray(grey).astype(np.float32) / 255),
         "avif": encode(image, "AVIF"),
         "jpeg2000": encode(image, "JPEG2000"),

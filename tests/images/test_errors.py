@@ -85,9 +85,8 @@ def test_jpeg_without_end_marker_is_read_if_its_data_are_whole() -> None:
     assert failure(body[:-200] + bytes(5000)).category is ErrorCategory.TRUNCATED
 
 
-@pytest.mark.parametrize("options", [{"progressive": True}, {"restart_marker_blocks": 2}])
-def test_jpeg_in_several_parts_needs_its_end_marker(options: dict[str, int]) -> None:
-    assert failure(encode(textured(), "JPEG", **options)[:-2]).category is ErrorCategory.TRUNCATED
+def test_jpeg_in_several_scans_needs_its_end_marker() -> None:
+    assert failure(encode(textured(), "JPEG", progressive=True)[:-2]).category is ErrorCategory.TRUNCATED
 
 
 def test_jpeg_of_endless_scans_is_refused() -> None:
@@ -99,9 +98,73 @@ def test_jpeg_of_endless_scans_is_refused() -> None:
     assert "scans" in error.detail
 
 
+@pytest.mark.parametrize(
+    "image_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "PDF"]
+)
+def test_half_a_file_is_truncated(image_format: str) -> None:
+    body = encode(textured(400, 300), image_format)
+    assert failure(body[: len(body) // 2]).category is ErrorCategory.TRUNCATED
+
+
 def test_png_with_too_few_rows() -> None:
     header = struct.pack(">IIBBBBB", 50, 50, 8, 2, 0, 0, 0)
     assert failure(png_bytes(header, bytes(151 * 20))).category is ErrorCategory.CORRUPT
+
+
+def test_png_that_hides_its_header() -> None:
+    """The size that is checked is the one that the decoder takes."""
+    body = BOMBS["png"]
+    error = failure(body[:8] + png_chunk(b"sIZe", struct.pack(">II", 1, 1)) + body[8:])
+    assert error.category is ErrorCategory.CORRUPT
+    assert "header" in error.detail
+
+
+def test_exif_that_refers_to_itself_is_not_multiplied() -> None:
+    """Each of its tags claims most of the block; copied, they would take a quarter of a gigabyte."""
+    tags = 4_000
+    directory = struct.pack(">HHHIHH", tags + 1, 0x0112, 3, 1, 6, 0)
+    directory += b"".join(struct.pack(">HHII", 0x9000 + number, 7, 60_000, 8) for number in range(tags))
+    exif = b"Exif\0\0MM\0*\0\0\0\x08" + directory
+    body = encode(QUARTERS, "JPEG", exif=exif + bytes(65_000 - len(exif)))
+    tracemalloc.start()
+    try:
+        assert decode(body).shape == (96, 64, 3)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 5_000_000
+
+
+def test_tiff_that_does_not_say_how_many_samples_it_has() -> None:
+    """OpenCV fills most of the page with whatever is in memory."""
+    body = tiff_bytes(np.ones((8, 8, 3), np.float32))
+    at = body.rindex(struct.pack("<H", 277))
+    assert failure(body[:at] + struct.pack("<H", 65_000) + body[at + 2 :]).category is ErrorCategory.CORRUPT
+
+
+@pytest.mark.parametrize(("tag", "damage"), [(258, {"count": 1 << 30}), (259, {"kind": 99}), (262, {"count": 1 << 31})])
+def test_tiff_with_a_damaged_tag(tag: int, damage: dict[str, int]) -> None:
+    """Without it, the page would be decoded as one of another kind."""
+    body = tiff_bytes(np.asarray(textured().convert("L")))
+    at = body.rindex(struct.pack("<HHI", tag, 3, 1))
+    entry = struct.pack("<HHI", tag, damage.get("kind", 3), damage.get("count", 1))
+    error = failure(body[:at] + entry + body[at + 8 :])
+    assert error.category is ErrorCategory.CORRUPT
+    assert str(tag) in error.detail
+
+
+def test_avif_that_lost_a_stretch_is_refused() -> None:
+    """The decoder would make a picture of it, and a wrong one."""
+    body = encode(textured(400, 300), "AVIF")
+    start = body.index(b"mdat") + 200
+    for at in range(start, len(body) - 50, len(body) // 20):
+        assert failure(body[:at] + body[at + 40 :]).category is ErrorCategory.TRUNCATED, at
+
+
+def test_tiff_of_an_unknown_compression() -> None:
+    error = failure(tiff_bytes(np.zeros((8, 8), np.uint8), compression=50_002))
+    assert error.category is ErrorCategory.CORRUPT
+    assert "50002" in error.detail
 
 
 def test_tiff_of_an_unknown_kind() -> None:
@@ -222,7 +285,7 @@ def test_many_threads_decode_the_same_pixels() -> None:
     bodies = list(every_format().values())
 
     def checksums(body: bytes) -> list[int]:
-        return [zlib.crc32(page.pixels) for page in decode_pages(body, max_pixels=MAX_PIXELS)]
+        return [zlib.crc32(page.pixels.tobytes()) for page in decode_pages(body, max_pixels=MAX_PIXELS)]
 
     alone = [checksums(body) for body in bodies]
     with ThreadPoolExecutor(8) as pool:

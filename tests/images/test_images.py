@@ -264,6 +264,16 @@ def test_16_bit_colour(extension: str, channels: int) -> None:
     assert np.abs(pixels[10, 10].astype(int) - (62, 125, 249)).max() <= 1
 
 
+def test_big_endian_big_tiff() -> None:
+    data = np.asarray(QUARTERS).tobytes()
+    tags = {256: 96, 257: 64, 259: 1, 262: 2, 273: 16, 277: 3, 278: 64, 279: len(data)}
+    entries = {tag: struct.pack(">HHQQ", tag, 16, 1, value) for tag, value in tags.items()}
+    entries[258] = struct.pack(">HHQ4H", 258, 3, 3, 8, 8, 8, 0)
+    directory = struct.pack(">Q", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(8)
+    pixels = decode(struct.pack(">2sHHHQ", b"MM", 43, 8, 0, 16 + len(data)) + data + directory)
+    assert_quarters(pixels, 0)
+
+
 def test_16_bit_white_is_zero() -> None:
     pixels = decode(tiff_bytes(65535 - ramp16(65535), photometric=0))
     assert np.abs(pixels[7, :, 1] - np.linspace(0, 255, 64)).max() <= 1

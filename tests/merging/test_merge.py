@@ -6,16 +6,22 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
+import pytest
 
-from ocr_pipeline.errors import ErrorCategory, Status
-from ocr_pipeline.merging.merge import describe_missing, merge_run
+from ocr_pipeline.errors import ErrorCategory, StagedBatchError, Status
+from ocr_pipeline.merging import blocks
+from ocr_pipeline.merging.merge import merge_run
+from ocr_pipeline.merging.summary import describe_unfinished
 from ocr_pipeline.records import RESULT_COLUMNS, Failure, ImageRef, ResultRow, unfetched_row
+from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images
-from ocr_pipeline.run.staging import BatchStore, encode_rows
+from ocr_pipeline.run.rows import HEADER, encode_rows
+from tests.conftest import MakePlan, WriteCsv, local_path, stage_batch
 
 
 def page(image: ImageRef, number: int) -> ResultRow:
@@ -38,16 +44,15 @@ def pages_of(image: ImageRef) -> list[ResultRow]:
 def stage(run: RunFolder, plan: Plan, *, leave_out: tuple[int, ...] = ()) -> None:
     for batch in plan.batches:
         if batch.index not in leave_out:
-            readings = {image.row: pages_of(image) for image in batch_images(run, batch, plan)}
-            BatchStore(run, batch).stage(readings, seconds=1.5, resumed=0)
+            stage_batch(run, plan, batch, {image.row: pages_of(image) for image in batch_images(run, batch, plan)})
 
 
 def results(run: RunFolder) -> list[dict[str, str]]:
-    with run.results_csv.path.open(newline="", encoding="utf-8") as file:
+    with local_path(run.results_csv).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def test_every_row_comes_out_once_a_page_in_order(write_csv, make_plan) -> None:
+def test_every_row_comes_out_once_a_page_in_order(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv(enumerate(["1a", "3b", "1a", "0c", "3b", "1d", "0c"])), batch_size=2)
     stage(run, plan)
     merged = merge_run(run)
@@ -62,60 +67,141 @@ def test_every_row_comes_out_once_a_page_in_order(write_csv, make_plan) -> None:
     assert (merged.complete, merged.rows, merged.result_rows, merged.images) == (True, 7, 11, 4)
     assert merged.statuses == {"ok": 9, "fetch_failed": 2}
     assert (merged.failed_rows, merged.failed_images, merged.bytes) == (2, 1, 15)
-    assert (merged.batches, merged.planned_rows, merged.planned_images) == (4, 7, 4)
+    assert merged.batches == 4
     assert json.loads(run.summary.read_bytes())["errors"] == {"not_found": 2}
 
 
-def test_parquet_says_the_same_with_types(tmp_path: Path, make_plan) -> None:
+def test_parquet_says_the_same_with_types(tmp_path: Path, make_plan: MakePlan) -> None:
     table = pa.table({"n": pa.array([7, None], pa.int16()), "url": ["1a", "0b"], "tags": [["x", "y"], None]})
     pa.parquet.write_table(table, tmp_path / "d.parquet")
     run, plan = make_plan(tmp_path / "d.parquet")
     stage(run, plan)
     merge_run(run)
-    merged = pa.parquet.read_table(run.results_parquet.path)
+    merged = pa.parquet.read_table(local_path(run.results_parquet))
     assert merged.select(["n", "url", "tags"]) == table
     assert merged["ocr_text"].to_pylist() == [row["ocr_text"] for row in results(run)]
     assert merged["ocr_http_status"].to_pylist() == [None, 404]
     assert [row["tags"] for row in results(run)] == ['["x", "y"]', ""]
 
 
-def test_failures_are_listed_by_themselves(write_csv, make_plan) -> None:
+def test_failures_are_listed_by_themselves(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv(enumerate(["1a", "0b"])))
     stage(run, plan)
     merge_run(run)
-    with run.failures_csv.path.open(newline="") as file:
+    with local_path(run.failures_csv).open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["id"] == "1"
     assert (row["ocr_error"], row["ocr_error_detail"], row["ocr_http_status"]) == ("not_found", "HTTP 404", "404")
 
 
-def test_missing_batches_are_named_and_the_rest_is_written(write_csv, make_plan) -> None:
-    run, plan = make_plan(write_csv(enumerate(["1a", "1b", "1c", "1d", "1e", "1c"])), batch_size=2)
+def test_rows_of_a_batch_that_never_finished_are_there_as_they_are(write_csv: WriteCsv, make_plan: MakePlan) -> None:
+    run, plan = make_plan(write_csv(enumerate(["1a", "1b", "2c", "1d", "1e", "1c", "1d"])), batch_size=2)
     stage(run, plan, leave_out=(1,))
+    with BatchStore(run, plan.batches[1], plan.digests[1]) as store:
+        store.add(pages_of(ImageRef(2, "2c")))
+        store.checkpoint()
+        store.report(1, 0)
+        store.report_end("the hosts are down")
     merged = merge_run(run)
-    assert not merged.complete
-    assert [row["id"] for row in results(run)] == ["0", "1", "4"]
-    assert [(m.index, m.first_row, m.rows) for m in merged.missing] == [(1, 2, 2), (2, 5, 1)]
-    assert (merged.images, merged.planned_images) == (3, 5)
-    assert "batch 1 (rows 3 to 4) is not finished" in describe_missing(merged)
-    assert (merged.rows, json.loads(run.summary.read_bytes())["complete"]) == (3, False)
+    assert [(row["id"], row["ocr_status"], row["ocr_page"]) for row in results(run)] == [
+        ("0", "ok", "0"), ("1", "ok", "0"), ("2", "ok", "0"), ("2", "ok", "1"), ("3", "unfinished", "0"),
+        ("4", "ok", "0"), ("5", "ok", "0"), ("6", "unfinished", "0"),
+    ]  # fmt: skip
+    placeholder = results(run)[4]
+    assert placeholder["ocr_error"] == "batch_unfinished"
+    for said in ("batch 1 (rows 3 to 4) is not finished", "the hosts are down", "Clear its read_batch task"):
+        assert said in placeholder["ocr_error_detail"]
+    assert (merged.complete, merged.rows, merged.images, merged.failed_images) == (False, 7, 6, 1)
+    (unfinished,) = merged.unfinished
+    assert (unfinished.index, unfinished.first_row, unfinished.images, unfinished.finished) == (1, 2, 2, 1)
+    assert "batch 1: 1 of 2 images finished" in describe_unfinished(merged)
+    assert json.loads(run.summary.read_bytes())["complete"] is False
+    with local_path(run.failures_csv).open(newline="") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == ["3", "6"]
     stage(run, plan)
     assert merge_run(run).complete
-    assert [row["id"] for row in results(run)] == list("012345")
+    assert "unfinished" not in {row["ocr_status"] for row in results(run)}
 
 
-def test_a_batch_that_disagrees_with_the_plan_is_not_merged(write_csv, make_plan) -> None:
+def test_a_run_of_which_no_batch_finished_has_every_row(write_csv: WriteCsv, make_plan: MakePlan) -> None:
+    run, plan = make_plan(write_csv(enumerate(["1a", "1b", "1a"])), batch_size=1)
+    merged = merge_run(run)
+    assert (merged.complete, merged.statuses, plan.batches[2].images) == (False, {"unfinished": 3}, 0)
+    assert [row["id"] for row in results(run)] == ["0", "1", "2"]
+
+
+def test_what_was_kept_for_another_plan_is_not_merged(write_csv: WriteCsv, make_plan: MakePlan) -> None:
+    run, plan = make_plan(write_csv(enumerate(["1a", "1b"])), batch_size=1)
+    stage(run, plan, leave_out=(1,))
+    with BatchStore(run, plan.batches[1], plan.digests[1]) as store:
+        store.add(pages_of(ImageRef(1, "1b")))
+        store.checkpoint()
+    # A person deletes the plan and has it made anew, and the dataset has gained a row meanwhile.
+    run.plan.delete()
+    run, plan = make_plan(write_csv(enumerate(["1x", "1a", "1b"])), batch_size=1)
+    merged = merge_run(run)
+    assert merged.statuses == {"unfinished": 3}
+    assert "batch 0 (rows 1 to 1) was staged for another plan" in merged.unfinished[0].reason
+    with BatchStore(run, plan.batches[0], plan.digests[0]) as store:
+        assert store.resume({0}).kept == set()
+    stage(run, plan)
+    assert merge_run(run).complete
+    assert [row["ocr_text"][:2] for row in results(run)] == ["1x", "1a", "1b"]
+
+
+def test_the_same_links_read_in_another_way_are_another_plan(write_csv: WriteCsv, make_plan: MakePlan) -> None:
+    dataset = write_csv(enumerate(["1a"]))
+    ways: list[dict[str, Any]] = [{}, {"concurrency": 3}, {"languages": ["en"]}]
+    digests = [make_plan(dataset, run_id=str(n), **settings)[1].digests for n, settings in enumerate(ways)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_batch_that_disagrees_with_the_plan_is_not_merged(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv(enumerate(["1a", "1b"])), batch_size=1)
     stage(run, plan)
-    BatchStore(run, plan.batches[1]).stage({0: [page(ImageRef(0, "1a"), 0)]}, seconds=1, resumed=0)
-    merged = merge_run(run)
-    assert "batch 1 (rows 2 to 2) disagrees with the plan, first at row 1" in merged.missing[0].reason
+    stage_batch(run, plan, plan.batches[1], {})
+    assert "batch 1 (rows 2 to 2) has 0 images staged, not 1" in merge_run(run).unfinished[0].reason
+    stage_batch(run, plan, plan.batches[1], {0: pages_of(ImageRef(0, "1a"))})
+    with pytest.raises(StagedBatchError, match=r"batch 1 .* other rows than were planned"):
+        merge_run(run)
     stage(run, plan)
-    run.staged(0).write_bytes(encode_rows([replace(page(ImageRef(0, "1a"), 0), text="changed by hand")]))
-    assert "not the file that its marker describes" in merge_run(run).missing[0].reason
+    changed = replace(page(ImageRef(0, "1a"), 0), text="changed by hand")
+    run.staged(0).write_bytes(HEADER + encode_rows([changed]))
+    assert "not the file that its marker describes" in merge_run(run).unfinished[0].reason
 
 
-def test_merging_again_changes_nothing(write_csv, make_plan) -> None:
+def test_line_ends_within_texts_stay_wherever_a_file_is_cut(
+    write_csv: WriteCsv, make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, plan = make_plan(write_csv(enumerate(["1a", "3b", "1c"])))
+    text = '"\r\n,\r\n"\r"\n""\r\n'
+    readings = {
+        image.row: [replace(row, text=text * (row.page + image.row)) for row in pages_of(image)]
+        for image in batch_images(run, plan.batches[0], plan)
+    }
+    stage_batch(run, plan, plan.batches[0], readings)
+    for size in range(1, 400, 7):
+        monkeypatch.setattr(blocks, "_BLOCK_BYTES", size)
+        merge_run(run)
+        assert [row["ocr_text"] for row in results(run)] == ["", text, text * 2, text * 3, text * 2]
+
+
+def test_long_documents_are_joined_a_part_at_a_time(write_csv: WriteCsv, make_plan: MakePlan) -> None:
+    links = ["9a", "9b", "9a", "1c", "9b", "3d", "9a"]
+    run, plan = make_plan(write_csv(enumerate(links)))
+    text = "wide " * 400_000
+    readings = {
+        image.row: [replace(row, text=f"{image.link} {row.page} {text}") for row in pages_of(image)]
+        for image in batch_images(run, plan.batches[0], plan)
+    }
+    stage_batch(run, plan, plan.batches[0], readings)
+    merge_run(run)
+    with local_path(run.results_csv).open(newline="", encoding="utf-8") as file:
+        found = [(int(row["id"]), row["ocr_text"][:4]) for row in csv.DictReader(file)]
+    assert found == [(row, f"{link} {n}") for row, link in enumerate(links) for n in range(int(link[0]))]
+
+
+def test_merging_again_changes_nothing(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv(enumerate(["1a", "0b", "2c"])), batch_size=2)
     stage(run, plan)
     merge_run(run)
@@ -124,7 +210,7 @@ def test_merging_again_changes_nothing(write_csv, make_plan) -> None:
     assert [path.read_bytes() for path in (run.results_csv, run.results_parquet, run.failures_csv)] == before
 
 
-def test_what_a_killed_merge_left_is_gone_after_the_next(write_csv, make_plan) -> None:
+def test_what_a_killed_merge_left_is_gone_after_the_next(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv(enumerate(["1a", "0b"])))
     stage(run, plan)
     merging = f"""
@@ -139,17 +225,17 @@ merge_run(RunFolder.open({run.uri!r}, Allowances.parse({run.uri!r})))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     killed = subprocess.run([sys.executable, "-c", merging], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
-    left = set(run.results_csv.path.parent.glob(".tmp-*"))
+    left = set(local_path(run.results_csv).parent.glob(".tmp-*"))
     assert {path.name.split("-")[1] for path in left} == {"results.csv", "results.parquet", "failures.csv"}
     assert merge_run(run).complete
-    assert {path.name for path in run.results_csv.path.parent.iterdir()} == {
+    assert {path.name for path in local_path(run.results_csv).parent.iterdir()} == {
         "plan", "plan.json", "batches", "results.csv", "results.parquet", "failures.csv", "summary.json",
     }  # fmt: skip
 
 
-def test_a_dataset_without_rows_has_results_without_rows(write_csv, make_plan) -> None:
+def test_a_dataset_without_rows_has_results_without_rows(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv([]))
     stage(run, plan)
     assert merge_run(run).complete
     assert results(run) == []
-    assert pa.parquet.read_table(run.results_parquet.path).num_rows == 0
+    assert pa.parquet.read_table(local_path(run.results_parquet)).num_rows == 0

@@ -1,8 +1,10 @@
 import datetime
 import re
 import uuid
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,16 +16,18 @@ from ocr_pipeline.merging import results
 from ocr_pipeline.merging.results import RESULT_SCHEMA, ResultsWriter
 
 
-def write(folder: Path, own: dict[str, object], tables: int = 1, **options: object) -> dict[str, Path]:
+def write(folder: Path, own: Mapping[str, object], tables: int = 1, **options: Any) -> dict[str, Path]:
     """Writes ``own`` columns beside results that failed."""
     schema = pa.schema([*pa.table(own).schema, *RESULT_SCHEMA])
     rows = pa.table(own).num_rows
-    values = {field.name: None if field.nullable else 0 for field in RESULT_SCHEMA}
+    values: dict[str, Any] = {field.name: None if field.nullable else 0 for field in RESULT_SCHEMA}
     values |= {"ocr_status": "read_failed", "ocr_text": "", "ocr_lines": "[]", "ocr_error": "engine_error"}
     ours = [pa.array([values[field.name]] * rows, field.type) for field in RESULT_SCHEMA]
     table = pa.Table.from_arrays([*pa.table(own).columns, *ours], schema=schema)
     paths = {name: folder / name for name in ("csv", "parquet", "failures")}
-    with ResultsWriter(schema, **paths, **options) as writer:
+    with ResultsWriter(
+        schema, csv=paths["csv"], parquet=paths["parquet"], failures=paths["failures"], **options
+    ) as writer:
         for _ in range(tables):
             writer.write(table)
     assert writer.errors == {"engine_error": rows * tables}

@@ -19,7 +19,8 @@ def report(module: str, folder: Path, *arguments: str) -> dict[str, Any]:
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def test_a_kill_at_any_file_operation_loses_nothing(tmp_path: Path) -> None:

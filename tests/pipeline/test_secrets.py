@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from ocr_pipeline.dataset import QueryRows, check_places, open_dataset
+from ocr_pipeline.dataset import QueryRows, check_places, dataset_exists, open_dataset
 from ocr_pipeline.errors import OcrPipelineError, PlanError
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.planning.planning import plan_run
@@ -140,16 +140,21 @@ def opened(place: str, allowed: Allowances, scratch: Path, **settings: Any) -> N
         f"/data/none.csv\nhttp://user:{KEY}@HOST/none.csv?{KEY}",
     ],
 )
-def test_errors_about_a_place(place: str, site: Site, allowed: Allowances, tmp_path: Path, refuse: Refuse) -> None:
+def test_errors_about_a_place(
+    place: str, site: Site, allowed: Allowances, tmp_path: Path, refuse: Refuse, caplog: pytest.LogCaptureFixture
+) -> None:
     place = place.replace("HOST", site.host)
     query = {"query": "SELECT 1"} if place.startswith("sql:") else {}
     assert KEY not in refuse(lambda: opened(place, allowed, tmp_path, **query))
-    said = ""
-    try:
-        check_places(place)
-    except OcrPipelineError as error:
-        said = str(error)
-    assert KEY not in said
+    settings = RunSettings.parse({"dataset": place, "output": "/x", "attempts": 1, "connect_timeout": 1, **query})
+    for look in (lambda: check_places(place), lambda: dataset_exists(settings, allowed)):
+        said = ""
+        try:
+            look()
+        except OcrPipelineError as error:
+            said = "".join(traceback.format_exception(error))
+        assert KEY not in "".join(line for line in said.splitlines() if not line.startswith("    "))
+    assert KEY not in caplog.text
 
 
 @pytest.mark.parametrize("content", ["image\na,b\n", "id\n1\n", "a,a\n1,2\n", '"a\nb\n', "", "image\n\xe4\n"])
@@ -334,7 +339,7 @@ def test_planning_again_notices_another_login_or_another_signature(
 
 
 def test_a_query_that_fails(tmp_path: Path, allowed: Allowances, refuse: Refuse) -> None:
-    def run_query(connection: str, query: str) -> Iterator[QueryRows]:
+    def run_query(connection: str, query: str, portion: int) -> Generator[QueryRows, None, None]:
         yield QueryRows((f"https://user:{KEY}@h/?{KEY}",), [(f"https://user:{KEY}@h/?{KEY}",)])
 
     settings = RunSettings.parse({"dataset": "sql:shop", "query": "SELECT 1", "output": "/x"})

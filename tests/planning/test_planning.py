@@ -12,9 +12,10 @@ from ocr_pipeline.errors import MissingPlanError, PlanError
 from ocr_pipeline.planning.duplicates import LinkDigests
 from ocr_pipeline.records import ImageRef
 from ocr_pipeline.run.plan import Plan, batch_images, planned_rows
+from tests.conftest import MakePlan, WriteCsv
 
 
-def test_rows_are_cut_into_batches_that_read_each_link_once(write_csv, make_plan) -> None:
+def test_rows_are_cut_into_batches_that_read_each_link_once(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     links = ["a", "b", "a", "", "c", "b", "", "d"]
     run, plan = make_plan(write_csv(enumerate(links)), batch_size=3)
     assert [(b.index, b.first_row, b.rows, b.images) for b in plan.batches] == [
@@ -27,29 +28,29 @@ def test_rows_are_cut_into_batches_that_read_each_link_once(write_csv, make_plan
     assert images == [ImageRef(0, "a"), ImageRef(1, "b"), ImageRef(3, ""), ImageRef(4, "c"), ImageRef(7, "d")]
 
 
-def test_batches_grow_to_stay_below_the_limit_of_their_number(write_csv, make_plan) -> None:
+def test_batches_grow_to_stay_below_the_limit_of_their_number(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     _, plan = make_plan(write_csv(enumerate("abcdefghij")), batch_size=1, max_batches=4)
     assert plan.batch_size == 3
     assert [batch.rows for batch in plan.batches] == [3, 3, 3, 1]
 
 
-def test_rows_are_spread_evenly_over_the_batches(write_csv, make_plan) -> None:
+def test_rows_are_spread_evenly_over_the_batches(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     _, plan = make_plan(write_csv(enumerate("abcdefghij")), batch_size=9)
     assert [batch.rows for batch in plan.batches] == [5, 5]
 
 
-def test_a_dataset_without_rows_is_one_empty_batch(write_csv, make_plan) -> None:
+def test_a_dataset_without_rows_is_one_empty_batch(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv([]))
     assert [(b.first_row, b.rows, b.images) for b in plan.batches] == [(0, 0, 0)]
     assert batch_images(run, plan.batches[0], plan) == []
 
 
-def test_a_plan_is_read_back_as_it_was_made(write_csv, make_plan) -> None:
+def test_a_plan_is_read_back_as_it_was_made(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, plan = make_plan(write_csv(enumerate("abc")), batch_size=2, languages=["en"])
     assert Plan.load(run) == plan
 
 
-def test_planning_again_finds_the_same_plan_and_refuses_another(write_csv, make_plan) -> None:
+def test_planning_again_finds_the_same_plan_and_refuses_another(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     dataset = write_csv(enumerate("abc"))
     _, plan = make_plan(dataset)
     assert make_plan(dataset)[1] == plan
@@ -66,7 +67,7 @@ def test_planning_again_finds_the_same_plan_and_refuses_another(write_csv, make_
         make_plan(dataset)
 
 
-def test_planning_again_refuses_other_columns_and_says_which(tmp_path: Path, make_plan) -> None:
+def test_planning_again_refuses_other_columns_and_says_which(tmp_path: Path, make_plan: MakePlan) -> None:
     def write(**columns: object) -> Path:
         values = {"url": ["a", "b", "a"], "price": [1.5, float("nan"), None], "tags": [["x"], None, []], **columns}
         pa.parquet.write_table(pa.table(values), tmp_path / "d.parquet")
@@ -80,7 +81,7 @@ def test_planning_again_refuses_other_columns_and_says_which(tmp_path: Path, mak
         make_plan(write(shop=["s"] * 3), batch_size=2)
 
 
-def test_an_absent_or_damaged_plan_says_what_to_do(write_csv, make_plan) -> None:
+def test_an_absent_or_damaged_plan_says_what_to_do(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     run, _ = make_plan(write_csv(enumerate("abc")))
     run.plan.write_bytes(run.plan.read_bytes()[:-20])
     with pytest.raises(PlanError, match="damaged"):
@@ -90,7 +91,9 @@ def test_an_absent_or_damaged_plan_says_what_to_do(write_csv, make_plan) -> None
         Plan.load(run)
 
 
-def test_rows_that_are_out_of_reach_are_tried_again_and_damaged_ones_are_not(write_csv, make_plan) -> None:
+def test_rows_that_are_out_of_reach_are_tried_again_and_damaged_ones_are_not(
+    write_csv: WriteCsv, make_plan: MakePlan
+) -> None:
     run, plan = make_plan(write_csv(enumerate("abc")))
     content = run.plan_batch(0).read_bytes()
     run.plan_batch(0).delete()
@@ -102,7 +105,7 @@ def test_rows_that_are_out_of_reach_are_tried_again_and_damaged_ones_are_not(wri
     assert (missing.value.retryable, damaged.value.retryable) == (True, False)
 
 
-def test_carried_columns_keep_types_and_order(tmp_path: Path, make_plan) -> None:
+def test_carried_columns_keep_types_and_order(tmp_path: Path, make_plan: MakePlan) -> None:
     table = pa.table({"n": pa.array([3, None, 1], pa.int32()), "url": ["a", "b", "a"], "tags": [["x"], None, []]})
     pa.parquet.write_table(table, tmp_path / "d.parquet")
     run, plan = make_plan(tmp_path / "d.parquet", batch_size=2)

@@ -13,15 +13,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 DESCRIBE = """
-import json, runpy, sys
+import json, sys
+from airflow.models import DagBag
 from airflow.sdk.exceptions import ParamValidationError
-from airflow.sdk.definitions._internal.contextmanager import DagContext
 
-DagContext.current_autoregister_module_name = "__main__"
-runpy.run_path(sys.argv[1])
+bag = DagBag(sys.argv[1], safe_mode=False)
+if wrong := [*bag.import_errors.values(), *map(str, bag.captured_warnings.values())]:
+    sys.exit("".join(wrong))
 described = {}
-for dag, _ in DagContext.autoregistered_dags:
-    dag.validate()
+for dag in bag.dags.values():
     try:
         dag.params.validate()
         needs_dataset = False
@@ -29,7 +29,8 @@ for dag, _ in DagContext.autoregistered_dags:
         needs_dataset = "dataset" in str(error)
     read, merge = dag.get_task("read_batch"), dag.get_task("merge")
     described[dag.dag_id] = {
-        "schedule": getattr(dag.schedule, "expression", dag.schedule),
+        "schedule": getattr(dag.schedule, "expression", None) or [asset.name for asset in dag.schedule or ()],
+        "runs_at_once": dag.max_active_runs,
         "needs_dataset": needs_dataset,
         "edges": sorted([task.task_id, later] for task in dag.tasks for later in task.downstream_task_ids),
         "pool": read.partial_kwargs["pool"],
@@ -43,7 +44,7 @@ print(json.dumps(described))
 
 
 def describe(home: Path, file: str, **environment: str) -> dict[str, dict[str, object]]:
-    """The DAGs that a file of ``dags/`` makes."""
+    """The DAGs that a file of ``dags/`` makes, without an import error or a warning."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "OCR"))}
     path = os.pathsep.join(str(ROOT / part) for part in ("", "include", "plugins"))
     done = subprocess.run(
@@ -61,9 +62,9 @@ def test_the_dag_plans_reads_and_merges(tmp_path: Path) -> None:
     dags = describe(tmp_path, "ocr_images.py")
     assert list(dags) == ["ocr_images"]
     dag = dags["ocr_images"]
-    assert dag["edges"] == [["plan", "read_batch"], ["read_batch", "merge"]]
+    assert dag["edges"] == [["plan", "merge"], ["plan", "read_batch"], ["read_batch", "merge"]]
     assert (dag["pool"], dag["queue"], dag["merge"]) == ("ocr", "default", "all_done_min_one_success")
-    assert (dag["schedule"], dag["needs_dataset"]) == (None, True)
+    assert (dag["schedule"], dag["needs_dataset"]) == ([], True)
 
 
 def test_each_retry_of_every_task_waits_longer_up_to_an_hour(tmp_path: Path) -> None:
@@ -77,10 +78,13 @@ def test_a_deployment_names_the_queue_of_the_batches(tmp_path: Path) -> None:
 
 def test_every_dataset_file_gets_a_dag_and_wrong_ones_only_an_error(tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text("source: /data/{{ ds }}.csv\nschedule: '@daily'\nstart_date: 2026-01-01\n")
+    (tmp_path / "next.yaml").write_text("source: a\nschedule: [{asset: good.results}, {asset: x}]\nonly_new: true\n")
     (tmp_path / "bad.yaml").write_text("source: a\nretries: many\n")
     dags = describe(tmp_path, "ocr_datasets.py", OCR_DATASETS=str(tmp_path))
-    assert list(dags) == ["good"]
+    assert sorted(dags) == ["good", "next"]
     assert (dags["good"]["schedule"], dags["good"]["needs_dataset"]) == ("0 0 * * *", False)
+    assert (dags["next"]["schedule"], dags["next"]["needs_dataset"]) == (["good.results", "x"], False)
+    assert [dags[name]["runs_at_once"] for name in ("good", "next")] == [16, 1]
     with pytest.raises(AssertionError, match=rf"{tmp_path}/bad\.yaml:2: retries: 'many' is not allowed"):
         describe(tmp_path, "refused_datasets.py", OCR_DATASETS=str(tmp_path))
     (tmp_path / "bad.yaml").unlink()

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol, cast
 from zoneinfo import ZoneInfo
 
 import pytest
-from airflow.sdk import CronDataIntervalTimetable
+from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
 from ocr_airflow.datasets import DatasetFileError, declared_datasets, read_dataset_file
 from ocr_airflow.deployment import default_output
 from ocr_airflow.waiting import WaitForDatasetSensor, Waiting
+from ocr_pipeline.errors import DatasetUnavailableError
 
 EXAMPLE = Path(__file__).parents[2] / "include" / "datasets" / "example.yaml.disabled"
+
+
+def the_dag() -> DAG:
+    """That of the one dataset that is declared, which Airflow finds nothing wrong with."""
+    (declared,) = declared_datasets().datasets
+    dag = declared.dag()
+    dag.validate()  # type: ignore[no-untyped-call]
+    return dag
 
 
 @pytest.fixture
@@ -29,30 +39,69 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_example_becomes_a_dag(folder: Path) -> None:
     shutil.copy(EXAMPLE, folder / "receipts.yaml")
-    (declared,) = declared_datasets().datasets
-    dag = declared.dag()
-    dag.validate()
+    dag = the_dag()
     assert dag.dag_id == "receipts"
     assert dag.schedule == CronDataIntervalTimetable("@daily", timezone="Europe/Berlin")
     assert dag.start_date == datetime(2026, 1, 1, tzinfo=ZoneInfo("Europe/Berlin"))
-    assert (dag.catchup, dag.tags) == (False, {"ocr", "receipts"})
+    assert (dag.catchup, dag.max_active_runs, dag.tags) == (False, 1, {"ocr", "receipts"})
     assert dag.params.validate().items() >= {"languages": ["de", "en"], "batch_size": 500, "dataset": None}.items()
     filled = dag.params.validate()
     assert (filled["catalog"], filled["output"]) == ("receipts", f"{default_output()}/receipts")
     plan, wait, merge = (dag.get_task(name) for name in ("plan", "wait", "merge"))
     assert (plan.owner, plan.retries, plan.retry_delay) == ("data-team", 3, timedelta(minutes=2))
     assert plan.retry_exponential_backoff == 2
+    assert isinstance(wait, WaitForDatasetSensor)
     assert wait.downstream_task_ids == {"plan"}
     assert (wait.mode, wait.timeout, wait.poke_interval, wait.otherwise) == ("reschedule", 6 * 3600, 300, "skip")
-    assert [asset.name for asset in merge.outlets] == ["receipts.results"]
+    assert merge.outlets == [Asset("receipts.results")]
 
 
 def test_a_dataset_needs_nothing_but_its_source(folder: Path) -> None:
     (folder / "links.yaml").write_text("source: /data/links.csv\n")
-    (declared,) = declared_datasets().datasets
-    dag = declared.dag()
-    dag.validate()
-    assert (dag.schedule, sorted(dag.task_ids)) == (None, ["merge", "plan", "read_batch"])
+    dag = the_dag()
+    assert dag.schedule is None
+    assert sorted(dag.task_ids) == ["merge", "plan", "read_batch"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "assets"),
+    [
+        ("{asset: a.results}", (Asset("a.results"),)),
+        ("{asset: 's3://bucket/orders'}", (Asset("s3://bucket/orders"),)),
+        ("[{asset: a.results}, {asset: orders, uri: 's3://b/o'}]", (Asset("a.results"), Asset("orders", "s3://b/o"))),
+    ],
+)
+def test_a_dataset_may_be_read_after_assets(folder: Path, schedule: str, assets: tuple[Asset, ...]) -> None:
+    (folder / "next.yaml").write_text(f"source: /data/links.csv\nschedule: {schedule}\n")
+    assert the_dag().schedule == assets
+
+
+@pytest.mark.parametrize(
+    ("text", "runs"),
+    [
+        ("", None),
+        ("catchup: true\n", 1),
+        ("only_new: true\n", 1),
+        ("catchup: true\nonly_new: true\nmax_active_runs: 3\n", 3),
+        ("max_active_runs: 40\n", 40),
+    ],
+)
+def test_runs_that_may_be_many_or_build_on_each_other_come_one_by_one(
+    folder: Path, text: str, runs: int | None
+) -> None:
+    (folder / "d.yaml").write_text(f"source: a\nschedule: '@daily'\nstart_date: 2026-01-01\n{text}")
+    assert the_dag().max_active_runs == (runs or DAG("bare").max_active_runs)
+
+
+def test_every_interval_that_begins_on_the_last_day_is_read(folder: Path) -> None:
+    (folder / "d.yaml").write_text(
+        "source: a\nschedule: '@hourly'\nstart_date: 2026-03-29\nend_date: 2026-03-29\ntimezone: Europe/Berlin\n"
+    )
+    dag, zone = the_dag(), ZoneInfo("Europe/Berlin")
+    assert dag.start_date is not None
+    assert dag.end_date is not None
+    assert dag.start_date <= datetime(2026, 3, 29, 0, tzinfo=zone)
+    assert datetime(2026, 3, 29, 23, tzinfo=zone) <= dag.end_date < datetime(2026, 3, 30, tzinfo=zone)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +123,26 @@ def test_a_dataset_needs_nothing_but_its_source(folder: Path) -> None:
         ("source: a\nstart_date: 2026-02-30\n", "2: start_date: '2026-02-30' is not allowed"),
         ("source: a\ntimezone: Berlin\n", "2: timezone: 'Berlin' is not allowed: write the name of a time zone"),
         ("source: a\nschedule: daily\n", "2: schedule: 'daily' is not allowed: write a cron expression"),
+        ("source: a\nschedule: 5\n", "2: schedule: 5 is not allowed: write a cron expression"),
+        ("source: a\nschedule: []\n", "2: schedule: [] is not allowed: write a cron expression"),
+        ("source: a\nschedule:\n  aset: b\n", "2: schedule: {'aset': 'b'} is not allowed: write a cron expression"),
+        ("source: a\nschedule: {asset: b, name: c}\n", "2: schedule: {'asset': 'b', 'name': 'c'} is not allowed"),
+        ("source: a\nschedule: [{asset: b}, c]\n", "2: schedule: [{'asset': 'b'}, 'c'] is not allowed: write a cron"),
+        ("source: a\nschedule: {asset: ''}\n", "2: schedule: {'asset': ''} is not allowed: Asset name cannot be empty"),
+        (
+            "source: a\nend_date: 2026-01-01\n",
+            "2: end_date: '2026-01-01' is not allowed: it belongs to a schedule that",
+        ),
+        (
+            "source: a\nschedule: {asset: b}\ncatchup: true\n",
+            "3: catchup: True is not allowed: it belongs to a schedule",
+        ),
+        (
+            "source: a\nschedule: '@daily'\nstart_date: 2026-01-02\nend_date: 2026-01-01\n",
+            "4: end_date: '2026-01-01' is not allowed: it is before start_date, 2026-01-02",
+        ),
+        ("source: a\nmax_active_runs: 0\n", "2: max_active_runs: 0 is not allowed"),
+        ("source: a\nmax_active_runs: '2'\n", "2: max_active_runs: '2' is not allowed"),
         ("source: a\nschedule: '@daily'\n", "1: start_date: is needed with a schedule"),
         ("source: 'a{{ ds'\n", "1: source: 'a{{ ds' is not allowed: the template cannot be understood"),
         ("source: a\nsettings:\n  batch_sise: 5\n", "3: settings.batch_sise: there is no such key; there are attempts"),
@@ -121,17 +190,26 @@ class FakeTaskInstance:
         return self.first_look
 
 
-@pytest.fixture
-def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Runs a waiting task once, for the dataset ``links-{{ ds }}.csv`` on 2026-01-02."""
-    monkeypatch.setenv("AIRFLOW_VAR_OCR_ALLOW", str(tmp_path))
+Otherwise = Literal["skip", "fail"]
 
-    def execute(otherwise: Any = "skip", first_look: datetime | None = None, **params: Any) -> None:
+
+class Look(Protocol):
+    """Runs a waiting task once, for the dataset ``links-{{ ds }}.csv`` on 2026-01-02."""
+
+    def __call__(self, otherwise: Otherwise = "skip", first_look: datetime | None = None, **params: object) -> None: ...
+
+
+@pytest.fixture
+def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
+    monkeypatch.setenv("AIRFLOW_VAR_OCR_ALLOW", f"{tmp_path},127.0.0.1")
+
+    def execute(otherwise: Otherwise = "skip", first_look: datetime | None = None, **params: object) -> None:
         waiting = Waiting(timedelta(hours=1), timedelta(minutes=5), otherwise)
         source = f"{tmp_path}/links-{{{{ ds }}}}.csv"
         sensor = WaitForDatasetSensor(task_id="wait", settings={"dataset": source}, waiting=waiting)
         params = {"output": str(tmp_path / "out"), **params}
-        sensor.execute({"params": params, "ti": FakeTaskInstance(first_look), "ds": "2026-01-02"})
+        given = {"params": params, "ti": FakeTaskInstance(first_look), "ds": "2026-01-02"}
+        sensor.execute(cast(Context, given))
 
     return execute
 
@@ -139,25 +217,37 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
 LONG_AGO = datetime(2020, 1, 1, tzinfo=ZoneInfo("UTC"))
 
 
-def test_a_dataset_that_is_there_is_not_waited_for(look, write_csv) -> None:
+def test_a_dataset_that_is_there_is_not_waited_for(look: Look, write_csv: Callable[..., Path]) -> None:
     look(dataset=str(write_csv([])))
     write_csv([], name="links-2026-01-02.csv")
     look()
 
 
-def test_a_dataset_that_is_not_there_is_looked_for_again(look) -> None:
+def test_a_dataset_that_is_not_there_is_looked_for_again(look: Look) -> None:
     with pytest.raises(AirflowRescheduleException):
         look()
 
 
-def test_when_it_is_too_late_the_run_is_skipped_or_fails(look) -> None:
+def test_when_it_is_too_late_the_run_is_skipped_or_fails(look: Look) -> None:
     with pytest.raises(AirflowSkipException, match="waited 1:00:00 for the dataset"):
         look("skip", LONG_AGO)
     with pytest.raises(AirflowFailException, match="clear this task when it is"):
         look("fail", LONG_AGO)
 
 
-def test_a_dataset_that_cannot_be_read_fails_the_run_at_once(look, tmp_path: Path) -> None:
+def test_a_dataset_that_cannot_be_read_is_left_to_the_plan(look: Look, tmp_path: Path) -> None:
     (tmp_path / "links-2026-01-02.csv").write_text("photo\n")
-    with pytest.raises(AirflowFailException, match="The columns are photo"):
-        look("skip")
+    look("skip")
+
+
+def test_a_dataset_that_is_not_allowed_fails_the_run_at_once(look: Look) -> None:
+    with pytest.raises(AirflowFailException, match="not allowed here: add /etc"):
+        look("skip", dataset="/etc/links.csv")
+
+
+def test_a_server_that_is_away_is_an_error_to_be_tried_again(look: Look) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(DatasetUnavailableError) as error:
+        look("skip", dataset=f"http://{address}/links.csv", attempts=1)
+    assert error.value.retryable

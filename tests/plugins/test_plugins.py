@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import pytest
-from airflow.sdk.definitions.param import ParamsDict
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import DAG, Context
+from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 
 from ocr_airflow.deployment import allowances
-from ocr_airflow.operators import RUN_KEY, PlanRunOperator
+from ocr_airflow.operators import RUN_KEY, PlanRunOperator, ReadBatchOperator
 from ocr_airflow.params import run_params
 from ocr_pipeline.errors import SettingsError
 from ocr_pipeline.run.folder import RunFolder
@@ -29,17 +31,23 @@ class FakeTaskInstance:
         self.pushed[key] = value
 
 
-@pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+class MakePlan(Protocol):
     """Runs a plan task with the given settings of its DAG and params of its run; returns the plan."""
+
+    def __call__(self, settings: dict[str, Any] | None, params: dict[str, Any], **context: Any) -> Plan: ...
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakePlan:
     monkeypatch.setenv("AIRFLOW_VAR_OCR_ALLOW", str(tmp_path))
     monkeypatch.setenv("OCR_OUTPUT", str(tmp_path / "out"))
 
     def execute(settings: dict[str, Any] | None, params: dict[str, Any], **context: Any) -> Plan:
-        operator = PlanRunOperator(task_id="plan", settings=settings)
+        operator = PlanRunOperator(task_id="plan", settings=settings, dag=DAG("d"))
         instance = FakeTaskInstance()
         filled = {"output": str(tmp_path / "out")} | params
-        batches = operator.execute({"params": filled, "run_id": "r", "ti": instance, **context})
+        given = {"params": filled, "run_id": "r", "ti": instance, **context}
+        batches = operator.execute(cast(Context, given))
         run = RunFolder.open(instance.pushed[RUN_KEY], allowances())
         plan = Plan.load(run)
         assert batches == [batch.to_dict() for batch in plan.batches]
@@ -48,49 +56,66 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return execute
 
 
+def bare(dataset: str, output: str) -> RunSettings:
+    """The settings of a run that names nothing else."""
+    return RunSettings.parse({"dataset": dataset, "output": output})
+
+
 def test_the_form_has_every_setting_with_its_default() -> None:
     params = run_params(dataset_known=True)
     assert params.keys() == RunSettings.model_fields.keys()
-    filled = ParamsDict(params).validate()
+    filled = DAG("form", params=params).params.validate()
     given = {name: value for name, value in filled.items() if value not in (None, "")}
-    assert RunSettings.parse({"dataset": "x", **given}) == RunSettings(dataset="x", output=filled["output"])
+    assert RunSettings.parse({"dataset": "x", **given}) == bare("x", filled["output"])
 
 
 def test_the_form_asks_for_a_dataset_unless_the_dag_has_one() -> None:
-    from airflow.sdk.exceptions import ParamValidationError
-
     with pytest.raises(ParamValidationError, match="dataset"):
-        ParamsDict(run_params(dataset_known=False)).validate()
+        DAG("form", params=run_params(dataset_known=False)).params.validate()
 
 
-def test_fields_left_empty_in_the_form_are_defaults(plan, write_csv) -> None:
+def test_fields_left_empty_in_the_form_are_defaults(plan: MakePlan, write_csv: Callable[..., Path]) -> None:
     empty = {name: None for name, field in RunSettings.model_fields.items() if not field.is_required()}
     made = plan(None, empty | {"dataset": str(write_csv([(1, "a")])), "image_column": ""})
-    assert made.settings == RunSettings(dataset=made.settings.dataset, output=made.settings.output)
+    assert made.settings == bare(made.settings.dataset, made.settings.output)
 
 
-def test_the_dags_own_dataset_may_hold_the_date(plan, write_csv) -> None:
+def test_the_dags_own_dataset_may_hold_the_date(plan: MakePlan, write_csv: Callable[..., Path]) -> None:
     path = write_csv([(1, "a"), (2, "b")], name="links-2026-01-02.csv")
     template = str(path).replace("2026-01-02", "{{ ds }}")
     assert plan({"dataset": template}, {}, ds="2026-01-02").rows == 2
 
 
-def test_a_run_that_names_a_dataset_needs_no_date(plan, write_csv) -> None:
+def test_a_run_that_names_a_dataset_needs_no_date(plan: MakePlan, write_csv: Callable[..., Path]) -> None:
     assert plan({"dataset": "/data/{{ ds }}.csv"}, {"dataset": str(write_csv([(1, "a")]))}).rows == 1
 
 
-def test_templates_in_params_are_not_rendered(plan, tmp_path: Path) -> None:
+def test_a_source_that_needs_a_date_is_told_from_one_that_is_wrong(plan: MakePlan) -> None:
+    with pytest.raises(AirflowFailException, match=r"'ds' is undefined.*this run has no logical date.*an asset starts"):
+        plan({"dataset": "/data/{{ ds }}.csv"}, {})
+    with pytest.raises(AirflowFailException, match=r"'dsx' is undefined.*correct the template"):
+        plan({"dataset": "/data/{{ dsx }}.csv"}, {}, logical_date=datetime(2026, 1, 2, tzinfo=UTC))
+
+
+def test_a_batch_is_no_template() -> None:
+    batch = {"run": "/out/{{ 7 * 7 }}/r", "index": 0, "first_row": 0, "rows": 1, "images": 1}
+    task = ReadBatchOperator(task_id="read", batch=dict(batch))
+    task.render_template_fields(Context())
+    assert task.batch == batch
+
+
+def test_templates_in_params_are_not_rendered(plan: MakePlan, tmp_path: Path) -> None:
     with pytest.raises(AirflowFailException, match=r"\{\{ ds \}\}\.csv: there is no such file"):
         plan(None, {"dataset": f"{tmp_path}/{{{{ ds }}}}.csv"}, ds="2026-01-02")
 
 
-def test_what_no_retry_can_mend_is_not_retried(plan) -> None:
+def test_what_no_retry_can_mend_is_not_retried(plan: MakePlan) -> None:
     with pytest.raises(AirflowFailException, match="batch_size: -1 is not allowed"):
         plan(None, {"dataset": "/x.csv", "batch_size": -1})
 
 
 def test_a_model_that_cannot_be_staged_ends_the_run_before_it_is_planned(
-    plan, tmp_path: Path, write_csv, monkeypatch: pytest.MonkeyPatch
+    plan: MakePlan, tmp_path: Path, write_csv: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "models").write_text("no folder")
     monkeypatch.setenv("OCR_MODELS", str(tmp_path / "models"))

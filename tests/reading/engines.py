@@ -33,7 +33,7 @@ class PoisonedEngine(WidthEngine):
         if page.width == HOLD:
             ctypes.PyDLL(None).sleep(3600)
         if page.width == HOG:
-            hog = []
+            hog: list[mmap.mmap] = []
             while len(hog) < 100:  # shared memory, which no limit on a process's own data holds for
                 hog.append(mmap.mmap(-1, HOG_BYTES))
                 hog[-1].write(b"x" * HOG_BYTES)

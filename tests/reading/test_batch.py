@@ -26,21 +26,22 @@ from ocr_pipeline.reading.progress import OUTAGE_START
 from ocr_pipeline.reading.reader import ReaderProcess
 from ocr_pipeline.reading.watchdog import reading_seconds, stall_seconds
 from ocr_pipeline.records import BatchRef, FetchedImage, Page, PageText, ResultRow
-from ocr_pipeline.run.staging import load_staged
 from ocr_pipeline.settings.deployment import Allowances, Connection
 from ocr_pipeline.settings.run import FetchSettings
 from ocr_pipeline.storage.buckets import find_store, open_bucket
-from tests.conftest import ThreadReader, WidthEngine, reading_with
+from tests.conftest import DrawImage, MakePlan, ThreadReader, WidthEngine, WriteCsv, reading_with, staged_rows
 from tests.images.samples import encode
 from tests.misbehaving_server import MisbehavingServer
 
 
-def test_images_are_read_and_staged_in_order(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+def test_images_are_read_and_staged_in_order(
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
+) -> None:
     links = [draw_image(width) for width in (30, 20, 1, 30, 40)]
     run, plan = make_plan(write_csv(enumerate(links)))
     engine = WidthEngine()
     statistics = Batch(plan.batches[0], allowances, reading_with(engine)).run()
-    rows = load_staged(run, plan.batches[0])
+    rows = staged_rows(run, plan)
     assert [(row.row, row.status, row.text) for row in rows] == [
         (0, "ok", "width 30"), (1, "ok", "width 20"), (2, "no_text", ""), (4, "ok", "width 40"),
     ]  # fmt: skip
@@ -49,7 +50,9 @@ def test_images_are_read_and_staged_in_order(draw_image, write_csv, make_plan, a
     assert all(row.sha256 and row.bytes and row.attempts == 1 for row in rows)
 
 
-def test_every_failure_is_a_row(tmp_path: Path, draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+def test_every_failure_is_a_row(
+    tmp_path: Path, draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
+) -> None:
     (tmp_path / "page.jpg").write_text("<!doctype html><html></html>")
     (tmp_path / "empty.png").touch()
     links = [
@@ -66,7 +69,7 @@ def test_every_failure_is_a_row(tmp_path: Path, draw_image, write_csv, make_plan
     ]
     run, plan = make_plan(write_csv([*enumerate(links), (10, draw_image(50))]))
     Batch(plan.batches[0], allowances, reading_with()).run()
-    rows = load_staged(run, plan.batches[0])
+    rows = staged_rows(run, plan)
     assert [(row.status.value, row.error) for row in rows] == [
         ("fetch_failed", "missing_link"),
         ("fetch_failed", "not_found"),
@@ -85,12 +88,17 @@ def test_every_failure_is_a_row(tmp_path: Path, draw_image, write_csv, make_plan
 
 
 def test_images_in_a_bucket_are_read_like_any_other(
-    tmp_path: Path, draw_image, write_csv, make_plan, bucket: str, s3_connection: Connection
+    tmp_path: Path,
+    draw_image: DrawImage,
+    write_csv: WriteCsv,
+    make_plan: MakePlan,
+    bucket: str,
+    s3_connection: Connection,
 ) -> None:
     both = Allowances.parse([str(tmp_path), f"s3://minio@{bucket}/photos"], lambda _: s3_connection)
     store, _ = find_store(f"s3://{bucket}/photos", both)
     opened = open_bucket(store, retries=0, timeout=10)
-    links = []
+    links: list[str] = []
     for width in (30, 20, 30):
         key = f"photos/{len(links)} {width}.png"
         obstore.put(opened, key, (tmp_path / draw_image(width)).read_bytes())
@@ -99,7 +107,7 @@ def test_images_in_a_bucket_are_read_like_any_other(
     run, plan = make_plan(write_csv(enumerate(links)))
     engine = WidthEngine()
     Batch(plan.batches[0], both, reading_with(engine)).run()
-    rows = load_staged(run, plan.batches[0])
+    rows = staged_rows(run, plan)
     assert [(row.row, row.error or row.text) for row in rows] == [
         (0, "width 30"), (1, "width 20"), (2, "width 30"), (3, "forbidden_store"), (4, "not_found"), (5, "width 40"),
     ]  # fmt: skip
@@ -107,7 +115,7 @@ def test_images_in_a_bucket_are_read_like_any_other(
 
 
 def test_the_same_bytes_under_several_links_are_read_once(
-    tmp_path: Path, draw_image, write_csv, make_plan, allowances: Allowances
+    tmp_path: Path, draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
 ) -> None:
     image = tmp_path / draw_image(30)
     spoiled = tmp_path / "spoiled-0.png"
@@ -121,7 +129,7 @@ def test_the_same_bytes_under_several_links_are_read_once(
     run, plan = make_plan(write_csv(enumerate(links)))
     engine = WidthEngine()
     Batch(plan.batches[0], allowances, reading_with(engine)).run()
-    rows = load_staged(run, plan.batches[0])
+    rows = staged_rows(run, plan)
     assert engine.pages == 2
     assert [row.row for row in rows] == list(range(11))
     assert [row.text for row in rows] == ["width 40"] + ["width 30"] * 5 + [""] * 5
@@ -131,18 +139,18 @@ def test_the_same_bytes_under_several_links_are_read_once(
 
 
 def test_pages_of_a_document_are_rows_of_their_own(
-    tmp_path: Path, write_csv, make_plan, allowances: Allowances
+    tmp_path: Path, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
 ) -> None:
     pages = [np.full((8, width, 3), 200, np.uint8) for width in (30, 40, 13, 50)]
     cv2.imwritemulti(str(tmp_path / "scan.tiff"), pages)
     run, plan = make_plan(write_csv([(0, "scan.tiff")]))
     Batch(plan.batches[0], allowances, reading_with()).run()
-    rows = load_staged(run, plan.batches[0])
+    rows = staged_rows(run, plan)
     assert [(row.page, row.status.value) for row in rows] == [(0, "ok"), (1, "ok"), (2, "read_failed")]
 
 
 def test_pages_of_a_pdf_have_the_resolution_of_the_setting(
-    tmp_path: Path, write_csv, make_plan, allowances: Allowances
+    tmp_path: Path, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
 ) -> None:
     (tmp_path / "letter.pdf").write_bytes(encode(Image.new("L", (200, 100), 255), "PDF", resolution=100.0))
     dataset = write_csv([(0, "letter.pdf")])
@@ -150,11 +158,13 @@ def test_pages_of_a_pdf_have_the_resolution_of_the_setting(
     for dpi in (None, 72, 300):
         run, plan = make_plan(dataset, run_id=f"dpi-{dpi}", **({"pdf_dpi": dpi} if dpi else {}))
         Batch(plan.batches[0], allowances, reading_with()).run()
-        sizes += [(row.width, row.height) for row in load_staged(run, plan.batches[0])]
+        sizes += [(row.width, row.height) for row in staged_rows(run, plan)]
     assert sizes == [(400, 200), (144, 72), (600, 300)]
 
 
-def test_a_second_attempt_reads_only_what_is_left(draw_image, write_csv, make_plan, allowances) -> None:
+def test_a_second_attempt_reads_only_what_is_left(
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
+) -> None:
     links = [draw_image(width) for width in range(20, 60)]
     run, plan = make_plan(write_csv(enumerate(links)))
 
@@ -174,10 +184,12 @@ def test_a_second_attempt_reads_only_what_is_left(draw_image, write_csv, make_pl
     statistics = Batch(plan.batches[0], allowances, reading_with(rest)).run()
     assert statistics.resumed >= 10
     assert rest.pages == 40 - statistics.resumed
-    assert [row.text for row in load_staged(run, plan.batches[0])] == [f"width {width}" for width in range(20, 60)]
+    assert [row.text for row in staged_rows(run, plan)] == [f"width {width}" for width in range(20, 60)]
 
 
-def test_a_batch_stopped_before_it_runs_ends_at_once(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+def test_a_batch_stopped_before_it_runs_ends_at_once(
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
+) -> None:
     _, plan = make_plan(write_csv([(0, draw_image(30))]))
     batch = Batch(plan.batches[0], allowances, reading_with())
     batch.stop()
@@ -185,21 +197,25 @@ def test_a_batch_stopped_before_it_runs_ends_at_once(draw_image, write_csv, make
         batch.run()
 
 
-def test_running_a_staged_batch_again_tries_only_the_failures(tmp_path, draw_image, write_csv, make_plan, allowances):
+def test_running_a_staged_batch_again_tries_only_the_failures(
+    tmp_path: Path, draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
+) -> None:
     links = [draw_image(30), "late.png"]
     run, plan = make_plan(write_csv(enumerate(links)))
     Batch(plan.batches[0], allowances, reading_with()).run()
-    before = load_staged(run, plan.batches[0])
+    before = staged_rows(run, plan)
     (tmp_path / draw_image(44)).rename(tmp_path / "late.png")
     engine = WidthEngine()
     Batch(plan.batches[0], allowances, reading_with(engine)).run()
-    after = load_staged(run, plan.batches[0])
+    after = staged_rows(run, plan)
     assert engine.pages == 1
     assert after[0] == before[0]
     assert (before[1].error, after[1].text) == ("not_found", "width 44")
 
 
-def test_a_deadline_ends_the_batch_and_a_retry_goes_on(draw_image, write_csv, make_plan, allowances) -> None:
+def test_a_deadline_ends_the_batch_and_a_retry_goes_on(
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
+) -> None:
     run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in range(20, 60))))
 
     class SlowEngine(WidthEngine):
@@ -213,7 +229,7 @@ def test_a_deadline_ends_the_batch_and_a_retry_goes_on(draw_image, write_csv, ma
     rest = WidthEngine()
     statistics = Batch(plan.batches[0], allowances, reading_with(rest)).run()
     assert 0 < statistics.resumed == 40 - rest.pages
-    assert [row.text for row in load_staged(run, plan.batches[0])] == [f"width {width}" for width in range(20, 60)]
+    assert [row.text for row in staged_rows(run, plan)] == [f"width {width}" for width in range(20, 60)]
 
 
 def test_a_batch_leaves_its_task_time_to_end() -> None:
@@ -221,7 +237,7 @@ def test_a_batch_leaves_its_task_time_to_end() -> None:
     assert 0 < reading_seconds(20) <= 15
 
 
-def test_what_may_be_mended_is_tried_first(tmp_path: Path, write_csv, make_plan) -> None:
+def test_what_may_be_mended_is_tried_first(tmp_path: Path, write_csv: WriteCsv, make_plan: MakePlan) -> None:
     with MisbehavingServer() as server:
         links = [server.url("status", code=code, id=n) for n, code in enumerate((404, 503, 404))]
         _, plan = make_plan(write_csv(enumerate(links)), concurrency=1)
@@ -233,7 +249,9 @@ def test_what_may_be_mended_is_tried_first(tmp_path: Path, write_csv, make_plan)
     assert asked == [1, 0, 2]
 
 
-def test_an_outage_fails_the_task_and_keeps_what_was_read(draw_image, write_csv, make_plan, allowances) -> None:
+def test_an_outage_fails_the_task_and_keeps_what_was_read(
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
+) -> None:
     dead = [f"http://127.0.0.1:9/{n}.png" for n in range(20)]
     run, plan = make_plan(write_csv(enumerate([draw_image(30), *dead])))
     networks = Allowances((*allowances.folders,), Allowances.parse("127.0.0.1:9").networks)
@@ -246,7 +264,9 @@ def test_an_outage_fails_the_task_and_keeps_what_was_read(draw_image, write_csv,
     assert engine.pages == 0
 
 
-def test_nothing_getting_through_ends_a_batch_early(write_csv, make_plan, allowances: Allowances) -> None:
+def test_nothing_getting_through_ends_a_batch_early(
+    write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
+) -> None:
     links = [f"http://127.0.0.1:9/{n}.png" for n in range(OUTAGE_START + 50)]
     _, plan = make_plan(write_csv(enumerate(links)), max_transient_failures=1.0)
     networks = Allowances((*allowances.folders,), Allowances.parse("127.0.0.1:9").networks)
@@ -254,15 +274,17 @@ def test_nothing_getting_through_ends_a_batch_early(write_csv, make_plan, allowa
         Batch(plan.batches[0], networks, reading_with()).run()
 
 
-def test_failures_below_the_allowed_share_are_staged(write_csv, make_plan, draw_image) -> None:
+def test_failures_below_the_allowed_share_are_staged(
+    write_csv: WriteCsv, make_plan: MakePlan, draw_image: DrawImage
+) -> None:
     links = [*(draw_image(width) for width in range(20, 45)), *(f"http://127.0.0.1:9/{n}" for n in range(12))]
     run, plan = make_plan(write_csv(enumerate(links)))
     allowed = Allowances.parse(f"{Path(plan.base)},127.0.0.1:9")
     assert Batch(plan.batches[0], allowed, reading_with()).run().failed == 12
-    assert len(load_staged(run, plan.batches[0])) == 37
+    assert len(staged_rows(run, plan)) == 37
 
 
-def test_a_slow_reader_stalls_the_fetching(tmp_path: Path, write_csv, make_plan) -> None:
+def test_a_slow_reader_stalls_the_fetching(tmp_path: Path, write_csv: WriteCsv, make_plan: MakePlan) -> None:
     size, limit, ahead = 100_000, 1_000_000, []
 
     class SlowReader(ThreadReader):
@@ -282,12 +304,14 @@ def test_a_slow_reader_stalls_the_fetching(tmp_path: Path, write_csv, make_plan)
         allowed = Allowances.parse([str(tmp_path), server.address])
         Batch(plan.batches[0], allowed, partial(SlowReader, WidthEngine()), held_bytes=limit).run()
         assert len(server.requests) == len(links)
-    assert [row.bytes for row in load_staged(run, plan.batches[0])] == sizes
+    assert [row.bytes for row in staged_rows(run, plan)] == sizes
     # Some more than fit, as the first are asked for before it is known how large they are.
     assert limit / size / 2 < max(ahead) <= limit / size + 6
 
 
-def test_a_fetch_that_never_ends_ends_the_batch(tmp_path: Path, draw_image, write_csv, make_plan) -> None:
+def test_a_fetch_that_never_ends_ends_the_batch(
+    tmp_path: Path, draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan
+) -> None:
     with MisbehavingServer() as server:
         links = [draw_image(30), server.url("silent")]
         run, plan = make_plan(write_csv(enumerate(links)), read_timeout=50)
@@ -307,7 +331,9 @@ def test_patience_grows_with_the_deadlines() -> None:
     assert stall_seconds(FetchSettings(host_rate=0.001)) > 2 * 1000
 
 
-def test_errors_of_the_run_end_it(tmp_path: Path, draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+def test_errors_of_the_run_end_it(
+    tmp_path: Path, draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
+) -> None:
     _, plan = make_plan(write_csv([(0, draw_image(30))]))
     broken = partial(ReaderProcess, engine="tests.reading.engines:NoEngine")
     with pytest.raises(EngineError, match="gpu:7"):
@@ -316,7 +342,9 @@ def test_errors_of_the_run_end_it(tmp_path: Path, draw_image, write_csv, make_pl
         Batch(BatchRef(str(tmp_path / "none"), 0, 0, 1, 1), allowances, reading_with()).run()
 
 
-def test_a_disk_that_refuses_ends_the_batch(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+def test_a_disk_that_refuses_ends_the_batch(
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
+) -> None:
     run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in range(20, 40))))
     # A file where the folder of checkpoints should be: nothing can be written there, not even by root.
     run.folder.file("checkpoints").write_bytes(b"in the way")
@@ -324,4 +352,4 @@ def test_a_disk_that_refuses_ends_the_batch(draw_image, write_csv, make_plan, al
         Batch(plan.batches[0], allowances, reading_with(), checkpoint_seconds=0.01).run()
     run.folder.file("checkpoints").delete()
     Batch(plan.batches[0], allowances, reading_with()).run()
-    assert len(load_staged(run, plan.batches[0])) == 20
+    assert len(staged_rows(run, plan)) == 20

@@ -19,9 +19,8 @@ from ocr_pipeline.errors import BatchCancelledError, DeadlineError, ReaderError
 from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.reading.reader import ReaderProcess
 from ocr_pipeline.run.folder import RunFolder
-from ocr_pipeline.run.staging import load_staged
 from ocr_pipeline.settings.deployment import Allowances
-from tests.conftest import bare_environment, reading_with
+from tests.conftest import DrawImage, MakePlan, WriteCsv, bare_environment, reading_with, staged_rows
 from tests.reading.engines import CRASH, GREEDY, HANG, HOG, HOLD, KILL
 
 MEMORY = 600 << 20
@@ -38,13 +37,13 @@ def readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], lis
 
 
 def test_images_that_crash_hang_or_starve_the_reader_cost_themselves_alone(
-    draw_image, write_csv, make_plan, allowances: Allowances
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
 ) -> None:
     poison = {10: CRASH, 30: HANG, 50: HOLD, 51: HOG, 90: KILL}
     links = [draw_image(poison.get(row, 100 + row)) for row in range(100)]
     run, plan = make_plan(write_csv(enumerate(links)))
     statistics = Batch(plan.batches[0], allowances, poisoned).run()
-    rows = load_staged(run, plan.batches[0])
+    rows = staged_rows(run, plan)
     assert [row.text for row in rows] == ["" if n in poison else f"width {100 + n}" for n in range(100)]
     assert {row.row: row.error for row in rows if row.error} == dict.fromkeys(poison, "engine_crashed")
     assert statistics.failed == 5
@@ -58,20 +57,22 @@ def test_images_that_crash_hang_or_starve_the_reader_cost_themselves_alone(
     for width in poison.values():
         Path(plan.base, draw_image(40)).replace(Path(plan.base, draw_image(width)))
     Batch(plan.batches[0], allowances, reading_with()).run()
-    assert [row.error for row in load_staged(run, plan.batches[0])] == [None] * 100
+    assert [row.error for row in staged_rows(run, plan)] == [None] * 100
 
 
 def test_a_page_that_asks_for_too_much_memory_fails_alone(
-    draw_image, write_csv, make_plan, allowances: Allowances
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
 ) -> None:
     run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in (70, GREEDY, 71))))
     Batch(plan.batches[0], allowances, poisoned).run()
-    rows = load_staged(run, plan.batches[0])
+    rows = staged_rows(run, plan)
     assert [row.error for row in rows] == [None, "engine_error", None]
     assert "memory" in (rows[1].error_detail or "")
 
 
-def test_only_poison_is_marked_and_the_batch_goes_on(draw_image, write_csv, make_plan, allowances: Allowances) -> None:
+def test_only_poison_is_marked_and_the_batch_goes_on(
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
+) -> None:
     links = [draw_image(CRASH)]
     for n in range(3):
         copy = Path(allowances.folders[0], f"copy-{n}.png")
@@ -79,12 +80,12 @@ def test_only_poison_is_marked_and_the_batch_goes_on(draw_image, write_csv, make
         links.append(copy.name)
     run, plan = make_plan(write_csv(enumerate([*links, draw_image(70)])))
     Batch(plan.batches[0], allowances, poisoned).run()
-    errors = [row.error for row in load_staged(run, plan.batches[0])]
+    errors = [row.error for row in staged_rows(run, plan)]
     assert errors == ["engine_crashed"] * 4 + [None]
 
 
 def test_a_reader_that_never_gets_ready_ends_the_batch_as_an_error_to_retry(
-    draw_image, write_csv, make_plan, allowances: Allowances
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
 ) -> None:
     run, plan = make_plan(write_csv([(0, draw_image(30))]))
     crashing = partial(ReaderProcess, engine="tests.reading.engines:CrashingEngine")
@@ -95,7 +96,7 @@ def test_a_reader_that_never_gets_ready_ends_the_batch_as_an_error_to_retry(
 
 
 def test_no_engine_is_loaded_where_nothing_is_left_to_read(
-    draw_image, write_csv, make_plan, allowances: Allowances
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
 ) -> None:
     _, plan = make_plan(write_csv([(0, draw_image(30))]))
     Batch(plan.batches[0], allowances, reading_with()).run()
@@ -105,7 +106,11 @@ def test_no_engine_is_loaded_where_nothing_is_left_to_read(
 
 
 def test_the_reader_is_ended_by_a_deadline_although_it_hangs(
-    draw_image, write_csv, make_plan, allowances: Allowances, readers: Callable[[], list[int]]
+    draw_image: DrawImage,
+    write_csv: WriteCsv,
+    make_plan: MakePlan,
+    allowances: Allowances,
+    readers: Callable[[], list[int]],
 ) -> None:
     run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in (HOLD, *range(70, 79)))))
     noting = partial(ReaderProcess, engine="tests.reading.engines:NotingEngine")
@@ -117,7 +122,11 @@ def test_the_reader_is_ended_by_a_deadline_although_it_hangs(
 
 
 def test_the_reader_is_ended_when_the_batch_is_stopped(
-    draw_image, write_csv, make_plan, allowances: Allowances, readers: Callable[[], list[int]]
+    draw_image: DrawImage,
+    write_csv: WriteCsv,
+    make_plan: MakePlan,
+    allowances: Allowances,
+    readers: Callable[[], list[int]],
 ) -> None:
     _, plan = make_plan(write_csv(enumerate(draw_image(width) for width in (HANG, *range(70, 79)))))
     noting = partial(ReaderProcess, engine="tests.reading.engines:NotingEngine")
@@ -156,7 +165,12 @@ Batch(batch, allowances, noting, checkpoint_seconds=0.05).run()
 
 @pytest.mark.parametrize("poison", [HANG, HOLD])
 def test_the_reader_ends_with_its_killed_parent(
-    poison: int, tmp_path: Path, draw_image, write_csv, make_plan, readers: Callable[[], list[int]]
+    poison: int,
+    tmp_path: Path,
+    draw_image: DrawImage,
+    write_csv: WriteCsv,
+    make_plan: MakePlan,
+    readers: Callable[[], list[int]],
 ) -> None:
     run: RunFolder
     run, plan = make_plan(write_csv(enumerate(draw_image(width) for width in (*range(70, 79), poison))))
@@ -174,7 +188,11 @@ def test_the_reader_ends_with_its_killed_parent(
 
 
 def test_the_reader_is_what_the_kernel_kills_first(
-    draw_image, write_csv, make_plan, allowances: Allowances, readers: Callable[[], list[int]]
+    draw_image: DrawImage,
+    write_csv: WriteCsv,
+    make_plan: MakePlan,
+    allowances: Allowances,
+    readers: Callable[[], list[int]],
 ) -> None:
     scores: list[str] = []
     _, plan = make_plan(write_csv([(0, draw_image(HANG))]))

@@ -14,20 +14,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocr_pipeline.errors import CatalogError
-from ocr_pipeline.merging.merge import MergedRun, merge_run
+from ocr_pipeline.merging.merge import merge_run
+from ocr_pipeline.merging.summary import MergedRun
 from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.run.catalog import Catalog, absolute_digests, known_contents, link_digests
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images
-from ocr_pipeline.run.staging import BatchStore
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.storage.disk import LocalFolder
-from tests.conftest import WidthEngine, reading_with
+from tests.conftest import DrawImage, MakePlan, WidthEngine, WriteCsv, reading_with, stage_batch
 from tests.merging.test_merge import pages_of
 
 
 @pytest.fixture
-def do_run(write_csv, make_plan, allowances: Allowances, tmp_path: Path) -> Callable[..., list[str]]:
+def do_run(
+    write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances, tmp_path: Path
+) -> Callable[..., list[str]]:
     """Runs a dataset of links from plan to merge; returns the links that were read.
 
     Links say of themselves what they hold, as for :func:`tests.merging.test_merge.pages_of`.
@@ -42,7 +44,7 @@ def do_run(write_csv, make_plan, allowances: Allowances, tmp_path: Path) -> Call
             images = batch_images(run, batch, plan)
             assert len(images) == batch.images
             read += [image.link for image in images]
-            BatchStore(run, batch).stage({i.row: pages_of(i) for i in images}, seconds=1, resumed=0)
+            stage_batch(run, plan, batch, {i.row: pages_of(i) for i in images})
         assert merge(run, plan, allowances).complete
         return read
 
@@ -58,7 +60,7 @@ def results(run_folder: Path) -> list[tuple[str, str]]:
         return [(row["image"], row["ocr_status"]) for row in csv.DictReader(file)]
 
 
-def test_what_one_run_has_read_the_next_leaves_out(do_run, tmp_path: Path) -> None:
+def test_what_one_run_has_read_the_next_leaves_out(do_run: Callable[..., list[str]], tmp_path: Path) -> None:
     assert do_run("mon", ["1a", "2b", "1a"]) == ["1a", "2b"]
     assert do_run("tue", ["1c", "2b", "1a", "1c", "2b", "1d"]) == ["1c", "1d"]
     assert do_run("wed", ["1d", "1a"]) == []
@@ -74,31 +76,33 @@ def test_what_one_run_has_read_the_next_leaves_out(do_run, tmp_path: Path) -> No
     assert (tmp_path / "output" / "wed" / "failures.csv").read_bytes().count(b"\n") == 1
 
 
-def test_what_failed_is_tried_by_the_next_run(do_run) -> None:
+def test_what_failed_is_tried_by_the_next_run(do_run: Callable[..., list[str]]) -> None:
     assert do_run("mon", ["0gone", "1a"]) == ["0gone", "1a"]
     assert do_run("tue", ["0gone", "1a"]) == ["0gone"]
 
 
-def test_runs_of_other_catalogs_and_without_one_do_not_count(do_run) -> None:
+def test_runs_of_other_catalogs_and_without_one_do_not_count(do_run: Callable[..., list[str]]) -> None:
     do_run("mon", ["1a"], catalog="other")
     do_run("tue", ["1b"], catalog=None)
     assert do_run("wed", ["1a", "1b"]) == ["1a", "1b"]
 
 
-def test_relative_links_of_different_folders_are_different_images(do_run) -> None:
+def test_relative_links_of_different_folders_are_different_images(do_run: Callable[..., list[str]]) -> None:
     do_run("mon", ["1a"], folder="one")
     assert do_run("tue", ["1a"], folder="two") == ["1a"]
     assert do_run("wed", ["1a"], folder="one") == []
 
 
-def test_a_run_that_is_planned_again_does_not_find_what_it_has_read_itself(do_run, tmp_path: Path) -> None:
+def test_a_run_that_is_planned_again_does_not_find_what_it_has_read_itself(
+    do_run: Callable[..., list[str]], tmp_path: Path
+) -> None:
     do_run("mon", ["1a", "1b"])
     assert do_run("mon", ["1a", "1b"]) == ["1a", "1b"]
     (tmp_path / "output" / "mon" / "plan.json").unlink()
     assert do_run("mon", ["1a", "1b"]) == ["1a", "1b"]
 
 
-def test_a_new_model_reads_all_again_where_that_is_asked_for(do_run) -> None:
+def test_a_new_model_reads_all_again_where_that_is_asked_for(do_run: Callable[..., list[str]]) -> None:
     do_run("mon", ["1a"])
     assert do_run("tue", ["1a"], model="medium") == []
     assert do_run("wed", ["1a"], model="medium", reread_with_new_model=True) == ["1a"]
@@ -106,7 +110,7 @@ def test_a_new_model_reads_all_again_where_that_is_asked_for(do_run) -> None:
 
 
 def test_days_that_run_at_the_same_time_note_both_what_they_read(
-    write_csv, make_plan, allowances: Allowances, do_run
+    write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances, do_run: Callable[..., list[str]]
 ) -> None:
     planned = []
     for day in "xy":
@@ -116,19 +120,19 @@ def test_days_that_run_at_the_same_time_note_both_what_they_read(
         (batch,) = plan.batches
         images = batch_images(run, batch, plan)
         assert len(images) == 2
-        BatchStore(run, batch).stage({i.row: pages_of(i) for i in images}, seconds=1, resumed=0)
+        stage_batch(run, plan, batch, {i.row: pages_of(i) for i in images})
         merge(run, plan, allowances)
     assert do_run("later", ["1x", "1y", "1a", "1z"]) == ["1z"]
 
 
-def test_a_damaged_file_is_named(do_run, tmp_path: Path) -> None:
+def test_a_damaged_file_is_named(do_run: Callable[..., list[str]], tmp_path: Path) -> None:
     do_run("mon", ["1a"])
     (tmp_path / "output" / ".catalog" / "daily" / "mon.parquet").write_bytes(b"PAR1")
     with pytest.raises(CatalogError, match=r"daily/mon\.parquet is damaged .* delete it"):
         do_run("tue", ["1a"])
 
 
-def test_a_file_with_digests_of_another_version_is_named(do_run, tmp_path: Path) -> None:
+def test_a_file_with_digests_of_another_version_is_named(do_run: Callable[..., list[str]], tmp_path: Path) -> None:
     do_run("mon", ["1a"])
     path = tmp_path / "output" / ".catalog" / "daily" / "mon.parquet"
     table = pq.read_table(path)
@@ -147,7 +151,7 @@ def test_digests_stay_what_they_are() -> None:
 
 
 def test_known_by_their_content_images_are_fetched_and_those_with_new_bytes_read(
-    draw_image, write_csv, make_plan, allowances: Allowances, tmp_path: Path
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances, tmp_path: Path
 ) -> None:
     def read(run_id: str, links: list[str], **settings: Any) -> tuple[int, list[tuple[str, str]]]:
         run, plan = make_plan(write_csv(enumerate(links)), run_id=run_id, catalog="daily", **settings)

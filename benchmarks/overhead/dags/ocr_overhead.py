@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, XComArg
 
 from benchmarks.overhead.operators import NullReadBatchOperator
 from ocr_airflow.deployment import READ_POOL
-from ocr_airflow.operators import MergeRunOperator, PlanRunOperator
+from ocr_airflow.operators import RUN_KEY, MergeRunOperator, PlanRunOperator
 from ocr_airflow.params import run_params
 
 with DAG(dag_id="ocr_overhead", schedule=None, catchup=False, params=run_params(dataset_known=False)):
@@ -14,4 +14,4 @@ with DAG(dag_id="ocr_overhead", schedule=None, catchup=False, params=run_params(
     read = NullReadBatchOperator.partial(
         task_id="read_batch", pool=READ_POOL, map_index_template="{{ task.label }}"
     ).expand(batch=plan.output)
-    read >> MergeRunOperator(task_id="merge")
+    read >> MergeRunOperator(task_id="merge", run=XComArg(plan, RUN_KEY))

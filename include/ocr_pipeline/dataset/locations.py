@@ -46,6 +46,14 @@ def is_local(entry: str) -> bool:
     return entry.startswith(("/", "~", "file:"))
 
 
+def unknown_place(entry: str) -> DatasetError:
+    """What is said of an ``entry`` of no known kind."""
+    shown = shown_address(entry)
+    return DatasetError(
+        f"dataset {shown!r} must be an absolute path, an http(s)://, s3:// or gs:// address, or sql:CONNECTION"
+    )
+
+
 def is_image(name: str) -> bool:
     """Whether a file of this name is taken for an image; hidden ones are not."""
     return name.lower().endswith(IMAGES) and not name.rpartition("/")[2].startswith(".")
@@ -75,7 +83,7 @@ def set_of_characters(part: str) -> str:
 
 
 def find_local(entry: str, allowances: Allowances) -> Found:
-    """What ``entry`` names: a file, a folder of images, or a glob of either.
+    """What ``entry`` names: a file, a folder of images, or a glob of either. None of them is opened.
 
     :raises DatasetMissingError: when there is nothing.
     :raises DatasetUnavailableError: when the file system does not answer as it should.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ocr_pipeline.dataset.locations import Found, find_local, is_local
+from ocr_pipeline.dataset.locations import Found, find_local, is_local, unknown_place
 from ocr_pipeline.dataset.queries import RunQuery, find_query, is_query
 from ocr_pipeline.dataset.rejections import Rejections
 from ocr_pipeline.dataset.remote import find_objects, find_web, is_object, is_web
@@ -129,14 +129,9 @@ def check_places(dataset: str) -> None:
             elif is_object(entry):
                 ObjectUri.parse(entry)
             elif not is_local(entry) and not is_query(entry):
-                raise DatasetError(_unknown(entry))
+                raise unknown_place(entry)
         except (ValueError, ImageError) as error:
             raise DatasetError(f"dataset {shown_address(entry)}: {error}") from None
-
-
-def _unknown(entry: str) -> str:
-    shown = shown_address(entry)
-    return f"dataset {shown!r} must be an absolute path, an http(s)://, s3:// or gs:// address, or sql:CONNECTION"
 
 
 def _find(
@@ -150,7 +145,7 @@ def _find(
         return find_objects(entry, allowances, scratch)
     if is_query(entry):
         return find_query(entry, settings.query, allowances, scratch, run_query)
-    raise DatasetError(_unknown(entry))
+    raise unknown_place(entry)
 
 
 def _common_base(bases: list[str]) -> str:

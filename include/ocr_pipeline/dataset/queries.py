@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -16,7 +17,7 @@ import pyarrow.parquet
 
 from ocr_pipeline.dataset.files import DataFile
 from ocr_pipeline.dataset.locations import Found
-from ocr_pipeline.errors import DatasetError
+from ocr_pipeline.errors import DatasetError, DatasetMissingError
 from ocr_pipeline.settings.addresses import shown_address
 from ocr_pipeline.settings.deployment import Allowances
 
@@ -32,8 +33,14 @@ class QueryRows:
     rows: Sequence[Sequence[Any]]
 
 
-RunQuery = Callable[[str, str], Iterator[QueryRows]]
-"""Runs a query on a connection, both given as text; gives its rows in portions, at least one. Raises DatasetError."""
+RunQuery = Callable[[str, str, int], Generator[QueryRows, None, None]]
+"""Runs a query on a connection, both given as text; gives its rows in portions of at most so many.
+
+There is at least one portion, if an empty one. Taking no more of them leaves the rest of the work undone where the
+driver lets it. Raises DatasetError.
+"""
+
+_PORTION = 20_000
 
 
 def is_query(entry: str) -> bool:
@@ -48,6 +55,32 @@ def find_query(
 
     :raises DatasetError: when the connection may not be queried, or cannot be.
     """
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    files = []
+    for number, portion in enumerate(_run(entry, query, allowances, run_query, _PORTION)):
+        # Each in a file of its own: what type a column has, only all portions tell.
+        path = folder / f"{number:06}.parquet"
+        columns = zip(*portion.rows, strict=True) if portion.rows else ((),) * len(portion.columns)
+        arrays = [_array(values) for values in columns]
+        pa.parquet.write_table(pa.Table.from_arrays(arrays, names=list(portion.columns)), path)
+        files.append(DataFile(path, entry))
+    return Found("", tuple(files))
+
+
+def look_for_rows(entry: str, query: str | None, allowances: Allowances, run_query: RunQuery | None) -> None:
+    """Run ``query`` on the connection that ``entry`` names until it gives a row.
+
+    :raises DatasetMissingError: when it gives none.
+    :raises DatasetError: when the connection may not be queried, or cannot be.
+    """
+    with closing(_run(entry, query, allowances, run_query, 1)) as portions:
+        if not next(portions).rows:
+            raise DatasetMissingError(f"dataset {entry}: the query gives no rows")
+
+
+def _run(
+    entry: str, query: str | None, allowances: Allowances, run_query: RunQuery | None, portion: int
+) -> Generator[QueryRows, None, None]:
     shown = shown_address(entry)
     connection = entry.removeprefix("sql:").strip("/")
     if connection not in allowances.databases:
@@ -57,16 +90,7 @@ def find_query(
         )
     if run_query is None or query is None:
         raise DatasetError(f"dataset {entry}: there is no query, or nobody here who could run it")
-    folder = Path(tempfile.mkdtemp(dir=scratch))
-    files = []
-    for number, portion in enumerate(run_query(connection, query)):
-        # Each in a file of its own: what type a column has, only all portions tell.
-        path = folder / f"{number:06}.parquet"
-        columns = zip(*portion.rows, strict=True) if portion.rows else ((),) * len(portion.columns)
-        arrays = [_array(values) for values in columns]
-        pa.parquet.write_table(pa.Table.from_arrays(arrays, names=list(portion.columns)), path)
-        files.append(DataFile(path, entry))
-    return Found("", tuple(files))
+    return run_query(connection, query, portion)
 
 
 def _array(values: Sequence[Any]) -> pa.Array:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from ocr_pipeline.errors import (
     ImageError,
     SettingsError,
 )
-from ocr_pipeline.fetch import download
+from ocr_pipeline.fetch import download, exists
 from ocr_pipeline.settings.addresses import STORE_SCHEMES, shown_address
 from ocr_pipeline.settings.deployment import Allowances, ObjectUri
 from ocr_pipeline.settings.run import FetchSettings
@@ -52,12 +53,31 @@ def find_web(entry: str, settings: FetchSettings, allowances: Allowances, scratc
     try:
         download(entry, copy, settings, allowances)
     except ImageError as error:
-        kind = DatasetUnavailableError if error.category.retryable else DatasetError
-        if error.category is ErrorCategory.NOT_FOUND:
-            kind = DatasetMissingError
-        raise kind(f"dataset {shown_address(entry)}: {error.detail}") from error
+        raise _refusal(entry, error) from error
     # Without its login, which would be stored with the plan.
     return Found(str(URL(entry).with_user(None).join(URL("."))), (DataFile(copy, shown_address(entry)),))
+
+
+def look_for_web(entry: str, settings: FetchSettings, allowances: Allowances) -> None:
+    """Ask whether there is something behind the URL ``entry``.
+
+    :raises DatasetMissingError: when the server says that there is not.
+    :raises DatasetUnavailableError: when it cannot be asked now.
+    :raises DatasetError: when it will not say, or may not be asked.
+    """
+    try:
+        there = exists(entry, settings, allowances)
+    except ImageError as error:
+        raise _refusal(entry, error) from error
+    if not there:
+        raise DatasetMissingError(f"dataset {shown_address(entry)}: the server says that it is not there")
+
+
+def _refusal(entry: str, error: ImageError) -> DatasetError:
+    kind = DatasetUnavailableError if error.category.retryable else DatasetError
+    if error.category is ErrorCategory.NOT_FOUND:
+        kind = DatasetMissingError
+    return kind(f"dataset {shown_address(entry)}: {error.detail}")
 
 
 def find_objects(entry: str, allowances: Allowances, scratch: Path) -> Found:
@@ -67,42 +87,79 @@ def find_objects(entry: str, allowances: Allowances, scratch: Path) -> Found:
     :raises DatasetError: when it is not allowed, or matches images and other objects.
     :raises StorageError: when the store cannot be asked.
     """
-    try:
-        uri = ObjectUri.parse(entry)
-        if WILDCARDS.search(uri.key):
-            return _find_matches(uri, allowances, scratch)
-        folder = ObjectFolder.open(str(uri), allowances)
-    except (ValueError, SettingsError) as error:
-        raise DatasetError(f"dataset {shown_address(entry)}: {error}") from None
-    if uri.key and not entry.endswith("/"):
+    place = _Place.of(entry, allowances)
+    if place.file:
         try:
-            file = _copy(ObjectFile(folder.bucket, str(uri), uri.key), scratch)
-            return Found(str(replace(uri, key=uri.key.rpartition("/")[0])), (file,))
+            file = _copy(place.file, scratch)
+            return Found(str(replace(place.uri, key=place.uri.key.rpartition("/")[0])), (file,))
         except FileNotFoundError:
             pass  # then it may be the name of a folder
-    images = (name for name in folder.walk() if is_image(name))
-    first = next(images, None)
-    if first is None:
-        raise DatasetMissingError(f"dataset {uri}: there is no such object, and no folder of images")
-    return Found(folder.uri, images=chain([first], images))
-
-
-def _find_matches(uri: ObjectUri, allowances: Allowances, scratch: Path) -> Found:
-    wildcard = WILDCARDS.search(uri.key)
-    assert wildcard is not None
-    check_pattern(str(uri), uri.key)
-    prefix, _, rest = uri.key[: wildcard.start()].rpartition("/")
-    folder = ObjectFolder.open(str(replace(uri, key=prefix)), allowances)
-    pattern = _regular(rest + uri.key[wildcard.start() :])
-    names = [name for name in folder.walk() if pattern.fullmatch(name)]
-    if not names:
-        raise DatasetMissingError(f"dataset {uri}: no object matches")
-    others = [name for name in names if not is_image(name)]
+    names = place.names()
+    if not place.pattern:
+        return Found(place.folder.uri, images=names)
+    matches = list(names)
+    others = [name for name in matches if not is_image(name)]
     if not others:
-        return Found(folder.uri, images=iter(names))
-    if len(others) < len(names):
-        raise DatasetError(f"dataset {uri}: it matches images and other objects, such as {others[0]}; narrow it down")
-    return Found(folder.uri, tuple(_copy(folder.file(name), scratch) for name in names))
+        return Found(place.folder.uri, images=iter(matches))
+    if len(others) < len(matches):
+        raise DatasetError(
+            f"dataset {place.uri}: it matches images and other objects, such as {others[0]}; narrow it down"
+        )
+    return Found(place.folder.uri, tuple(_copy(place.folder.file(name), scratch) for name in matches))
+
+
+def look_for_objects(entry: str, allowances: Allowances) -> None:
+    """Ask whether ``entry`` names anything in a bucket, as :func:`find_objects` would find it.
+
+    :raises DatasetMissingError: when there is nothing.
+    :raises DatasetError: when it is not allowed.
+    :raises StorageError: when the store cannot be asked.
+    """
+    place = _Place.of(entry, allowances)
+    if not (place.file and place.file.exists()):
+        place.names()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in a bucket to look: for ``file`` first, if given, then in ``folder``, for ``pattern`` or for images."""
+
+    uri: ObjectUri
+    folder: ObjectFolder
+    file: ObjectFile | None = None
+    pattern: re.Pattern[str] | None = None
+
+    @classmethod
+    def of(cls, entry: str, allowances: Allowances) -> _Place:
+        """The place that ``entry`` names.
+
+        :raises DatasetError: when it is no place in a bucket, or not allowed.
+        """
+        try:
+            uri = ObjectUri.parse(entry)
+            if wildcard := WILDCARDS.search(uri.key):
+                check_pattern(str(uri), uri.key)
+                prefix, _, rest = uri.key[: wildcard.start()].rpartition("/")
+                folder = ObjectFolder.open(str(replace(uri, key=prefix)), allowances)
+                return cls(uri, folder, pattern=_regular(rest + uri.key[wildcard.start() :]))
+            folder = ObjectFolder.open(str(uri), allowances)
+        except (ValueError, SettingsError) as error:
+            raise DatasetError(f"dataset {shown_address(entry)}: {error}") from None
+        is_file = uri.key and not entry.endswith("/")
+        return cls(uri, folder, ObjectFile(folder.bucket, str(uri), uri.key) if is_file else None)
+
+    def names(self) -> Iterator[str]:
+        """What matches in the folder, or else the images in it. No more of it is listed than is taken.
+
+        :raises DatasetMissingError: when there is nothing.
+        """
+        wanted = self.pattern.fullmatch if self.pattern else is_image
+        found = (name for name in self.folder.walk() if wanted(name))
+        first = next(found, None)
+        if first is None:
+            nothing = "no object matches" if self.pattern else "there is no such object, and no folder of images"
+            raise DatasetMissingError(f"dataset {self.uri}: {nothing}")
+        return chain([first], found)
 
 
 def _regular(pattern: str) -> re.Pattern[str]:

@@ -2,20 +2,19 @@
 
 Nothing is believed but the bytes: the format comes from the content, never from a name; the size is checked
 in the header before a pixel is decoded; a file that ends early is an error rather than a grey half page.
-OpenCV decodes JPEG, PNG and WebP (the fastest at hand); Pillow what OpenCV cannot read or gets wrong; PDFium
-renders PDF.
+libjpeg-turbo decodes JPEG, OpenCV PNG and WebP (the fastest at hand), Pillow what OpenCV cannot read or gets wrong;
+PDFium renders PDF.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
-from ocr_pipeline.images.bmp import decode_bmp
 from ocr_pipeline.images.checks import MAX_PAGES, corrupt
 from ocr_pipeline.images.jpeg import decode_jpeg
 from ocr_pipeline.images.pdf import render_pdf
-from ocr_pipeline.images.pillow import decode_avif, decode_gif, decode_jpeg2000, decode_pnm
+from ocr_pipeline.images.pillow import decode_with_pillow
 from ocr_pipeline.images.png import decode_png
 from ocr_pipeline.images.sniffing import Format, sniff_format
 from ocr_pipeline.images.tiff import decode_tiff
@@ -24,17 +23,6 @@ from ocr_pipeline.records import Page, Pixels
 from ocr_pipeline.settings.run import PDF_DPI
 
 __all__ = ["MAX_PAGES", "decode_pages"]
-
-_IMAGES: dict[Format, Callable[[bytes, int], Pixels]] = {
-    Format.JPEG: decode_jpeg,
-    Format.PNG: decode_png,
-    Format.WEBP: decode_webp,
-    Format.GIF: decode_gif,
-    Format.BMP: decode_bmp,
-    Format.AVIF: decode_avif,
-    Format.JPEG2000: decode_jpeg2000,
-    Format.PNM: decode_pnm,
-}
 
 
 def decode_pages(body: bytes, *, max_pixels: int, pdf_dpi: int = PDF_DPI) -> Iterator[Page]:
@@ -66,9 +54,15 @@ def decode_pages(body: bytes, *, max_pixels: int, pdf_dpi: int = PDF_DPI) -> Ite
 
 def _decode(image_format: Format, body: bytes, max_pixels: int, pdf_dpi: int) -> Iterable[Pixels]:
     match image_format:
+        case Format.JPEG:
+            return [decode_jpeg(body, max_pixels)]
+        case Format.PNG:
+            return [decode_png(body, max_pixels)]
+        case Format.WEBP:
+            return [decode_webp(body, max_pixels)]
         case Format.TIFF:
             return decode_tiff(body, max_pixels)
         case Format.PDF:
             return render_pdf(body, max_pixels, pdf_dpi)
         case _:
-            return [_IMAGES[image_format](body, max_pixels)]
+            return [decode_with_pillow(image_format, body, max_pixels)]

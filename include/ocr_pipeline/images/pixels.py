@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import ExifTags, Image
 
 from ocr_pipeline.records import Pixels
 
@@ -94,41 +95,18 @@ def _background(bgr: Pixels, alpha: Pixels) -> int:
 
 def turn_upright(pixels: Pixels, orientation: int) -> Pixels:
     """Apply an EXIF orientation (1 to 8, tag 0x0112 of EXIF 2.32; anything else means upright)."""
-    match orientation:
-        case 2:
-            turned = cv2.flip(pixels, 1)
-        case 3:
-            turned = cv2.rotate(pixels, cv2.ROTATE_180)
-        case 4:
-            turned = cv2.flip(pixels, 0)
-        case 5:
-            turned = cv2.transpose(pixels)
-        case 6:
-            turned = cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE)
-        case 7:
-            turned = cv2.flip(cv2.transpose(pixels), -1)
-        case 8:
-            turned = cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE)
-        case _:
-            return pixels
-    return np.asarray(turned, dtype=np.uint8)
+    turned = cv2.transpose(pixels) if orientation in (5, 6, 7, 8) else pixels
+    # OpenCV's codes for a mirror image: 1 left to right, 0 top to bottom, -1 both.
+    mirrored = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
+    return np.asarray(turned if mirrored is None else cv2.flip(turned, mirrored), dtype=np.uint8)
 
 
 def exif_orientation(exif: bytes) -> int:
-    """The orientation in an EXIF block (a TIFF header and its first directory); 1 when it has none or is broken."""
-    exif = exif.removeprefix(b"Exif\0\0")
-    order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
-    if order is None:
+    """The orientation in an EXIF block, as numbered for :func:`turn_upright`; 1 where it has none or is broken."""
+    block = Image.Exif()
+    try:
+        block.load(exif)
+        return int(block.get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        # Pillow meets a broken block with whatever its parsing happens to raise.
         return 1
-
-    def number(offset: int, size: int) -> int:
-        return int.from_bytes(exif[offset : offset + size], "little" if order == "little" else "big")
-
-    directory = number(4, 4)
-    for entry in range(directory + 2, directory + 2 + 12 * number(directory, 2), 12):
-        if entry + 12 > len(exif):
-            break
-        if number(entry, 2) == 0x0112:
-            value = number(entry + 8, 2)
-            return value if 1 <= value <= 8 else 1
-    return 1

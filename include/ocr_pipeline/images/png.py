@@ -1,38 +1,30 @@
-"""PNG: its chunks, whether they are whole, and its pixels. Layout: W3C PNG, third edition."""
+"""PNG, by OpenCV, which alone refuses data that do not fill the picture. Layout: W3C PNG, third edition.
+
+Its libpng prints a line on stderr for a cut file and for many chunks that make no picture, and Pillow refuses a
+file for text that is a bomb: so the chunks are walked here, and the decoder is given those that make the picture.
+"""
 
 from __future__ import annotations
 
+import struct
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 
 from ocr_pipeline.images import opencv
 from ocr_pipeline.images.checks import check_size, corrupt, truncated
 from ocr_pipeline.images.pillow import decode_with_pillow
-from ocr_pipeline.images.pixels import Samples, exif_orientation, to_bgr, turn_upright
+from ocr_pipeline.images.pixels import exif_orientation, to_bgr, turn_upright
 from ocr_pipeline.images.sniffing import Format
 from ocr_pipeline.records import Pixels
 
-_SIGNATURE = 8
-_NEEDED = frozenset([b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"])
-_GREY, _RGB, _PALETTE = 0, 2, 3
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PICTURE = frozenset([b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"])
+_GREY = 0
 
 _MAX_CHUNKS = 200_000
-"""Far above real files (encoders cut their data into chunks of 8 kB and more); bounds the walk."""
-
-
-@dataclass(frozen=True, slots=True)
-class PngContents:
-    """What the chunks say. ``transparency`` is the payload of tRNS, ``image`` the file without what is no picture."""
-
-    width: int
-    height: int
-    depth: int
-    colour: int
-    transparency: bytes | None
-    orientation: int
-    image: bytes
+"""Far above real files (encoders cut their data into chunks of 8 kB and more); bounds the walk over hostile ones."""
 
 
 def decode_png(body: bytes, max_pixels: int) -> Pixels:
@@ -40,76 +32,53 @@ def decode_png(body: bytes, max_pixels: int) -> Pixels:
 
     :raises ImageError: ``TRUNCATED``, ``CORRUPT`` or ``TOO_MANY_PIXELS``.
     """
-    if len(body) < _SIGNATURE + 25:
-        raise truncated(f"the PNG stops after {len(body):,} bytes, within its header")
-    check_size(int.from_bytes(body[16:20]), int.from_bytes(body[20:24]), max_pixels)
-    png = read_png(body)
-    if not opencv.can_hold(png.width, png.height):
-        return turn_upright(decode_with_pillow(Format.PNG, png.image, max_pixels), png.orientation)
-    plain = png.depth <= 8 and png.colour in (_GREY, _RGB, _PALETTE) and png.transparency is None
-    samples = opencv.decode(png.image, opencv.COLOR if plain else opencv.UNCHANGED)
-    if samples is None or samples.shape[:2] != (png.height, png.width):
-        # Not left to Pillow, which fills missing rows with black.
+    chunks = _chunks(body)
+    kind, header = next(chunks)
+    if kind != b"IHDR":
+        raise corrupt("the PNG does not start with its header")
+    width, height, depth, colour = struct.unpack_from(">IIBB", header, 8)
+    check_size(width, height, max_pixels)
+    orientation, transparent = 1, None
+    picture = [_SIGNATURE, header]
+    for kind, chunk in chunks:
+        if kind in _PICTURE:
+            picture.append(chunk)
+        if kind == b"eXIf":
+            orientation = exif_orientation(chunk[8:-4])
+        elif kind == b"tRNS" and colour == _GREY:
+            transparent = int.from_bytes(chunk[8:10])
+    body = b"".join(picture)
+    if not opencv.can_hold(width, height):
+        return turn_upright(decode_with_pillow(Format.PNG, body, max_pixels), orientation)
+    samples = opencv.decode(body)
+    if samples is None:
         raise corrupt("the PNG's image data cannot be decompressed to its size")
-    if png.transparency is not None and png.colour in (_GREY, _RGB):
-        samples = _apply_colour_key(samples, png)
-    return turn_upright(to_bgr(samples), png.orientation)
+    if transparent is not None and samples.ndim == 2:
+        # OpenCV makes alpha of a transparent colour, but not of a transparent grey. It spreads 1, 2 and 4 bits over 8.
+        key = transparent if depth >= 8 else transparent * 255 // ((1 << depth) - 1)
+        opaque = np.iinfo(samples.dtype).max
+        samples = np.dstack([samples, np.where(samples == key, 0, opaque).astype(samples.dtype)])
+    return turn_upright(to_bgr(samples), orientation)
 
 
-def _apply_colour_key(samples: Samples, png: PngContents) -> Samples:
-    """Add the alpha channel that the one transparent colour of a file (chunk tRNS) stands for; OpenCV does not."""
-    channels = 1 if png.colour == _GREY else 3
-    if png.transparency is None or len(png.transparency) < 2 * channels or samples[0, 0].size != channels:
-        return samples
-    key = np.frombuffer(png.transparency, ">u2", channels)[::-1].astype(np.int64)
-    if png.depth < 8:
-        # OpenCV spreads 1, 2 and 4 bits over 8.
-        key = key * 255 // ((1 << png.depth) - 1)
-    colours = samples.reshape(png.height, png.width, channels)
-    opaque = np.iinfo(samples.dtype).max * (colours != key).any(axis=2, keepdims=True)
-    return np.concatenate([colours, opaque.astype(samples.dtype)], axis=2)
-
-
-def read_png(body: bytes) -> PngContents:
-    """Walk the chunks to the end, checking that they are whole.
-
-    Chunks that do not make the picture are left out: libpng prints warnings about many of them (a colour
-    profile that it does not like, above all), and text chunks may be bombs.
+def _chunks(body: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and bytes (length and checksum included) of each chunk to the last; each is whole.
 
     :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
     """
-    view = memoryview(body)
-    kept = [view[:_SIGNATURE]]
-    orientation = 1
-    transparency: bytes | None = None
-    position = _SIGNATURE
+    position = len(_SIGNATURE)
     for _ in range(_MAX_CHUNKS):
-        length = int.from_bytes(body[position : position + 4])
         kind = body[position + 4 : position + 8]
-        end = position + 12 + length
+        end = position + 12 + int.from_bytes(body[position : position + 4])
         if len(kind) == 4 and not kind.isalpha():
             raise corrupt(f"the PNG has no chunk at byte {position:,}")
         if end > len(body):
             raise truncated(f"the PNG stops after {len(body):,} bytes; its chunk at {position:,} ends at {end:,}")
-        if kind in _NEEDED:
-            if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(body[end - 4 : end]):
-                raise corrupt(f"the PNG chunk {kind.decode()} at byte {position:,} has a wrong checksum")
-            kept.append(view[position:end])
-            if kind == b"tRNS":
-                transparency = body[position + 8 : end - 4]
-        elif kind == b"eXIf":
-            orientation = exif_orientation(body[position + 8 : end - 4])
-        position = end
+        chunk = body[position:end]
+        if kind in _PICTURE and zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
+            raise corrupt(f"the PNG chunk {kind.decode()} at byte {position:,} has a wrong checksum")
+        yield kind, chunk
         if kind == b"IEND":
-            break
-    else:
-        raise corrupt(f"the PNG has more than {_MAX_CHUNKS:,} chunks")
-    return PngContents(
-        width=int.from_bytes(body[16:20]),
-        height=int.from_bytes(body[20:24]),
-        depth=body[24],
-        colour=body[25],
-        transparency=transparency,
-        orientation=orientation,
-        image=body if sum(map(len, kept)) == len(body) else b"".join(kept),
-    )
+            return
+        position = end
+    raise corrupt(f"the PNG has more than {_MAX_CHUNKS:,} chunks")

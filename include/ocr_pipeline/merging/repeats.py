@@ -1,4 +1,4 @@
-"""Keeping readings for rows of later batches that repeat a link, in memory that does not grow with the run.
+"""Keeping readings for later rows that repeat a link, in memory that does not grow with the run.
 
 Batches are taken in groups. What a group needs of the batches before it waits in a file of its own, and is in
 memory only while the group's turn lasts.
@@ -22,12 +22,12 @@ _WAITING_BYTES = 64 << 20
 
 
 class KeptReadings:
-    """Readings that later batches need, found again when their turn has come.
+    """Readings that later rows need, found again when their turn has come.
 
-    :meth:`put` and :meth:`take` are to be called in the order of the batches.
+    :meth:`put` and :meth:`take` are to be called in the order of the rows.
 
     :param batches: those of the run, in order.
-    :param needed: of each batch, the rows of batches before it whose reading it needs; int64, sorted.
+    :param needed: of each batch, the rows of it and of those before it whose reading it repeats; int64, sorted.
     :param schema: that of the readings; its column :data:`READ_ROW` says for which row they are.
     """
 
@@ -52,7 +52,7 @@ class KeptReadings:
         self._files.close()
 
     def put(self, readings: pa.Table, batch: BatchRef) -> None:
-        """Keep what later batches need of the readings of ``batch``, which are sorted by row and page."""
+        """Keep what is needed later of some readings of ``batch``, which are sorted by row and page."""
         keys = readings[READ_ROW].to_numpy()
         self._enter_group(batch)
         for group in range(self._group, len(self._needed)):
@@ -71,13 +71,18 @@ class KeptReadings:
             self._write_waiting()
 
     def take(self, rows: Rows, batch: BatchRef) -> pa.Table:
-        """The readings that ``batch`` needs for ``rows`` of earlier ones, sorted by row and page.
+        """The readings that ``batch`` needs for earlier ``rows``, sorted by row and page.
 
         :param rows: int64, sorted, without repeats; those for which nothing was put are left out.
         """
         self._enter_group(batch)
-        indices, _ = pages_of(rows, np.concatenate([np.empty(0, dtype=np.int64), *self._keys]))
-        return pa.concat_tables([self._schema.empty_table(), *self._tables]).take(indices)
+        found = [self._schema.empty_table()]
+        for table, keys in zip(self._tables, self._keys, strict=True):
+            # From each by itself: to take from several at once, Arrow would copy all of them first.
+            indices, _ = pages_of(rows, keys)
+            if len(indices):
+                found.append(table.take(indices))
+        return pa.concat_tables(found)
 
     def _enter_group(self, batch: BatchRef) -> None:
         group = batch.index // self._size

@@ -24,7 +24,7 @@ from ocr_pipeline.planning.duplicates import LinkDigests
 from ocr_pipeline.records import READ_ROW, ROW, BatchRef, Rows
 from ocr_pipeline.run.catalog import Catalog, absolute_digests, link_digests
 from ocr_pipeline.run.folder import RunFolder
-from ocr_pipeline.run.plan import Plan, planned_rows
+from ocr_pipeline.run.plan import Plan, batch_digest, planned_rows
 from ocr_pipeline.settings.addresses import dataset_seal, fits_seal, shown_dataset, shown_text, shown_value
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import RunSettings
@@ -70,8 +70,8 @@ def plan_run(
         # As many batches as asked for or allowed, and the rows spread evenly over them.
         count = min(max(1, math.ceil(rows / settings.batch_size)), max_batches)
         batch_size = max(1, math.ceil(rows / count))
-        parts = _cut(Path(scratch) / _ROWS, read_rows, batch_size, run)
-        batches = tuple(run.folder.map(_write_part, parts))
+        parts = _cut(Path(scratch) / _ROWS, read_rows, batch_size, run, dataset.image_column, settings)
+        batches, batch_digests = zip(*run.folder.map(_write_part, parts), strict=True)
         if dataset.rejections.notes and dataset.rejections.count:
             run.rejected_csv.write_bytes(dataset.rejections.notes.read_bytes())
     plan = Plan(
@@ -87,6 +87,7 @@ def plan_run(
         known_in=known_in,
         batch_size=batch_size,
         batches=batches,
+        digests=batch_digests,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     plan.save(run)
@@ -136,11 +137,14 @@ class _Part:
     """A batch and the Parquet file that holds its rows."""
 
     batch: BatchRef
+    digest: str
     file: StoredFile
     content: pa.Buffer
 
 
-def _cut(spool: Path, read_rows: Rows, batch_size: int, run: RunFolder) -> Iterator[_Part]:
+def _cut(
+    spool: Path, read_rows: Rows, batch_size: int, run: RunFolder, image_column: str, settings: RunSettings
+) -> Iterator[_Part]:
     """The spooled rows as one Parquet file a batch; a dataset without rows is one empty batch."""
     first = 0
     for index, table in enumerate(_slices(spool, batch_size)):
@@ -149,15 +153,17 @@ def _cut(spool: Path, read_rows: Rows, batch_size: int, run: RunFolder) -> Itera
         table = table.append_column(ROW, pa.array(rows)).append_column(READ_ROW, pa.array(reads))
         buffer = pa.BufferOutputStream()
         pa.parquet.write_table(table, buffer, compression="zstd")
-        images = int(np.count_nonzero(reads == rows))
-        batch = BatchRef(run=run.uri, index=index, first_row=first, rows=table.num_rows, images=images)
-        yield _Part(batch, run.plan_batch(index), buffer.getvalue())
+        own = rows[reads == rows]
+        links = table[image_column].take(pa.array(own - first)).to_pylist()
+        batch = BatchRef(run=run.uri, index=index, first_row=first, rows=table.num_rows, images=len(own))
+        digest = batch_digest(settings, own, links)
+        yield _Part(batch, digest, run.plan_batch(index), buffer.getvalue())
         first += table.num_rows
 
 
-def _write_part(part: _Part) -> BatchRef:
+def _write_part(part: _Part) -> tuple[BatchRef, str]:
     part.file.write_bytes(part.content.to_pybytes())
-    return part.batch
+    return part.batch, part.digest
 
 
 def _slices(spool: Path, size: int) -> Iterator[pa.Table]:

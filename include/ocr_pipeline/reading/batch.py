@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from ocr_pipeline.errors import BatchCancelledError
+from ocr_pipeline.errors import BatchCancelledError, OcrPipelineError
 from ocr_pipeline.fetch import ByteBudget, Fetcher, parse_base
 from ocr_pipeline.ocr.allocator import return_large_blocks
 from ocr_pipeline.reading.checkpoints import CHECKPOINT_SECONDS, CheckpointWriter
@@ -18,10 +18,11 @@ from ocr_pipeline.reading.reader import ReaderProcess
 from ocr_pipeline.reading.stream import HELD_BYTES, ImageReader, ImageStream
 from ocr_pipeline.reading.watchdog import Watchdog, stall_seconds
 from ocr_pipeline.records import BatchRef, ImageRef
+from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.catalog import KnownContents, known_contents
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images
-from ocr_pipeline.run.staging import BatchStatistics, BatchStore
+from ocr_pipeline.run.staging import BatchStatistics
 from ocr_pipeline.settings.addresses import with_login
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import ReadSettings
@@ -65,7 +66,6 @@ class Batch:
         self._checkpoint_seconds = checkpoint_seconds
         self._held_bytes = held_bytes
         self._idle_seconds = idle_seconds
-        self._store = BatchStore(self._run, batch)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
@@ -85,10 +85,23 @@ class Batch:
         started = time.monotonic()
         plan = Plan.load(self._run)
         images = batch_images(self._run, self._batch, plan)
-        resumed = self._store.resume({image.row for image in images}, retry_permanent=self._retry_permanent)
-        todo = [image for image in images if image.row not in resumed.kept]
+        with BatchStore(self._run, self._batch, plan.digests[self._batch.index]) as store:
+            try:
+                resumed = self._read_left(plan, images, store, started + self._seconds)
+                seconds = time.monotonic() - started
+                statistics = store.stage((image.row for image in images), seconds=seconds, resumed=resumed)
+            except BaseException as error:
+                store.report_end(str(error) if isinstance(error, OcrPipelineError) else type(error).__name__)
+                raise
+        log.info("%s: staged, %s", self._batch.label, statistics.statuses)
+        return statistics
+
+    def _read_left(self, plan: Plan, images: list[ImageRef], store: BatchStore, deadline: float) -> int:
+        """Read what earlier attempts have not finished; gives how many images they have."""
+        resumed = store.resume({image.row for image in images}, retry_permanent=self._retry_permanent)
+        left = [image for image in images if image.row not in resumed.kept]
         # What can be mended comes first, so that a deadline or an outage cuts off what hardly can.
-        todo.sort(key=lambda image: image.row in resumed.permanent)
+        left.sort(key=lambda image: image.row in resumed.permanent)
         log.info(
             "%s: %d images, %d of them finished before; of the others, %d failed before for transient reasons "
             "and %d for good",
@@ -98,20 +111,12 @@ class Batch:
             len(resumed.transient),
             len(resumed.permanent),
         )
-        progress = Progress(len(images), len(resumed.kept), resumed.kept_failed)
-        if todo:
-            deadline = started + self._seconds
+        if left:
+            progress = Progress(len(images), len(resumed.kept), resumed.kept_failed)
             with known_contents(self._run) as known:
-                self._run_loop(self._stream(plan, known, progress, deadline), todo)
+                self._run_loop(self._stream(plan, known, store, progress, deadline), left)
             progress.check_outage(plan.settings.max_transient_failures)
-        readings = self._store.finished()
-        statistics = self._store.stage(
-            {image.row: readings[image.row] for image in images},
-            seconds=time.monotonic() - started,
-            resumed=len(resumed.kept),
-        )
-        log.info("%s: staged, %s", self._batch.label, statistics.statuses)
-        return statistics
+        return len(resumed.kept)
 
     def stop(self) -> None:
         """Ask :meth:`run` to end soon, keeping what is finished. May be called from a signal handler."""
@@ -120,7 +125,9 @@ class Batch:
             with suppress(RuntimeError):  # the loop is closed: all is read, and staging it takes a moment
                 self._loop.call_soon_threadsafe(self._task.cancel)
 
-    def _stream(self, plan: Plan, known: KnownContents, progress: Progress, deadline: float) -> ImageStream:
+    def _stream(
+        self, plan: Plan, known: KnownContents, store: BatchStore, progress: Progress, deadline: float
+    ) -> ImageStream:
         return_large_blocks()  # bodies of images come and go
         budget = ByteBudget(self._held_bytes)
         base = parse_base(with_login(plan.base, self._dataset))
@@ -129,15 +136,16 @@ class Batch:
             budget,
             self._reader(plan.settings),
             known,
-            CheckpointWriter(self._store, progress, self._checkpoint_seconds),
+            store,
+            CheckpointWriter(store, progress, self._checkpoint_seconds),
             progress,
             Watchdog(self._idle_seconds or stall_seconds(plan.settings), deadline),
         )
 
-    def _run_loop(self, stream: ImageStream, todo: list[ImageRef]) -> None:
+    def _run_loop(self, stream: ImageStream, images: list[ImageRef]) -> None:
         async def main() -> None:
             self._loop = asyncio.get_running_loop()
-            self._task = asyncio.ensure_future(stream.run(todo))
+            self._task = asyncio.ensure_future(stream.run(images))
             if self._stopped:
                 self._task.cancel()
             await self._task

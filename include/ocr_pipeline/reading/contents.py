@@ -7,33 +7,47 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from ocr_pipeline.records import FetchedImage, ResultRow, known_content_row
+from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.catalog import KnownContents
+from ocr_pipeline.run.readings import Place
 
 ReadImage = Callable[[FetchedImage], Awaitable[list[ResultRow]]]
 """Reads the pages of an image; gives the rows of them."""
 
 
 class ContentReader:
-    """Reads each content once, and not at all where an earlier run has.
+    """Reads each content once, and not at all where an earlier run has; what was read goes into the batch's store.
 
     :param read: reads an image whose bytes are new.
     :param known: the contents that earlier runs have read.
     """
 
-    def __init__(self, read: ReadImage, known: KnownContents) -> None:
+    def __init__(self, read: ReadImage, known: KnownContents, store: BatchStore) -> None:
         self._read = read
         self._known = known
-        self._begun: dict[str, asyncio.Future[list[ResultRow]]] = {}  # by the digest of the bytes
+        self._store = store
+        self._begun: dict[bytes, asyncio.Future[Place]] = {}  # by the digest of the bytes
+        self._read_at: dict[bytes, Place] = {}
 
-    async def rows(self, image: FetchedImage) -> list[ResultRow]:
-        """The rows of ``image``, one a page."""
+    async def read(self, image: FetchedImage) -> list[ResultRow]:
+        """Have ``image`` read and its rows stored; gives them, one a page."""
         if image.sha256 in self._known:
-            return [known_content_row(image)]
-        if same := self._begun.get(image.sha256):
+            rows = [known_content_row(image)]
+            self._store.add(rows)
+            return rows
+        content = bytes.fromhex(image.sha256)
+        if content in self._begun:
             # Shielded, as whoever else waits for it must not be cancelled with this task.
-            return _rows_for(await asyncio.shield(same), image)
-        begun = self._begun[image.sha256] = asyncio.ensure_future(self._read(image))
-        return await begun
+            await asyncio.shield(self._begun[content])
+        if place := self._read_at.get(content):
+            rows = _rows_for(self._store.rows(place), image)
+            self._store.add(rows)
+            return rows
+        self._begun[content] = asyncio.get_running_loop().create_future()
+        rows = await self._read(image)
+        self._read_at[content] = place = self._store.add(rows)
+        self._begun.pop(content).set_result(place)
+        return rows
 
 
 def _rows_for(rows: list[ResultRow], image: FetchedImage) -> list[ResultRow]:

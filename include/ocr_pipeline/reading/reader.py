@@ -10,13 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
-import socket
-import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -24,8 +19,9 @@ from typing import Any, Self
 
 from ocr_pipeline import errors
 from ocr_pipeline.errors import EngineError, ErrorCategory, ImageError, ReaderError
+from ocr_pipeline.reading.child import Child
 from ocr_pipeline.reading.memory import reader_memory, resident_bytes
-from ocr_pipeline.reading.messages import HEADER_BYTES, Facts, image_facts, pack, sizes, to_row, unpack
+from ocr_pipeline.reading.messages import Facts, image_facts, to_row
 from ocr_pipeline.records import FetchedImage, ResultRow, unread_row
 from ocr_pipeline.settings.run import ReadSettings
 
@@ -41,7 +37,6 @@ _LOAD_SECONDS = 900.0
 """An engine that takes longer to load hangs: compiling its networks takes seconds, Paddle's many."""
 
 _WATCH_SECONDS = 1.0
-_END_SECONDS = 10.0
 
 _VAIN_STARTS = 3
 """So many processes in a row that end without having read a page: then it is not the images."""
@@ -84,7 +79,7 @@ class ReaderProcess:
         self._suspects: deque[_Job] = deque()
         self._under_way: dict[int, _Job] = {}  # by row
         self._alone: _Job | None = None
-        self._process: _Process | None = None
+        self._process: Child | None = None
         self._most = 0
         self._vain = 0
 
@@ -126,7 +121,7 @@ class ReaderProcess:
         """Keep a process running."""
         again = False
         while True:
-            self._process = process = await _Process.start()
+            self._process = process = await Child.start()
             try:
                 facts = {"engine": self._engine, "settings": self._settings, "probe": again}
                 facts |= {"memory": self._memory if self._limits_memory else None, "log_level": log.getEffectiveLevel()}
@@ -139,7 +134,7 @@ class ReaderProcess:
             self._after_end(how)
             again = True
 
-    async def _serve(self, process: _Process) -> str:
+    async def _serve(self, process: Child) -> str:
         """Deal with what ``process`` says until it ends; gives how it ended, for people."""
         watch = asyncio.create_task(self._watch(process))
         try:
@@ -234,7 +229,7 @@ class ReaderProcess:
         job.rows.append(unread_row(job.image, error, job.page, None, seconds))
         self._finish(job)
 
-    async def _watch(self, process: _Process) -> None:
+    async def _watch(self, process: Child) -> None:
         """End ``process`` when it hangs or takes too much memory."""
         started = time.monotonic()
         while True:
@@ -261,74 +256,3 @@ class ReaderProcess:
             else:
                 future.set_exception(error)
                 future.exception()  # nobody may be waiting, which is no reason to complain
-
-
-class _Process:
-    """A reader process that runs, and the socket to it."""
-
-    def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self._process = process
-        self._reader = reader
-        self._writer = writer
-        self._killed = ""
-
-    @classmethod
-    async def start(cls) -> Self:
-        """Start one."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = ["-m", "ocr_pipeline.reading.reader_process", str(theirs.fileno()), str(os.getpid())]
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *command,
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
-        reader, writer = await asyncio.open_connection(sock=ours)
-        return cls(process, reader, writer)
-
-    @property
-    def number(self) -> int:
-        """The number of the process."""
-        return self._process.pid
-
-    def send(self, facts: Facts, body: bytes = b"") -> None:
-        """Send a message. That it cannot be had any more shows when :meth:`messages` end."""
-        self._writer.write(pack(facts, len(body)))
-        self._writer.write(body)
-
-    async def messages(self) -> AsyncIterator[Facts]:
-        """What the process says, until it ends.
-
-        :raises ValueError: when it is not what was agreed.
-        """
-        with suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                size, body_size = sizes(await self._reader.readexactly(HEADER_BYTES))
-                if body_size:
-                    raise ValueError("a body")
-                yield unpack(await self._reader.readexactly(size))
-
-    async def how_it_ended(self) -> str:
-        """How the process ended, as what comes after its name; waits for that."""
-        try:
-            code = await asyncio.wait_for(self._process.wait(), _END_SECONDS)
-        except TimeoutError:
-            await self.kill("closed its connection")
-            code = 0
-        if self._killed:
-            return self._killed
-        if code == -signal.SIGKILL:
-            return "was killed from outside (SIGKILL), perhaps for lack of memory,"
-        return f"crashed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit status {code}"
-
-    async def kill(self, why: str = "") -> None:
-        """End the process now, if it runs; ``why``, as :meth:`how_it_ended` is to tell it."""
-        self._killed = self._killed or why
-        with suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
-        self._writer.close()

@@ -16,6 +16,7 @@ from ocr_pipeline.reading.contents import ContentReader
 from ocr_pipeline.reading.progress import Progress
 from ocr_pipeline.reading.watchdog import Watchdog
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef, ResultRow, unfetched_row
+from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.catalog import KnownContents
 
 HELD_BYTES = 256 << 20
@@ -50,7 +51,8 @@ class ImageStream:
 
     :param fetcher: not yet entered; what it holds is what ``budget`` allows.
     :param reader: not yet entered.
-    :param checkpoints: where the rows go; closed in the end.
+    :param store: where the rows go.
+    :param checkpoints: writes them down; closed in the end.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class ImageStream:
         budget: ByteBudget,
         reader: ImageReader,
         known: KnownContents,
+        store: BatchStore,
         checkpoints: CheckpointWriter,
         progress: Progress,
         watchdog: Watchdog,
@@ -66,7 +69,8 @@ class ImageStream:
         self._fetcher = fetcher
         self._budget = budget
         self._reader = reader
-        self._contents = ContentReader(reader.read, known)
+        self._contents = ContentReader(reader.read, known, store)
+        self._store = store
         self._checkpoints = checkpoints
         self._progress = progress
         self._watchdog = watchdog
@@ -102,7 +106,9 @@ class ImageStream:
 
     def _take(self, outcome: FetchedImage | Failure) -> None:
         if isinstance(outcome, Failure):
-            self._finish([unfetched_row(outcome)])
+            rows = [unfetched_row(outcome)]
+            self._store.add(rows)
+            self._finish(rows)
         else:
             self._watchdog.moved()
             self._fetched.put_nowait(outcome)
@@ -110,7 +116,7 @@ class ImageStream:
     async def _read_fetched(self) -> None:
         while (image := await self._fetched.get()) is not None:
             self._reading += 1
-            rows = await self._contents.rows(image)
+            rows = await self._contents.read(image)
             self._reading -= 1
             self._budget.release(len(image.body))
             self._finish(rows)
@@ -118,7 +124,6 @@ class ImageStream:
 
     def _finish(self, rows: list[ResultRow]) -> None:
         self._watchdog.moved()
-        self._checkpoints.add(rows)
         self._progress.count(rows)
 
     async def _watch(self) -> None:

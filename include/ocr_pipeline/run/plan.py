@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
 from ocr_pipeline.errors import MissingPlanError, PlanError, SettingsError
-from ocr_pipeline.records import READ_ROW, ROW, BatchRef, ImageRef
+from ocr_pipeline.records import READ_ROW, ROW, BatchRef, ImageRef, Rows
 from ocr_pipeline.run.folder import RunFolder
-from ocr_pipeline.settings.run import RunSettings
+from ocr_pipeline.settings.run import ReadSettings, RunSettings
 
 _VERSION = 4
 
@@ -28,6 +31,7 @@ class Plan:
     ``base`` is where relative links start: a folder, a URL, or empty when there is nowhere. ``rejected`` counts rows
     of the dataset that could not be read, ``renamed`` names its columns that had to make way for those of the results.
     ``images`` counts distinct links that are to be read, ``known`` those that the runs ``known_in`` have read.
+    ``digests`` are those of the batches: :func:`batch_digest`.
     """
 
     settings: RunSettings
@@ -42,6 +46,7 @@ class Plan:
     known_in: tuple[str, ...]
     batch_size: int
     batches: tuple[BatchRef, ...]
+    digests: tuple[str, ...]
     created_at: str
 
     @classmethod
@@ -56,6 +61,7 @@ class Plan:
                 raise PlanError(f"{run.plan} was written by another version; start a new run")
             values["settings"] = RunSettings.parse(values["settings"])
             values["known_in"] = tuple(values["known_in"])
+            values["digests"] = tuple(values["digests"])
             values["batches"] = tuple(BatchRef(run=run.uri, **batch) for batch in values["batches"])
             return cls(**values)
         except FileNotFoundError:
@@ -76,11 +82,30 @@ class Plan:
         run.plan.write_bytes(json.dumps(values, indent=1, ensure_ascii=False).encode())
 
 
+def batch_digest(settings: ReadSettings, rows: Rows, links: Sequence[str | None]) -> str:
+    """What the results of a batch depend on, in short: BLAKE2b of the links that it reads and of how it reads them.
+
+    What a batch has staged or checkpointed carries it, so that none of it is taken for that of another plan.
+
+    :param rows: of the images that are read, in order.
+    :param links: theirs.
+    """
+    how = settings.model_dump(mode="json", include=set(ReadSettings.model_fields))
+    texts = [(link or "").encode(errors="surrogatepass") for link in links]
+    digest = hashlib.blake2b(json.dumps(how, sort_keys=True).encode(), digest_size=16)
+    lengths = np.array([len(text) for text in texts], "<i8")
+    for part in (rows.astype("<i8").tobytes(), lengths.tobytes(), b"".join(texts)):
+        digest.update(part)
+    return digest.hexdigest()
+
+
 def batch_images(run: RunFolder, batch: BatchRef, plan: Plan) -> list[ImageRef]:
     """The images that ``batch`` reads: its rows whose link does not repeat an earlier one, in order.
 
-    :raises PlanError: when the batch's rows are missing or damaged.
+    :raises PlanError: when the batch's rows are missing or damaged, or it is one of an earlier plan.
     """
+    if batch not in plan.batches[batch.index : batch.index + 1]:
+        raise PlanError(f"{batch.label} is of an earlier plan of {run.uri}: clear the plan task, and all after it")
     # Arrow's own functions: NumPy arrays in or out of a table would import pandas, a third of a second a task.
     table = planned_rows(run, batch, [ROW, READ_ROW, plan.image_column])
     own = table.filter(pc.equal(table[ROW], table[READ_ROW]))

@@ -23,6 +23,7 @@ from ocr_pipeline.run.catalog import KnownContents, known_contents
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images
 from ocr_pipeline.run.staging import BatchStatistics
+from ocr_pipeline.settings.addresses import with_login
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import ReadSettings
 
@@ -33,6 +34,7 @@ class Batch:
     """One batch of a planned run, to be run once.
 
     :param reader: makes what reads the images; by default a process of its own.
+    :param dataset: the run's setting; where its address has a login, relative links have it too, and the plan has none.
     :param retry_permanent: whether to try again also what failed for good; a staged batch always does.
     :param seconds: how long it may take to read; what is being read then is left to a retry.
     :param checkpoint_seconds: how often finished images are written down.
@@ -47,6 +49,7 @@ class Batch:
         allowances: Allowances,
         reader: Callable[[ReadSettings], ImageReader] = ReaderProcess,
         *,
+        dataset: str = "",
         retry_permanent: bool = False,
         seconds: float = math.inf,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -57,6 +60,7 @@ class Batch:
         self._run = RunFolder.open(batch.run, allowances)
         self._allowances = allowances
         self._reader = reader
+        self._dataset = dataset
         self._retry_permanent = retry_permanent
         self._seconds = seconds
         self._checkpoint_seconds = checkpoint_seconds
@@ -126,8 +130,9 @@ class Batch:
     ) -> ImageStream:
         return_large_blocks()  # bodies of images come and go
         budget = ByteBudget(self._held_bytes)
+        base = parse_base(with_login(plan.base, self._dataset))
         return ImageStream(
-            Fetcher(plan.settings, self._allowances, base=parse_base(plan.base), budget=budget),
+            Fetcher(plan.settings, self._allowances, base=base, budget=budget),
             budget,
             self._reader(plan.settings),
             known,

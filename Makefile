@@ -6,10 +6,14 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 UV := $(BIN)/uv
 UV_VERSION := 0.13.9
+COMPILE = $(UV) pip compile -q --universal $(if $(KEEP),,--upgrade) --generate-hashes --python-version 3.11 \
+  --custom-compile-command "make lock"
 
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include:$(CURDIR)/plugins
 export PYTHONDONTWRITEBYTECODE :=
 export UV_LINK_MODE := copy
+# The system's certificates, not those that come with uv: a proxy that inspects TLS has its authority only there.
+export UV_SYSTEM_CERTS := true
 
 LOCAL := $(BIN)/python -m ocr_local
 
@@ -65,15 +69,12 @@ calibrate: install ## Note the ranges for reading in 8 bits of a model, from dra
 env: ## Make .env, the secrets and settings of docker-compose.yaml
 	@$(PYTHON) scripts/make_env.py
 
-lock: $(UV) ## Update requirements.txt and requirements-dev.txt from pyproject.toml
-	$(UV) pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 \
-	  --custom-compile-command "make lock" pyproject.toml -o requirements.txt
-	$(UV) pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 -c requirements.txt \
-	  --custom-compile-command "make lock" --group dev -o requirements-dev.txt
-	$(UV) pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 --overrides benchmarks/overrides.txt \
-	  --custom-compile-command "make lock" benchmarks/requirements-peers.in -o benchmarks/requirements-peers.txt
-	$(UV) pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 \
-	  --custom-compile-command "make lock" benchmarks/requirements-fetch.in -o benchmarks/requirements-fetch.txt
+lock: $(UV) ## Update every lock from pyproject.toml and benchmarks/*.in; KEEP=1 changes only what has to
+	$(COMPILE) --all-extras pyproject.toml -o requirements.txt
+	$(COMPILE) --extra fleet -c requirements.txt pyproject.toml -o requirements-slim.txt
+	$(COMPILE) --group dev -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) --overrides benchmarks/overrides.txt benchmarks/requirements-peers.in -o benchmarks/requirements-peers.txt
+	$(COMPILE) benchmarks/requirements-fetch.in -o benchmarks/requirements-fetch.txt
 
 bench-ocr: $(VENV)/.installed $(PEERS)/.installed ## Compare reading with its peers: IMAGES= LABELS= [BENCH_JSON=]
 	@test -n "$(IMAGES)" -a -n "$(LABELS)" || { echo "make bench-ocr IMAGES=folder LABELS=folder"; exit 1; }

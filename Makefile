@@ -12,8 +12,10 @@ COMPILE = $(UV) pip compile -q --universal $(if $(KEEP),,--upgrade) --generate-h
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include:$(CURDIR)/plugins
 export PYTHONDONTWRITEBYTECODE :=
 export UV_LINK_MODE := copy
-# The system's certificates, not those that come with uv: a proxy that inspects TLS has its authority only there.
+# The system's certificates, not those that come with uv and pip (before 24.2): where a proxy inspects TLS, its
+# authority is only there.
 export UV_SYSTEM_CERTS := true
+SYSTEM_CERTS := import ssl; paths = ssl.get_default_verify_paths(); print(paths.cafile or paths.capath or "")
 
 LOCAL := $(BIN)/python -m ocr_local
 
@@ -112,7 +114,8 @@ $(UV):
 	  echo "Python 3.11, 3.12 or 3.13 is needed; name one with PYTHON=/path/to/python3.12"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
 	  echo "Python cannot make an environment here; on Debian: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	@PIP_CERT="$${PIP_CERT:-$$($(BIN)/python -c '$(SYSTEM_CERTS)')}" \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
 
 # The lock is complete, so nothing is resolved. --no-config: `tool.uv`'s overrides are for making
 # the lock; read here they would take a newer release than it names, and fail on its hashes.

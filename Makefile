@@ -20,7 +20,7 @@ SYSTEM_CERTS := import ssl; paths = ssl.get_default_verify_paths(); print(paths.
 LOCAL := $(BIN)/python -m ocr_local
 
 .DEFAULT_GOAL := help
-.PHONY: help run retry up down test chaos format docs install install-dev lock env clean models calibrate bench-ocr \
+.PHONY: help run retry up down test test-quick chaos format docs install install-dev lock env clean models calibrate bench-ocr \
   bench-agreement bench-fetch bench-memory bench-run bench-scale bench-startup
 
 help: ## List the commands
@@ -47,6 +47,12 @@ test: install-dev ## Run every check: ruff, mypy, tests with branch coverage
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+test-quick: install-dev ## Run what answers in two minutes: ruff, mypy, tests without Airflow, browser and slow models
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m unit
 
 chaos: install-dev ## Kill, break and compare runs, round after round: [ROUNDS=10 SEED=]
 	$(BIN)/python -m tests.e2e.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))

@@ -71,6 +71,7 @@ def test_the_pipeline_decodes_every_image_to_one_page(demo: DemoDataset) -> None
         assert len(list(decode_pages(body, max_pixels=20_000_000))) == 1, image.file
 
 
+@pytest.mark.slow
 def test_what_is_drawn_reads_as_its_truth(demo: DemoDataset) -> None:
     engine = load_engine(ReadSettings())
     chosen = {image.kind: image for image in reversed(demo.images)}.values()

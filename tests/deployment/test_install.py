@@ -33,10 +33,13 @@ def _can_isolate() -> bool:
         return False
 
 
-pytestmark = pytest.mark.skipif(
-    not (STORE.exists() and UV.exists() and _can_isolate()),
-    reason="needs Debian's certificate store, the uv of make install, and mount namespaces",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (STORE.exists() and UV.exists() and _can_isolate()),
+        reason="needs Debian's certificate store, the uv of make install, and mount namespaces",
+    ),
+]
 
 
 @pytest.fixture

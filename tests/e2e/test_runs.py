@@ -8,14 +8,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import psutil
 import pytest
 
 from ocr_demo import word_f1
 from ocr_local.airflow import DAG_ID
 from ocr_local.api import ApiError
+from ocr_local.home import Home
 from ocr_pipeline.settings.deployment import ALLOW_VARIABLE
-from tests.e2e.conftest import LocalAirflow, local, processes_of, wait_for
+from tests.e2e.conftest import LocalAirflow, living, local, processes_of, task_process_of, wait_for
 from tests.e2e.servers import FileServer
 
 
@@ -113,13 +113,15 @@ def test_a_killed_task_stops_promptly_and_a_retry_goes_on(airflow: LocalAirflow,
     with server:
         run = airflow.trigger("killed", dataset, read_timeout=300, total_timeout=300)
         wait_for(lambda: list(run.checkpoints(0).path.glob("part-*.csv")))
-        tasks = [p for p in psutil.process_iter() if str(airflow.home) in " ".join(_environment(p)) and _is_task(p)]
+        ((task, process),) = [found for found in airflow.task_processes("killed") if found[0]["task_id"] != "plan"]
+        assert task["task_id"] == "read_batch"
+        processes = [process, *process.children(recursive=True)]
         airflow.api.request(
             "PATCH", f"dags/{DAG_ID}/dagRuns/killed/taskInstances/read_batch/0", {"new_state": "failed"}
         )
         started = time.monotonic()
         wait_for(lambda: "was stopped" in _log(airflow, "killed"), 60)
-        psutil.wait_procs(tasks, 30)
+        assert living(processes, 30) == []
         assert time.monotonic() - started < 60
         assert airflow.wait("killed") == "failed"
         assert len(list(run.checkpoints(0).path.glob("part-*.csv"))) >= 1
@@ -151,30 +153,17 @@ def test_a_dataset_outside_the_allowed_folders_is_refused(airflow: LocalAirflow,
 
 
 def test_killing_the_command_leaves_no_process(tmp_path: Path) -> None:
-    home = tmp_path / "airflow"
-    command = local(home, "run", "--limit", "5")
-    wait_for(lambda: (home / "running.json").exists() and len(processes_of(home)) > 4, 200)
+    home = Home(tmp_path / "airflow")
+    command = local(home.path, "run", "--limit", "5")
+    wait_for(lambda: any(task_process_of(process) for process in processes_of(home)), 300)
+    processes = processes_of(home)
     command.kill()
     command.communicate()
-    wait_for(lambda: not processes_of(home), 60)
+    assert living(processes, 60) == []
 
 
 def _log(airflow: LocalAirflow, run_id: str) -> str:
     return "\n".join(airflow.api.task_log(DAG_ID, run_id, airflow.task(run_id, "read_batch", 0)))
-
-
-def _environment(process: psutil.Process) -> list[str]:
-    try:
-        return [f"{name}={value}" for name, value in process.environ().items()]
-    except psutil.Error:
-        return []
-
-
-def _is_task(process: psutil.Process) -> bool:
-    try:
-        return "read_batch" in " ".join(process.cmdline())
-    except psutil.Error:
-        return False
 
 
 def test_what_is_wrong_with_a_request_is_said_before_airflow_starts(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ from ocr_pipeline.records import Page, PageText, Pixels
 from ocr_pipeline.settings.run import ReadSettings
 from tests.ocr.drawing import draw_page, receipt
 
+pytestmark = pytest.mark.slow
+
 Outputs = tuple[npt.NDArray[Any], ...]
 
 POISON = 13

@@ -19,6 +19,8 @@ from ocr_pipeline.ocr.recognition import LINE_SHAPES
 from tests.ocr.conftest import LoadEngine
 from tests.ocr.drawing import receipt
 
+pytestmark = pytest.mark.slow
+
 OWN = (1, 32, 64, 3)
 
 

@@ -32,6 +32,8 @@ from tests.ocr.drawing import blank_page, receipt
 from tests.ocr.official_models import make_v4_model
 from tests.ocr.test_agreement import pages
 
+pytestmark = pytest.mark.slow
+
 pytestmark = pytest.mark.skipif(
     sys.version_info >= (3, 13), reason="the packages with PP-OCRv4 are for Python 3.11 and 3.12"
 )

@@ -19,6 +19,8 @@ from ocr_pipeline.records import PageText
 from ocr_pipeline.settings.run import ReadSettings
 from tests.ocr.test_agreement import pages
 
+pytestmark = pytest.mark.slow
+
 
 def kinds(graph: bytes) -> list[str]:
     return [node.op_type for node in onnx.load_model_from_string(graph).graph.node]

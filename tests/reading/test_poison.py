@@ -15,6 +15,8 @@ from ocr_pipeline.run.staging import load_staged
 from ocr_pipeline.settings.deployment import Allowances
 from tests.conftest import WidthEngine, bare_environment
 
+pytestmark = pytest.mark.slow
+
 ATTEMPT = """
 import ctypes, sys, time
 from ocr_pipeline.reading import batch

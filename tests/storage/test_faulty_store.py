@@ -39,6 +39,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_module, "CHECKPOINT_SECONDS", 0.1)
 
 
+@pytest.mark.slow
 def test_every_kind_of_fault_on_every_kind_of_request_costs_nothing_but_time(
     dataset: Path, expected: list[dict[str, str]], bucket: str, through: Allowances, store: FaultyStore
 ) -> None:
@@ -63,6 +64,7 @@ def test_every_kind_of_fault_on_every_kind_of_request_costs_nothing_but_time(
     assert store.faults.keys() > {*kinds, Fault.CUT_SHORT}
 
 
+@pytest.mark.slow
 def test_a_store_that_stays_down_ends_the_batch_and_a_retry_goes_on(
     dataset: Path, expected: list[dict[str, str]], bucket: str, through: Allowances, store: FaultyStore,
     monkeypatch: pytest.MonkeyPatch,

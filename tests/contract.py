@@ -60,8 +60,7 @@ def with_tables(text: str) -> str:
     """``text`` with the content between ``<!-- name -->`` and ``<!-- /name -->`` made anew."""
     for name, make in TABLES.items():
         pattern = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=\n<!-- /{name} -->)", re.DOTALL)
-        table = make()
-        text, count = pattern.subn(lambda _, table=table: table, text)
+        text, count = pattern.subn(make().replace("\\", r"\\"), text)
         if count != 1:
             raise ValueError(f"the README must have one place for the table {name!r}, and has {count}")
     return text

@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 MEGABYTE = 1_000_000
@@ -108,7 +108,7 @@ def gzipped_zeros(size: int) -> bytes:
 async def image(exchange: Exchange) -> None:
     """``bytes`` bytes, after ``delay`` seconds, with the X-Robots-Tag ``tag`` if given."""
     await asyncio.sleep(exchange.number("delay", 0))
-    headers = {"X_Robots_Tag": exchange.query["tag"]} if "tag" in exchange.query else {}
+    headers: dict[str, Any] = {"X_Robots_Tag": exchange.query["tag"]} if "tag" in exchange.query else {}
     await exchange.answer(body_of(int(exchange.number("bytes", 1000)), exchange.query.get("id", "")), **headers)
 
 

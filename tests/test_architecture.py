@@ -43,14 +43,15 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
 
 def imported_modules(path: Path, modules: Container[str]) -> dict[str, int]:
     """Those of ``modules`` that a file imports, wherever in it, with the line."""
-    found = {}
+    found: dict[str, int] = {}
     for node in ast.walk(ast.parse(path.read_text())):
-        names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             parts = [f"{node.module}.{alias.name}" for alias in node.names]
             names = [part if part in modules else node.module or "" for part in parts]
+        else:
+            continue
         found |= {name: node.lineno for name in names if name in modules}
     return found
 

@@ -31,7 +31,7 @@ class NullEngine:
 
 class _NullBatch(batch.Batch):
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, load=NullEngine, **options)
+        super().__init__(*arguments, **options | {"load": NullEngine})
 
 
 class NullReadBatchOperator(ReadBatchOperator):

@@ -74,11 +74,12 @@ def providers(module: str) -> set[str]:
 def third_party(path: Path) -> Iterator[tuple[int, str]]:
     """Line and top-level name of each import, wherever in the file, of what is neither Python's nor our own."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = [node.module or ""]
+        else:
+            continue
         for name in names:
             top = name.partition(".")[0]
             if top not in sys.stdlib_module_names and top not in OWN:

@@ -85,7 +85,7 @@ def test_an_authority_in_the_systems_store_is_enough_by_uvs_setting(make: Make, 
 
     done = make()
     assert done.returncode == 0, done.stderr
-    shown = [tmp_path / "checkout/.venv/bin/python", "-c", "import tiny; print(tiny.size)"]
+    shown: list[str | Path] = [tmp_path / "checkout/.venv/bin/python", "-c", "import tiny; print(tiny.size)"]
     assert subprocess.run(shown, capture_output=True, text=True, check=True).stdout == "1\n"
 
 

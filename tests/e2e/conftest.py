@@ -21,7 +21,8 @@ from ocr_local.api import AirflowApi
 from ocr_local.home import CHECKOUT, Home
 from ocr_local.supervisor import SERVICES
 from ocr_pipeline.run.folder import RunFolder
-from ocr_pipeline.storage.disk import LocalFolder
+from ocr_pipeline.storage.disk import LocalFile, LocalFolder
+from ocr_pipeline.storage.folders import Folder, StoredFile
 
 _TASK_TITLE = re.compile(r"airflow worker -- ([0-9a-f-]{36})")
 
@@ -83,6 +84,12 @@ def wait_for(condition: Callable[[], Any], seconds: float = 120) -> Any:
             return result
         time.sleep(0.2)
     raise AssertionError(f"not within {seconds} s: {condition}")
+
+
+def path_of(stored: StoredFile | Folder) -> Path:
+    """Where a file or folder of a run lies on this machine."""
+    assert isinstance(stored, LocalFile | LocalFolder)
+    return stored.path
 
 
 @dataclass(frozen=True)

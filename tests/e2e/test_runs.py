@@ -15,7 +15,7 @@ from ocr_local.airflow import DAG_ID
 from ocr_local.api import ApiError
 from ocr_local.home import Home
 from ocr_pipeline.settings.deployment import ALLOW_VARIABLE
-from tests.e2e.conftest import LocalAirflow, living, local, processes_of, task_process_of, wait_for
+from tests.e2e.conftest import LocalAirflow, living, local, path_of, processes_of, task_process_of, wait_for
 from tests.e2e.servers import FileServer
 
 
@@ -79,16 +79,16 @@ def test_one_failed_batch_is_cleared_alone(airflow: LocalAirflow, tmp_path: Path
     assert "batch 1 (rows 13 to 24) is not finished" in "\n".join(
         airflow.api.task_log(DAG_ID, "outage", airflow.task("outage", "merge"))
     )
-    assert [row["word"] for row in results(run.results_csv.path)] == words[:12] + words[24:]
+    assert [row["word"] for row in results(path_of(run.results_csv))] == words[:12] + words[24:]
     assert b'"complete": false' in run.summary.read_bytes()
     assert airflow.task("outage", "read_batch", 2)["rendered_map_index"] == "batch 2 (rows 25 to 36)"
 
-    untouched = [run.staged(index).path.stat().st_mtime_ns for index in (0, 2)]
+    untouched = [path_of(run.staged(index)).stat().st_mtime_ns for index in (0, 2)]
     with server:
         cleared = airflow.api.clear(DAG_ID, "outage", "read_batch", 1)
         assert {(t["task_id"], t["map_index"]) for t in cleared} == {("read_batch", 1), ("merge", -1)}
         assert airflow.wait("outage") == "success"
-    assert [run.staged(index).path.stat().st_mtime_ns for index in (0, 2)] == untouched
+    assert [path_of(run.staged(index)).stat().st_mtime_ns for index in (0, 2)] == untouched
     tries = {(t["task_id"], t["map_index"]): t["try_number"] for t in airflow.tasks("outage")}
     assert tries == {
         ("plan", -1): 1,
@@ -97,7 +97,7 @@ def test_one_failed_batch_is_cleared_alone(airflow: LocalAirflow, tmp_path: Path
         ("read_batch", 2): 1,
         ("merge", -1): 2,
     }
-    rows = results(run.results_csv.path)
+    rows = results(path_of(run.results_csv))
     assert [row["word"] for row in rows] == words
     assert word_f1((row["ocr_text"], row["word"]) for row in rows) >= 0.9
     assert b'"complete": true' in run.summary.read_bytes()
@@ -112,7 +112,7 @@ def test_a_killed_task_stops_promptly_and_a_retry_goes_on(airflow: LocalAirflow,
     allow(airflow, str(tmp_path), server.address)
     with server:
         run = airflow.trigger("killed", dataset, read_timeout=300, total_timeout=300)
-        wait_for(lambda: list(run.checkpoints(0).path.glob("part-*.csv")))
+        wait_for(lambda: list(path_of(run.checkpoints(0)).glob("part-*.csv")))
         ((task, process),) = [found for found in airflow.task_processes("killed") if found[0]["task_id"] != "plan"]
         assert task["task_id"] == "read_batch"
         processes = [process, *process.children(recursive=True)]
@@ -124,12 +124,12 @@ def test_a_killed_task_stops_promptly_and_a_retry_goes_on(airflow: LocalAirflow,
         assert living(processes, 30) == []
         assert time.monotonic() - started < 60
         assert airflow.wait("killed") == "failed"
-        assert len(list(run.checkpoints(0).path.glob("part-*.csv"))) >= 1
+        assert len(list(path_of(run.checkpoints(0)).glob("part-*.csv"))) >= 1
         server.release()
         airflow.api.clear(DAG_ID, "killed", "read_batch", 0)
         assert airflow.wait("killed") == "success"
     assert b'"resumed": 5' in run.marker(0).read_bytes()
-    assert [row["ocr_status"] for row in results(run.results_csv.path)] == ["ok"] * 6
+    assert [row["ocr_status"] for row in results(path_of(run.results_csv))] == ["ok"] * 6
 
 
 def test_wrong_params_are_refused_with_what_is_allowed(airflow: LocalAirflow, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino
 import pytest
 
 from ocr_pipeline.ocr.inference import Network, Shape
@@ -25,16 +26,22 @@ OWN = (1, 32, 64, 3)
 
 
 @pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> Counter[Shape | None]:
-    """The shapes that networks are compiled for, counted."""
+def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[Shape | None]:
+    """The shapes that OpenVINO compiles networks for, counted; None is any. Nothing comes from the cache."""
     counts: Counter[Shape | None] = Counter()
-    compile_network = OpenVinoRunner._compile
+    compile_model = openvino.Core.compile_model
 
-    def counting(self: OpenVinoRunner, graph: bytes, shape: Shape | None) -> Any:
-        counts[shape] += 1
-        return compile_network(self, graph, shape)
+    def counting(self: openvino.Core, model: openvino.Model, *arguments: Any) -> Any:
+        shape = model.input(0).get_partial_shape()
+        counts[None if shape.is_dynamic else tuple(shape.to_shape())] += 1
+        return compile_model(self, model, *arguments)
 
-    monkeypatch.setattr(OpenVinoRunner, "_compile", counting)
+    def refusing(*_: Any) -> None:
+        raise AssertionError("a network came from the cache")
+
+    monkeypatch.setattr(openvino.Core, "compile_model", counting)
+    monkeypatch.setattr(openvino.Core, "import_model", refusing)
+    monkeypatch.setenv("OCR_CACHE", str(tmp_path / "cache"))
     return counts
 
 

@@ -6,7 +6,6 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
@@ -71,8 +70,10 @@ def providers(module: str) -> set[str]:
     return found
 
 
-def third_party(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def third_party(path: Path) -> list[tuple[int, str]]:
     """Line and top-level name of each import, wherever in the file, of what is neither Python's nor our own."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -83,7 +84,8 @@ def third_party(path: Path) -> Iterator[tuple[int, str]]:
         for name in names:
             top = name.partition(".")[0]
             if top not in sys.stdlib_module_names and top not in OWN:
-                yield node.lineno, top
+                found.append((node.lineno, top))
+    return found
 
 
 def undeclared(paths: list[Path], known: dict[str, Requirement]) -> list[str]:

@@ -51,8 +51,7 @@ test: install-dev ## Run every check: ruff, mypy, tests with branch coverage
 test-quick: install-dev ## Run what answers in two minutes: ruff, mypy, tests without Airflow, browser and slow models
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/pytest -m unit
+	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -m unit; tested=$$?; wait $$types && exit $$tested
 
 chaos: install-dev ## Kill, break and compare runs, round after round: [ROUNDS=10 SEED=]
 	$(BIN)/python -m tests.e2e.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))

@@ -141,6 +141,7 @@ def test_stock_paddleocr_reads_in_threads(engines: LoadEngine) -> None:
     assert texts == [f"Ticket {i * 7919}" for i in range(6)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", OURS)
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 500), (500, 1), (2, 3), (800, 600), (1, 40_000), (33, 31)])
 def test_empty_pages_of_any_size_have_no_lines(engines: LoadEngine, engine: str, width: int, height: int) -> None:

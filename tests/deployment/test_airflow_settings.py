@@ -17,6 +17,8 @@ from ocr_airflow.deployment import READ_POOL
 from ocr_pipeline.settings.deployment import ALLOW_VARIABLE
 from tests.deployment.files import ROOT
 
+pytestmark = pytest.mark.airflow
+
 Services = dict[str, dict[str, Any]]
 NOT_AIRFLOW = {"postgres", "redis", "folders", "airflow-init"}
 

@@ -13,6 +13,8 @@ from ocr_pipeline.ocr.cache import cached
 from ocr_pipeline.settings.run import ReadSettings
 from tests.ocr.drawing import receipt
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -37,6 +37,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects, "_PAUSE_SECONDS", 0.01)
 
 
+@pytest.mark.slow
 def test_every_kind_of_fault_on_every_kind_of_request_costs_nothing_but_time(
     dataset: Path, expected: list[dict[str, str]], bucket: str, through: Allowances, store: FaultyStore
 ) -> None:
@@ -61,6 +62,7 @@ def test_every_kind_of_fault_on_every_kind_of_request_costs_nothing_but_time(
     assert store.faults.keys() > {*kinds, Fault.CUT_SHORT}
 
 
+@pytest.mark.slow
 def test_a_store_that_stays_down_ends_the_batch_and_a_retry_goes_on(
     dataset: Path, expected: list[dict[str, str]], bucket: str, through: Allowances, store: FaultyStore,
     monkeypatch: pytest.MonkeyPatch,

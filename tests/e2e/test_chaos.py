@@ -12,7 +12,7 @@ from ocr_local.airflow import DAG_ID
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.run.plan import Plan
 from ocr_pipeline.run.staging import load_staged
-from tests.e2e.chaos import Damage, Playground, config, differences
+from tests.e2e.chaos import Damage, Playground, bucket, config, differences
 from tests.e2e.conftest import LocalAirflow, running_airflow
 
 pytestmark = pytest.mark.chaos
@@ -38,6 +38,18 @@ def test_a_disturbed_run_ends_like_one_that_nothing_disturbed(fragile_airflow: L
     assert {row["ocr_status"] for row in expected} == {"ok", "fetch_failed"}
     assert survived.damage.kills >= 2
     assert survived.damage.workers == 1
+    assert differences(expected, survived.rows) == []
+
+
+def test_a_bucket_that_is_away_for_a_while_costs_no_attempt(fragile_airflow: LocalAirflow, tmp_path: Path) -> None:
+    with bucket(fragile_airflow, longest=8) as place:
+        playground = Playground(fragile_airflow, tmp_path, images=40, place=place)
+        with playground.server:
+            expected = playground.run("undisturbed-bucket")
+            wanted = Damage(kills=1, outages=2)
+            survived = playground.run_disturbed("disturbed-bucket", random.Random(SEED), wanted)
+    assert survived.damage.outages == 2
+    assert (survived.lost, survived.cleared) == (0, 0)
     assert differences(expected, survived.rows) == []
 
 

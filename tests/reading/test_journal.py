@@ -107,6 +107,7 @@ def through(store: FaultyStore, bucket: str, connection: Connection) -> StoredFi
     return open_folder(f"s3://{bucket}", Allowances.parse(f"s3://minio@{bucket}", lambda _: found)).file("j")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readers", [1, LEASE + 8])
 def test_what_is_read_next_is_noted_ahead_some_at_a_time(
     readers: int, bucket: str, s3_connection: Connection, s3_endpoint: str

@@ -46,6 +46,7 @@ def test_credentials_do_not_follow_to_another_host(
     assert [request.headers.get("authorization") for request in other_server.requests] == [None]
 
 
+@pytest.mark.slow
 def test_credentials_are_in_no_detail_and_no_log(
     fetch: Fetch, server: MisbehavingServer, closed_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -143,6 +143,7 @@ def test_status(fetch: Fetch, server: MisbehavingServer, code: int, category: Er
     assert str(code) in failure.detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("behaviour", "category", "attempts", "status", "says"),
     [

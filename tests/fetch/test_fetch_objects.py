@@ -116,6 +116,7 @@ def test_size_of_objects(fetch: Fetch, put: Callable[[str, bytes], str], s3_allo
     assert "max_bytes=8" in failure.detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("link", "category", "attempts", "status", "says"),
     [

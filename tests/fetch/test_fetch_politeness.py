@@ -120,6 +120,7 @@ def test_host_that_only_throttles_is_left_alone(fetch: Fetch, server: Misbehavin
     assert f"HTTP {code}" in results[-1].detail
 
 
+@pytest.mark.slow
 def test_bad_images_do_not_condemn_their_host(fetch: Fetch, server: MisbehavingServer) -> None:
     bad = ["status", "stall", "short", "reset", "bad-gzip", "redirect-loop", "garbage-chunks"]
     links = [server.url(behaviour, id=number) for number in range(2) for behaviour in bad]
@@ -141,6 +142,7 @@ def test_redirect_to_a_dead_host_condemns_that_one_only(
     assert image_of(image)
 
 
+@pytest.mark.slow
 def test_host_that_slows_gets_fewer_requests_at_once(server: MisbehavingServer) -> None:
     quick = [server.url("crowded", room=99, id=number) for number in range(64)]
     slow = [server.url("crowded", room=2, delay=0.4, id=number) for number in range(64)]

@@ -32,6 +32,7 @@ def test_no_more_often_than_attempts(fetch: Fetch, server: MisbehavingServer) ->
     assert failure.attempts == len(server.times(url)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [429, 503])
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_is_honoured(fetch: Fetch, server: MisbehavingServer, code: int, form: str) -> None:

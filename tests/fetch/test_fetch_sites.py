@@ -94,6 +94,7 @@ def test_a_private_address_of_the_site_still_needs_a_network(
     assert not server.requests
 
 
+@pytest.mark.slow
 def test_they_are_in_no_result_and_no_log(
     fetch: Fetch, server: MisbehavingServer, site: Sites, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -74,6 +74,7 @@ def test_auto_is_openvino_and_takes_the_cores_that_the_process_may_use() -> None
     assert found(str(cores[0])) == "openvino/PP-OCRv6_small 1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", OURS)
 @pytest.mark.parametrize(
     "options",
@@ -96,6 +97,7 @@ def test_the_runners_agree(engines: LoadEngine) -> None:
         assert abs(one.confidence - other.confidence) < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", OURS)
 def test_languages_limit_what_can_be_read(engines: LoadEngine, engine: str) -> None:
     pixels = draw_page(500, 220, [("Field 42", 20, 140)], size=40).pixels.copy()
@@ -149,6 +151,7 @@ def test_empty_pages_of_any_size_have_no_lines(engines: LoadEngine, engine: str,
     assert engines(engine=engine).read(blank_page(width, height, shade=0)).lines == ()
 
 
+@pytest.mark.slow
 def test_empty_pages_with_stock_paddleocr(engines: LoadEngine) -> None:
     assert engines(engine="paddleocr").read(blank_page(1, 1)).lines == ()
     assert engines(engine="paddleocr").read(blank_page(300, 200)).lines == ()
@@ -294,6 +297,7 @@ def test_a_damaged_model_file_is_an_error_of_the_engine(
         load_engine(ReadSettings.model_validate({"engine": engine, "model": "tiny", "threads": 1}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ALL)
 def test_a_page_that_a_network_fails_on_is_an_error_of_that_page(engines: LoadEngine, engine: str) -> None:
     broken = Page(3, np.zeros((50, 60), np.uint8))  # not the three channels that a page has

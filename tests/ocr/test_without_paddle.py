@@ -35,6 +35,7 @@ def test_it_is_not_installed(run: Run, name: str) -> None:
     assert run("-c", f"import {name}") == ("", f"ModuleNotFoundError: No module named '{name}'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["auto", "onnxruntime"])
 def test_a_page_is_read(run: Run, engine: str) -> None:
     code = f"assert [line.text for line in load(engine={engine!r}).read(receipt()).lines] == RECEIPT_LINES"

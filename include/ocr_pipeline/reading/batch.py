@@ -25,6 +25,7 @@ from ocr_pipeline.run.plan import Plan, batch_images
 from ocr_pipeline.run.staging import BatchStatistics
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import ReadSettings
+from ocr_pipeline.storage.patience import PATIENCE, Patience
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Batch:
     :param checkpoint_seconds: how often finished images are written down.
     :param held_bytes: of images, at once.
     :param idle_seconds: how long nothing may happen; as long as the settings' deadlines explain, without it.
+    :param patience: with the store of the run's folder, if it lies in a bucket.
     :raises SettingsError: when the deployment does not allow the run's folder.
     """
 
@@ -52,9 +54,10 @@ class Batch:
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         held_bytes: int = HELD_BYTES,
         idle_seconds: float | None = None,
+        patience: Patience = PATIENCE,
     ) -> None:
         self._batch = batch
-        self._run = RunFolder.open(batch.run, allowances)
+        self._run = RunFolder.open(batch.run, allowances, patience)
         self._allowances = allowances
         self._reader = reader
         self._retry_permanent = retry_permanent

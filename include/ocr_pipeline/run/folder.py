@@ -9,6 +9,7 @@ from hashlib import sha256
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.storage.folders import Folder, StoredFile
 from ocr_pipeline.storage.opening import open_folder
+from ocr_pipeline.storage.patience import PATIENCE, Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,13 @@ class RunFolder:
         return cls.open(f"{open_folder(output, allowances).uri}/{name}", allowances)
 
     @classmethod
-    def open(cls, uri: str, allowances: Allowances) -> RunFolder:
+    def open(cls, uri: str, allowances: Allowances, patience: Patience = PATIENCE) -> RunFolder:
         """The folder whose :attr:`uri` this is.
 
+        :param patience: with the store of a bucket.
         :raises SettingsError: when it cannot be used or is not allowed.
         """
-        return cls(open_folder(uri, allowances))
+        return cls(open_folder(uri, allowances, patience))
 
     @property
     def uri(self) -> str:

@@ -17,9 +17,7 @@ from tests.conftest import reading_with
 TIMES = ("ocr_fetch_seconds", "ocr_read_seconds")
 
 
-def plan(
-    dataset: Path, output: str, allowances: Allowances, patience: Patience = PATIENCE
-) -> tuple[RunFolder, Plan]:
+def plan(dataset: Path, output: str, allowances: Allowances, patience: Patience = PATIENCE) -> tuple[RunFolder, Plan]:
     """Plan a run of batches of ten rows."""
     settings = RunSettings(dataset=str(dataset), output=output, batch_size=10, attempts=1)
     run = RunFolder.open(f"{output}/run", allowances, patience)

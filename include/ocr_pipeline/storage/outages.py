@@ -97,7 +97,8 @@ class PatientBucket:
             left = most - (now - min(self._failing_since, first + self._patience.request))
             if left > 0 and (not self._logged_at or now - self._logged_at > _LOG_SECONDS):
                 self._logged_at = now
-                log.warning("waiting for the store: cannot %s: %s; trying for %.0f s more", what, _reason(failure), left)
+                reason = _reason(failure)
+                log.warning("waiting for the store: cannot %s: %s; trying for %.0f s more", what, reason, left)
             return left
 
     def _note_answer(self) -> None:

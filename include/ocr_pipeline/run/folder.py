@@ -71,6 +71,11 @@ class RunFolder:
         """Digests of the image files that earlier runs have read; absent unless the run goes by them."""
         return self.folder.file("plan/known.sha256")
 
+    @property
+    def robots(self) -> Folder:
+        """What the hosts of the images say in their robots.txt, for all batches; only where the run asks for it."""
+        return self.folder.folder("robots")
+
     def checkpoints(self, index: int) -> Folder:
         """The finished images of a batch that is still running."""
         return self.folder.folder(f"checkpoints/batch-{index:05}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -128,8 +128,8 @@ class Requester:
             await self._robots.check(job.url, partial(self._robots_txt, host))
         with await self._budget.lease() as lease:
             job.begin(self._clock())
-            asked = self._http.get(job.url, job.left, self._settings.max_bytes, self._token, lease)
-            outcome = await self._noting(host, asked, first=job.attempts == 1)
+            ask = partial(self._http.get, job.url, job.left, self._settings.max_bytes, self._token, lease)
+            outcome = await self._noting(host, ask, first=job.attempts == 1)
             if isinstance(outcome, Answer):
                 lease.keep(len(outcome.body))
             else:
@@ -144,8 +144,8 @@ class Requester:
         with await self._budget.lease() as lease:
             job.attempts += 1
             job.begin(self._clock())
-            asked = self._objects.get(uri, lease)
-            answer = await self._noting(bucket, asked, first=job.attempts == 1)
+            ask = partial(self._objects.get, uri, lease)
+            answer = await self._noting(bucket, ask, first=job.attempts == 1)
             lease.keep(len(answer.body))
             return answer
 
@@ -166,15 +166,15 @@ class Requester:
         """The robots.txt at ``url`` of ``host``, within the total deadline for each request on the way."""
         for _ in range(_ROBOTS_REDIRECTS + 1):
             with await self._budget.lease() as lease:
-                asked = self._http.get(url, self._settings.total_timeout, ROBOTS_BYTES, lease=lease)
-                outcome = await self._noting(host, asked)
+                ask = partial(self._http.get, url, self._settings.total_timeout, ROBOTS_BYTES, lease=lease)
+                outcome = await self._noting(host, ask)
             if isinstance(outcome, Answer):
                 return outcome.body
             url = _target(url, outcome)
         raise RequestFailedError(ErrorCategory.TOO_MANY_REDIRECTS, "more redirects than are followed", outcome.status)
 
-    async def _noting(self, host: Host, asked: Awaitable[_Outcome], *, first: bool = True) -> _Outcome:
-        """The outcome of the request ``asked``, sent when the rate of ``host`` lets it; the host's record learns of it.
+    async def _noting(self, host: Host, ask: Callable[[], Awaitable[_Outcome]], *, first: bool = True) -> _Outcome:
+        """The outcome of the request ``ask``, sent when the rate of ``host`` lets it; the host's record learns of it.
 
         :param first: whether no answer was missed for the same image before, which would prove nothing twice.
         """
@@ -183,7 +183,7 @@ class Requester:
             await asyncio.sleep(pause)
         since = self._clock()
         try:
-            outcome = await asked
+            outcome = await ask()
         except RequestFailedError as error:
             if error.status in (429, 503):
                 pause = self._policy.backoff if error.retry_after is None else error.retry_after

@@ -6,15 +6,21 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 UV := $(BIN)/uv
 UV_VERSION := 0.13.9
+COMPILE = $(UV) pip compile -q --universal $(if $(KEEP),,--upgrade) --generate-hashes --python-version 3.11 \
+  --custom-compile-command "make lock"
 
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include:$(CURDIR)/plugins
 export PYTHONDONTWRITEBYTECODE :=
 export UV_LINK_MODE := copy
+# The system's certificates, not those that come with uv and pip (before 24.2): where a proxy inspects TLS, its
+# authority is only there.
+export UV_SYSTEM_CERTS := true
+SYSTEM_CERTS := import ssl; paths = ssl.get_default_verify_paths(); print(paths.cafile or paths.capath or "")
 
 LOCAL := $(BIN)/python -m ocr_local
 
 .DEFAULT_GOAL := help
-.PHONY: help run retry up down test chaos format docs install install-dev lock env clean models calibrate bench-ocr \
+.PHONY: help run retry up down test test-quick chaos format docs install install-dev lock env clean models calibrate bench-ocr \
   bench-agreement bench-fetch bench-memory bench-run bench-scale bench-startup
 
 help: ## List the commands
@@ -42,6 +48,11 @@ test: install-dev ## Run every check: ruff, mypy, tests with branch coverage
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
+test-quick: install-dev ## Run what answers in two minutes: ruff, mypy, tests without Airflow, browser and slow models
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -m unit; tested=$$?; wait $$types && exit $$tested
+
 chaos: install-dev ## Kill, break and compare runs, round after round: [ROUNDS=10 SEED=]
 	$(BIN)/python -m tests.e2e.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
 
@@ -65,15 +76,12 @@ calibrate: install ## Note the ranges for reading in 8 bits of a model, from dra
 env: ## Make .env, the secrets and settings of docker-compose.yaml
 	@$(PYTHON) scripts/make_env.py
 
-lock: $(UV) ## Update requirements.txt and requirements-dev.txt from pyproject.toml
-	$(UV) pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 \
-	  --custom-compile-command "make lock" pyproject.toml -o requirements.txt
-	$(UV) pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 -c requirements.txt \
-	  --custom-compile-command "make lock" --group dev -o requirements-dev.txt
-	$(UV) pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 --overrides benchmarks/overrides.txt \
-	  --custom-compile-command "make lock" benchmarks/requirements-peers.in -o benchmarks/requirements-peers.txt
-	$(UV) pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 \
-	  --custom-compile-command "make lock" benchmarks/requirements-fetch.in -o benchmarks/requirements-fetch.txt
+lock: $(UV) ## Update every lock from pyproject.toml and benchmarks/*.in; KEEP=1 changes only what has to
+	$(COMPILE) --all-extras pyproject.toml -o requirements.txt
+	$(COMPILE) --extra fleet -c requirements.txt pyproject.toml -o requirements-slim.txt
+	$(COMPILE) --group dev -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) --overrides benchmarks/overrides.txt benchmarks/requirements-peers.in -o benchmarks/requirements-peers.txt
+	$(COMPILE) benchmarks/requirements-fetch.in -o benchmarks/requirements-fetch.txt
 
 bench-ocr: $(VENV)/.installed $(PEERS)/.installed ## Compare reading with its peers: IMAGES= LABELS= [BENCH_JSON=]
 	@test -n "$(IMAGES)" -a -n "$(LABELS)" || { echo "make bench-ocr IMAGES=folder LABELS=folder"; exit 1; }
@@ -112,7 +120,8 @@ $(UV):
 	  echo "Python 3.11, 3.12 or 3.13 is needed; name one with PYTHON=/path/to/python3.12"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
 	  echo "Python cannot make an environment here; on Debian: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	@PIP_CERT="$${PIP_CERT:-$$($(BIN)/python -c '$(SYSTEM_CERTS)')}" \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
 
 # The lock is complete, so nothing is resolved. --no-config: `tool.uv`'s overrides are for making
 # the lock; read here they would take a newer release than it names, and fail on its hashes.

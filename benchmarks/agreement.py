@@ -87,7 +87,7 @@ def match_lines(ones: Sequence[TextLine], others: Sequence[TextLine]) -> Iterabl
         return
     overlap = _overlaps(_boxes(ones), _boxes(others))
     while overlap.max() >= LEAST_OVERLAP:
-        i, j = np.unravel_index(overlap.argmax(), overlap.shape)
+        i, j = (int(place) for place in np.unravel_index(overlap.argmax(), overlap.shape))
         yield ones[i], others[j]
         overlap[i], overlap[:, j] = 0, 0
 

@@ -117,7 +117,7 @@ def time_run(home: Home, folder: Path, images: int, batch_size: int | None) -> C
             for run, count in (("first", min(FIRST_IMAGES, images)), ("bench", images)):
                 dataset = folder / f"{run}.csv"
                 dataset.write_text("image\n" + "".join(f"http://{address}/{n}\n" for n in range(count)))
-                conf = {"dataset": str(dataset), "output": str(folder / "output")}
+                conf: dict[str, str | int] = {"dataset": str(dataset), "output": str(folder / "output")}
                 if batch_size:
                     conf["batch_size"] = batch_size
                 print(f"running {count} images through the DAG ...", flush=True)

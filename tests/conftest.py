@@ -48,6 +48,12 @@ os.environ["AIRFLOW_HOME"] = str(_FOLDER / "airflow")
 os.environ["OCR_CACHE"] = str(_FOLDER / "cache")
 
 
+# So that the Python processes that tests start find the project as pytest does.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    str(Path(__file__).parents[1] / part) for part in (".", "include", "plugins")
+)
+
+
 def bare_environment() -> dict[str, str]:
     """The environment of a process that is given nothing but the project, for tests that kill it."""
     root = Path(__file__).parents[1]
@@ -64,6 +70,22 @@ DrawImage = Callable[[int], str]
 WriteCsv = Callable[..., Path]
 MakePlan = Callable[..., tuple[RunFolder, Plan]]
 """What the fixtures of these names give."""
+
+
+FOLDER_MARKS = {"e2e": "airflow", "plugins": "airflow", "pipeline": "slow"}
+"""The mark of every test in a folder; others mark themselves."""
+
+MARKS = ("slow", "airflow", "browser", "chaos")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder, and as ``unit`` those that have no mark."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in FOLDER_MARKS:
+            item.add_marker(FOLDER_MARKS[folder])
+        if not any(item.get_closest_marker(name) for name in MARKS):
+            item.add_marker("unit")
 
 
 class WidthEngine:

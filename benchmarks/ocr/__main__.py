@@ -55,6 +55,7 @@ class Worker:
     """A system's process."""
 
     def __init__(self, system: str, python: Path, readers: int, threads: int, models: Path, images: list[Path]) -> None:
+        self._name = system
         self.readers, self.threads = readers, threads
         command = [python, WORKER, system, readers, threads, models, *images]
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
@@ -85,7 +86,7 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self._process.args[2]} ended with {self._process.wait()}")
+            raise SystemExit(f"{self._name} ended with {self._process.wait()}")
         answer: dict[str, object] = json.loads(line)
         return answer
 

@@ -101,6 +101,7 @@ def _paddleocr(system: str, threads: int, models: Path) -> Read:
 
 def _rapidocr(engine: str, threads: int) -> Read:
     from rapidocr import EngineType, RapidOCR
+    from rapidocr.utils.output import RapidOCROutput
 
     kind = EngineType(engine)
     option = "inference_num_threads" if engine == "openvino" else "intra_op_num_threads"
@@ -115,7 +116,9 @@ def _rapidocr(engine: str, threads: int) -> Read:
     )
 
     def read(body: bytes) -> str:
-        return "\n".join(pipeline(_decode(body)).txts or ())
+        found = pipeline(_decode(body))
+        assert isinstance(found, RapidOCROutput)  # it gives others when a stage of it is left out
+        return "\n".join(found.txts or ())
 
     return read
 

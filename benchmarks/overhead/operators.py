@@ -13,7 +13,7 @@ from ocr_pipeline.reading.reader import ReaderProcess
 class _NullBatch(batch.Batch):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         reader = partial(ReaderProcess, engine="benchmarks.overhead.engine:NullEngine")
-        super().__init__(*arguments, reader=reader, **options)
+        super().__init__(*arguments, **options | {"reader": reader})
 
 
 class NullReadBatchOperator(ReadBatchOperator):

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -50,13 +50,15 @@ class DemoDataset:
     drawn: bool
 
 
-def draw(folder: Path, progress: Callable[[int, int], None] | None = None) -> DemoDataset:
+def draw(
+    folder: Path, progress: Callable[[int, int], None] | None = None, pictures: Sequence[Picture] = PICTURES
+) -> DemoDataset:
     """Draw the demo's images into ``folder/images``, unless this version of them is there already.
 
     The same code and packages give the same bytes every time. ``progress`` is called with the number of
     images drawn and their total after each one.
     """
-    digest = _digest()
+    digest = _digest(pictures)
     if (images := _already_drawn(folder, digest)) is not None:
         return DemoDataset(folder, images, drawn=False)
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -64,10 +66,10 @@ def draw(folder: Path, progress: Callable[[int, int], None] | None = None) -> De
     drawn = []
     # Most of the time goes into pixel work that leaves the interpreter to other threads.
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for image in threads.map(partial(_draw_one, folder / "images"), PICTURES):
+        for image in threads.map(partial(_draw_one, folder / "images"), pictures):
             drawn.append(image)
             if progress:
-                progress(len(drawn), len(PICTURES))
+                progress(len(drawn), len(pictures))
     marker = {"digest": digest, "images": [asdict(image) for image in drawn]}
     _replace(folder / MARKER, json.dumps(marker, ensure_ascii=False, indent=1))
     return DemoDataset(folder, tuple(drawn), drawn=True)
@@ -80,7 +82,7 @@ def write_dataset(folder: Path, base_url: str) -> Path:
 
     :raises FileNotFoundError: when the images were not drawn into ``folder`` first.
     """
-    images = _already_drawn(folder, _digest())
+    images = _already_drawn(folder, _digest(PICTURES))
     if images is None:
         raise FileNotFoundError(f"{folder} does not hold this version of the demo's images: call draw() first")
     random = Random("order of the demo dataset")
@@ -143,14 +145,16 @@ def _already_drawn(folder: Path, digest: str) -> tuple[DemoImage, ...] | None:
     return images
 
 
-def _digest() -> str:
-    """Changes whenever the drawings could: with this package's files and with what draws them."""
+def _digest(pictures: Sequence[Picture]) -> str:
+    """Changes whenever the drawings could: with which they are, this package's files and what draws them."""
     digest = hashlib.sha256()
     package = Path(__file__).parent
     for path in sorted(package.glob("*.py")) + sorted(package.glob("*.toml")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     for name in _DRAWN_WITH:
         digest.update(f"{name}=={version(name)}\n".encode())
+    for picture in pictures:
+        digest.update(f"{picture.name}\n".encode())
     return digest.hexdigest()
 
 

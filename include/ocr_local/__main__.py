@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ocr_local.airflow import DAG_ID, LocalAirflowError, Running, attached, find_running, start_detached, stop
+from ocr_local.api import ApiError
 from ocr_local.home import CHECKOUT, USER, Home
 from ocr_local.retry import RetryError, retry_run
 from ocr_local.run import RunFailedError, RunRequest, check_request, run_dataset, run_demo
@@ -39,7 +40,7 @@ def main() -> int:
                 retry_run(home, running, arguments.dag, arguments.run, console)
         else:
             _run(home, arguments, console)
-    except (LocalAirflowError, OcrPipelineError, RetryError, RunFailedError) as error:
+    except (ApiError, LocalAirflowError, OcrPipelineError, RetryError, RunFailedError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:

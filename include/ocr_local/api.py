@@ -8,16 +8,32 @@ from typing import Any
 
 import requests
 
+_TRIES = 5
+_PAUSE_SECONDS = 1.0
+_PASSING = frozenset({None, 429, 500, 502, 503, 504})
+_HIDDEN = "***"
+
 
 class ApiError(Exception):
-    """Airflow refused a request; the message is its own."""
+    """Airflow refused a request, with the HTTP status ``status`` and a message of its own, or did not answer.
+
+    Only 404 says that something is not there.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def absent(self) -> bool:
+        """Whether what was asked for is not there."""
+        return self.status == 404
 
 
 class AirflowApi:
     """Airflow's stable REST API at ``url``, as one user.
 
-    :raises ApiError: from every method, when Airflow refuses.
-    :raises requests.RequestException: from every method, when Airflow does not answer.
+    :raises ApiError: from every method, when Airflow refuses or does not answer.
     """
 
     def __init__(self, url: str, user: str, password: str) -> None:
@@ -34,15 +50,25 @@ class AirflowApi:
             health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
             # The API of tasks is put together when it is first asked, which takes seconds that a task would wait.
             tasks_are_served = self._session.get(f"{self.url}/execution/health", timeout=60).ok
-        except (requests.RequestException, ValueError):
+            states = [health[part]["status"] for part in ("scheduler", "dag_processor")]
+        except (requests.RequestException, ValueError, KeyError, TypeError):
             return False
-        return tasks_are_served and all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor"))
+        return tasks_are_served and states == ["healthy", "healthy"]
 
     def has_dag(self, dag_id: str) -> bool:
         """Whether the DAG has been parsed."""
+        return self._has(f"dags/{dag_id}")
+
+    def has_run(self, dag_id: str, run_id: str) -> bool:
+        """Whether there is such a run."""
+        return self._has(f"dags/{dag_id}/dagRuns/{run_id}")
+
+    def _has(self, path: str) -> bool:
         try:
-            self.request("GET", f"dags/{dag_id}")
-        except ApiError:
+            self.request("GET", path)
+        except ApiError as error:
+            if not error.absent:
+                raise
             return False
         return True
 
@@ -59,11 +85,6 @@ class AirflowApi:
     def run_state(self, dag_id: str, run_id: str) -> str:
         """The state of a run: ``queued``, ``running``, ``success`` or ``failed``."""
         return str(self.request("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
-
-    def unfinished_runs(self, dag_id: str) -> list[str]:
-        """Identifiers of the runs that are queued or running."""
-        runs = self.request("GET", f"dags/{dag_id}/dagRuns?state=running&state=queued&limit=100")["dag_runs"]
-        return [str(run["dag_run_id"]) for run in runs]
 
     def fail_run(self, dag_id: str, run_id: str) -> None:
         """Mark a run failed, which ends its running tasks."""
@@ -90,7 +111,9 @@ class AirflowApi:
         try:
             path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
             return str(self.request("GET", path)["value"])
-        except ApiError:
+        except ApiError as error:
+            if not error.absent:
+                raise
             return None
 
     def clear(self, dag_id: str, run_id: str, task_id: str, *map_indexes: int) -> list[dict[str, Any]]:
@@ -127,47 +150,62 @@ class AirflowApi:
         return lines
 
     def variable(self, key: str) -> str:
-        """The value of an Airflow variable; empty when there is none."""
+        """The value of an Airflow variable; empty when there is none.
+
+        :raises ApiError: also when Airflow shows it with a part hidden that it takes for a secret.
+        """
         try:
-            return str(self.request("GET", f"variables/{key}")["value"])
-        except ApiError:
+            value = str(self.request("GET", f"variables/{key}")["value"])
+        except ApiError as error:
+            if not error.absent:
+                raise
             return ""
+        if _HIDDEN in value:
+            raise ApiError(f"Airflow hides a part of the variable {key}, so it can only be changed in the UI: {value}")
+        return value
 
     def set_variable(self, key: str, value: str) -> None:
-        """Make or change an Airflow variable."""
+        """Make or change an Airflow variable; what describes it stays."""
         body = {"key": key, "value": value}
         try:
+            self.request("PATCH", f"variables/{key}?update_mask=value", body)
+        except ApiError as error:
+            if not error.absent:
+                raise
             self.request("POST", "variables", body)
-        except ApiError:
-            self.request("PATCH", f"variables/{key}", body)
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """One request below ``/api/v2/``; logs in when needed; reads are tried again for a few seconds."""
-        tries = 5 if method == "GET" else 1
-        for attempt in range(1, tries + 1):
+        renewed = False
+        for tries_left in reversed(range(_TRIES)):
             try:
-                if "Authorization" not in self._session.headers:
-                    self._log_in()
-                response = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=30)
-            except requests.ConnectionError:
-                if attempt == tries:
+                return self._ask(method, path, body)
+            except ApiError as error:
+                if error.status == 401 and not renewed and tries_left:
+                    self._session.headers.pop("Authorization", None)  # it has expired
+                    renewed = True
+                    continue
+                if method != "GET" or error.status not in _PASSING or not tries_left:
                     raise
-                time.sleep(1)
-                continue
-            if response.status_code == 401 and attempt < tries:
-                del self._session.headers["Authorization"]
-                continue
-            if not response.ok:
-                raise ApiError(f"{method} {path}: {response.status_code} {_detail(response)}")
-            return response.json() if response.content else None
-        raise ApiError(f"{method} {path}: not authorised as {self._user}")
+            time.sleep(_PAUSE_SECONDS)
+        raise AssertionError("the last try returns or raises")
 
-    def _log_in(self) -> None:
-        body = {"username": self._user, "password": self._password}
-        response = self._session.post(f"{self.url}/auth/token", json=body, timeout=30)
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+        if "Authorization" not in self._session.headers:
+            login = {"username": self._user, "password": self._password}
+            response = self._send("POST", "auth/token", login, f"cannot log in as {self._user}")
+            self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
+        response = self._send(method, f"api/v2/{path}", body, f"{method} {path}")
+        return response.json() if response.content else None
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, what: str) -> requests.Response:
+        try:
+            response = self._session.request(method, f"{self.url}/{path}", json=body, timeout=30)
+        except requests.RequestException as error:
+            raise ApiError(f"{what}: Airflow does not answer at {self.url} ({type(error).__name__})") from None
         if not response.ok:
-            raise ApiError(f"cannot log in as {self._user}: {response.status_code} {_detail(response)}")
-        self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
+            raise ApiError(f"{what}: {response.status_code} {_detail(response)}", response.status_code)
+        return response
 
 
 def _detail(response: requests.Response) -> str:

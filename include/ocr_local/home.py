@@ -15,13 +15,13 @@ USER = "admin"
 READ_SLOTS = 2
 """Batches read at once: while one starts up or waits for the network, the other keeps the cores busy."""
 
-
-_CONFIG = """\
+CONFIG = """\
 # Settings of the local Airflow that are yours to change; the rest is set by its environment.
 [core]
 default_task_retries = 2
 default_task_retry_delay = 30
 """
+"""What ``airflow.cfg`` is at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Home:
         known = self.secrets()
         config = self.path / "airflow.cfg"
         if not config.exists():
-            config.write_text(_CONFIG)
+            config.write_text(CONFIG)
         passwords = self.path / "passwords.json"
         if not passwords.exists():
             _write_private(passwords, json.dumps({USER: known.password}))

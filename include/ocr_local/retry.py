@@ -12,7 +12,7 @@ from rich.console import Console
 from ocr_local.airflow import Running, connect
 from ocr_local.api import AirflowApi, ApiError
 from ocr_local.home import Home
-from ocr_local.run import RunFailedError, explain_failure
+from ocr_local.run import RunFailedError, explain_failure, run_marks
 from ocr_local.summary import print_summary
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan
@@ -40,6 +40,13 @@ def retry_run(home: Home, running: Running, dag_id: str, run_id: str, console: C
     """
     api = connect(home, running)
     _check_ended(api, dag_id, run_id)
+    with run_marks(home, dag_id).holding(run_id) as ours:
+        if not ours:
+            raise RetryError(f"another command has run {run_id} under way: wait until it has ended")
+        _retry(api, dag_id, run_id, console)
+
+
+def _retry(api: AirflowApi, dag_id: str, run_id: str, console: Console) -> None:
     tasks = {(task["task_id"], task["map_index"]): task["state"] for task in api.tasks(dag_id, run_id)}
     run = _folder(api, dag_id, run_id)
     again = {task for task, state in tasks.items() if state == "failed"}
@@ -73,9 +80,13 @@ def _check_ended(api: AirflowApi, dag_id: str, run_id: str) -> None:
     try:
         state = api.run_state(dag_id, run_id)
     except ApiError as error:
+        if not error.absent:
+            raise
         try:
             recent = api.recent_runs(dag_id, _RECENT)
-        except ApiError:
+        except ApiError as no_dag:
+            if not no_dag.absent:
+                raise
             raise RetryError(f"there is no DAG {dag_id} with a run {run_id}: {error}") from None
         known = "\n".join(f"  {name}  {state}" for name, state in recent) or "  none"
         raise RetryError(f"{dag_id} has no run {run_id}. Its latest runs:\n{known}") from None

@@ -16,14 +16,16 @@ from rich.console import Console
 
 from ocr_demo import ImageServer, draw, write_dataset
 from ocr_local.airflow import DAG_ID, Running, connect
-from ocr_local.api import AirflowApi
+from ocr_local.api import AirflowApi, ApiError
 from ocr_local.home import Home
+from ocr_local.locks import RunMarks, exclusive
 from ocr_local.progress import watch
 from ocr_local.summary import print_summary
-from ocr_pipeline.dataset import check_places, is_local, local_folders, open_dataset, split_entries
+from ocr_pipeline.dataset import check_places, is_local, local_folders, open_dataset
 from ocr_pipeline.errors import SettingsError
 from ocr_pipeline.run.folder import RunFolder
-from ocr_pipeline.settings.deployment import ALLOW_VARIABLE, STORE_SCHEMES, Allowances, Connection
+from ocr_pipeline.settings.addresses import STORE_SCHEMES, shown_dataset, split_entries
+from ocr_pipeline.settings.deployment import ALLOW_VARIABLE, Allowances, Connection, join_allowed, split_allowed
 from ocr_pipeline.settings.run import RunSettings
 from ocr_pipeline.storage.opening import open_folder
 from ocr_pipeline.storage.patience import Patience
@@ -32,7 +34,6 @@ DEMO_SETTINGS = {"batch_size": 25, "read_timeout": 3, "total_timeout": 10, "atte
 """Small batches, so that there are several to watch; short times, because one of its hosts never answers."""
 
 _SCHEME = re.compile(r"[a-z][a-z0-9]*:")
-_RUN_PREFIXES = ("demo-", "run-")
 
 
 class RunFailedError(Exception):
@@ -63,8 +64,8 @@ class RunRequest:
 
     def allowed(self) -> list[str]:
         """The entries of ``allow``; folders may be relative to where the command runs."""
-        entries = (entry.strip() for entry in self.allow.split(","))
-        return [str(_absolute(Path(entry))) if Path(entry).is_dir() else entry for entry in entries if entry]
+        entries = split_allowed(self.allow)
+        return [str(_absolute(Path(entry))) if Path(entry).is_dir() else entry for entry in entries]
 
 
 def _absolute(path: Path) -> Path:
@@ -133,8 +134,8 @@ def run_dataset(home: Home, running: Running, dataset: str, request: RunRequest,
     places = absolute_dataset(dataset)
     api = connect(home, running)
     settings = {"dataset": places, **request.settings(home)}
-    _allow(api, [*(str(folder) for folder in local_folders(places)), settings["output"], *request.allowed()])
-    _run(api, "run", settings, console)
+    _allow(home, api, [*(str(folder) for folder in local_folders(places)), settings["output"], *request.allowed()])
+    _run(home, api, "run", settings, console)
 
 
 def run_demo(home: Home, running: Running, folder: Path, request: RunRequest, console: Console) -> None:
@@ -148,17 +149,39 @@ def run_demo(home: Home, running: Running, folder: Path, request: RunRequest, co
     with ImageServer(folder) as server:
         dataset = write_dataset(folder, server.url)
         settings = {"dataset": str(dataset), **DEMO_SETTINGS, **request.settings(home)}
-        _allow(api, [str(folder), settings["output"]])
-        with _allowed_meanwhile(api, urlsplit(server.url).netloc):
-            _run(api, "demo", settings, console)
+        _allow(home, api, [str(folder), settings["output"]])
+        with _allowed_meanwhile(home, api, urlsplit(server.url).netloc):
+            _run(home, api, "demo", settings, console)
 
 
-def _run(api: AirflowApi, prefix: str, settings: dict[str, Any], console: Console) -> None:
-    _end_abandoned(api)
-    run_id = f"{prefix}-{time.strftime('%Y%m%d-%H%M%S')}"
+def _run(home: Home, api: AirflowApi, prefix: str, settings: dict[str, Any], console: Console) -> None:
+    marks = run_marks(home, DAG_ID)
+    _end_abandoned(api, marks)
+    with _new_run(api, marks, prefix) as run_id:
+        _run_as(run_id, api, settings, console)
+
+
+def run_marks(home: Home, dag_id: str) -> RunMarks:
+    """The marks of the runs of ``dag_id`` that commands of ``home`` have under way."""
+    return RunMarks(home.path / "commands" / dag_id)
+
+
+@contextmanager
+def _new_run(api: AirflowApi, marks: RunMarks, prefix: str) -> Iterator[str]:
+    """A name that no run has, and its mark for the time of the block."""
+    while True:
+        run_id = f"{prefix}-{time.strftime('%Y%m%d-%H%M%S')}"
+        with marks.holding(run_id) as ours:
+            if ours and not api.has_run(DAG_ID, run_id):
+                yield run_id
+                return
+        time.sleep(1)  # another command had it this very second
+
+
+def _run_as(run_id: str, api: AirflowApi, settings: dict[str, Any], console: Console) -> None:
     api.trigger(DAG_ID, run_id, settings)
     run = RunFolder.of(settings["output"], run_id, _allowances_of(settings["output"]))
-    console.print(f"Run {run_id}: {settings['dataset']}", markup=False, soft_wrap=True)
+    console.print(f"Run {run_id}: {shown_dataset(settings['dataset'])}", markup=False, soft_wrap=True)
     console.print(f"  in the UI: {api.url}/dags/{DAG_ID}/runs/{run_id}", soft_wrap=True)
     try:
         watched = watch(api, run, run_id, console)
@@ -172,30 +195,36 @@ def _run(api: AirflowApi, prefix: str, settings: dict[str, Any], console: Consol
         raise RunFailedError(explain_failure(api, DAG_ID, run_id))
 
 
-def _end_abandoned(api: AirflowApi) -> None:
-    """Fail runs of earlier commands that were killed before they could: their demo's server is gone."""
-    for run_id in api.unfinished_runs(DAG_ID):
-        if run_id.startswith(_RUN_PREFIXES):
+def _end_abandoned(api: AirflowApi, marks: RunMarks) -> None:
+    """Fail runs of commands that were killed before they could: their demo's server is gone."""
+    for run_id in marks.left():
+        if api.has_run(DAG_ID, run_id) and api.run_state(DAG_ID, run_id) not in ("success", "failed"):
             api.fail_run(DAG_ID, run_id)
 
 
-def _allow(api: AirflowApi, entries: list[str]) -> None:
-    """Add entries to what runs of this Airflow may touch."""
-    known = [entry for entry in api.variable(ALLOW_VARIABLE).split(",") if entry]
-    new = [entry for entry in entries if entry not in known]
-    if new:
-        api.set_variable(ALLOW_VARIABLE, ",".join([*known, *new]))
+def _allow(home: Home, api: AirflowApi, entries: list[str]) -> list[str]:
+    """Add entries to what runs of this Airflow may touch; returns those that were not among it."""
+    with exclusive(home.path / "allow.lock"):
+        known = api.variable(ALLOW_VARIABLE)
+        new = [entry for entry in dict.fromkeys(entries) if entry not in split_allowed(known)]
+        if new:
+            added = join_allowed(new)
+            api.set_variable(ALLOW_VARIABLE, f"{known},{added}" if known else added)
+    return new
 
 
 @contextmanager
-def _allowed_meanwhile(api: AirflowApi, entry: str) -> Iterator[None]:
+def _allowed_meanwhile(home: Home, api: AirflowApi, entry: str) -> Iterator[None]:
     """Allow ``entry`` for the duration of the block."""
-    _allow(api, [entry])
+    new = _allow(home, api, [entry])
     try:
         yield
     finally:
-        kept = [known for known in api.variable(ALLOW_VARIABLE).split(",") if known != entry]
-        api.set_variable(ALLOW_VARIABLE, ",".join(kept))
+        if new:
+            with exclusive(home.path / "allow.lock"):
+                lines = api.variable(ALLOW_VARIABLE).split("\n")
+                kept = (join_allowed(known for known in split_allowed(line) if known != entry) for line in lines)
+                api.set_variable(ALLOW_VARIABLE, "\n".join(kept))
 
 
 def explain_failure(api: AirflowApi, dag_id: str, run_id: str) -> str:
@@ -204,6 +233,10 @@ def explain_failure(api: AirflowApi, dag_id: str, run_id: str) -> str:
     lines = [f"Run {run_id} failed."]
     for task in failed:
         name = task["task_id"] if task["map_index"] < 0 else f"{task['task_id']} [{task['map_index']}]"
-        errors = [line for line in api.task_log(dag_id, run_id, task) if "Error" in line or "Exception" in line]
+        try:
+            log = api.task_log(dag_id, run_id, task)
+        except ApiError:
+            log = []
+        errors = [line for line in log if "Error" in line or "Exception" in line]
         lines.append(f"  {name}: {errors[-1] if errors else 'see its log in the UI'}")
     return "\n".join(lines)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,17 +19,23 @@ from ocr_pipeline.run.folder import RunFolder
 TRUE_TEXT = "true_text"
 """A dataset's column with the text that is really there; when it has one, accuracy is shown."""
 
+_COLUMNS = frozenset({"ocr_status", "ocr_text", "ocr_confidence", "ocr_error"}) | frozenset(
+    {"language", "expected_status", "expected_error", TRUE_TEXT}
+)
 _SAMPLES = 4
+_ROWS = 1024
 
 
 def print_summary(run: RunFolder, took: str, console: Console) -> None:
     """Print counts, how long it took, accuracy when the truth is known, a few texts, and where the results are."""
     summary = json.loads(run.summary.read_bytes())
-    with run.results_csv.reading() as path, path.open(newline="", encoding="utf-8") as file:
-        csv.field_size_limit(1 << 30)
-        samples = _Samples()
-        for row in csv.DictReader(file):
-            samples.add(row)
+    samples = _Samples()
+    # Not the CSV file, whose texts may be guarded from spreadsheets.
+    with run.results_parquet.reading() as path, pyarrow.parquet.ParquetFile(path) as results:
+        columns = [name for name in results.schema_arrow.names if name in _COLUMNS]
+        for batch in results.iter_batches(_ROWS, columns=columns):
+            for row in batch.to_pylist():
+                samples.add(row)
     console.print("Result rows", style="bold")
     console.print(_counts(summary))
     _print_figures(summary, took, samples, console)
@@ -46,25 +52,25 @@ class _Samples:
     def __init__(self) -> None:
         self.pairs: list[tuple[str, str]] = []
         self.expected = self.as_expected = 0
-        self._rows: dict[str, tuple[str, str]] = {}
+        self._rows: dict[str, tuple[str, float]] = {}
 
-    def add(self, row: Mapping[str, str]) -> None:
+    def add(self, row: Mapping[str, Any]) -> None:
         """Take in one result row."""
-        status = row["ocr_status"]
+        status, text = row["ocr_status"], row["ocr_text"] or ""
         if row.get(TRUE_TEXT):
-            self.pairs.append((row["ocr_text"], row[TRUE_TEXT]))
+            self.pairs.append((text, str(row[TRUE_TEXT])))
         if row.get("expected_error"):
             self.expected += 1
-            self.as_expected += (status, row["ocr_error"]) == (row["expected_status"], row["expected_error"])
-        kind = row.get("language") or str(len(self._rows))
-        if status == "ok" and len(self._rows) < _SAMPLES and kind not in self._rows and row["ocr_text"].count("\n") > 1:
-            self._rows[kind] = (row["ocr_text"], row["ocr_confidence"])
+            self.as_expected += (status, row["ocr_error"]) == (row.get("expected_status"), row["expected_error"])
+        kind = str(row.get("language") or len(self._rows))
+        if status == "ok" and len(self._rows) < _SAMPLES and kind not in self._rows and text.count("\n") > 1:
+            self._rows[kind] = (text, row["ocr_confidence"])
 
     def table(self) -> Table:
         """A few texts that were read."""
         table = Table(show_header=False, box=None)
         for text, confidence in self._rows.values():
-            table.add_row(f"{float(confidence):.2f}", Text(_printable(text), no_wrap=True, overflow="ellipsis"))
+            table.add_row(f"{confidence:.2f}", Text(_printable(text), no_wrap=True, overflow="ellipsis"))
         return table
 
 

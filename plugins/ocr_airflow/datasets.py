@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -30,11 +31,13 @@ from pydantic import (
 from ocr_airflow.dags import ocr_dag
 from ocr_airflow.deployment import default_output
 from ocr_airflow.waiting import Waiting
+from ocr_pipeline.settings.addresses import shown_text, shown_value
 from ocr_pipeline.settings.run import RunSettings
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")
 _ON_DEMAND = "ocr_images"
+_NODES = 10_000
 
 
 def _duration(value: object) -> timedelta:
@@ -166,8 +169,11 @@ class ScheduledDataset:
     file: DatasetFile
     settings: dict[str, Any]
 
-    def dag(self) -> DAG:
-        """Its DAG. The run of an interval starts when the interval is over."""
+    def dag(self, *, register: bool = True) -> DAG:
+        """Its DAG. The run of an interval starts when the interval is over.
+
+        :param register: whether Airflow, which is parsing the file that calls this, is to find it.
+        """
         file = self.file
         arguments = {"owner": file.owner, "retries": file.retries, "retry_delay": file.retry_delay}
         zone = ZoneInfo(file.timezone)
@@ -186,6 +192,7 @@ class ScheduledDataset:
             self.name,
             source=file.source,
             settings=self.settings,
+            auto_register=register,
             waiting=Waiting(file.wait.timeout, file.wait.every, file.wait.otherwise) if file.wait else None,
             description=file.description,
             catchup=file.catchup,
@@ -217,9 +224,13 @@ def declared_datasets() -> DeclaredDatasets:
     datasets, problems = [], []
     for path in sorted([*datasets_folder().glob("*.yaml"), *datasets_folder().glob("*.yml")]):
         try:
-            datasets.append(read_dataset_file(path))
+            dataset = read_dataset_file(path)
+            dataset.dag(register=False)
+            datasets.append(dataset)
         except DatasetFileError as error:
             problems.append(error)
+        except Exception as error:  # what nobody thought of is this file's error, too
+            problems.append(DatasetFileError(f"{path}: {type(error).__name__}: {shown_text(str(error))}"))
     return DeclaredDatasets(tuple(datasets), tuple(problems))
 
 
@@ -275,12 +286,28 @@ def _parse(path: Path) -> tuple[yaml.MappingNode, dict[str, Any]]:
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise DatasetFileError(f"{path}:1: must have keys, such as source: /data/links.csv")
+        if _size(root, {}) > _NODES:
+            raise DatasetFileError(
+                f"{path}: it has more than {_NODES:,} values, aliases such as *name counted as what they stand for"
+            )
         return root, loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise DatasetFileError(f"{path}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from None
     except (yaml.YAMLError, OSError, ValueError) as error:
         raise DatasetFileError(f"{path}: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise DatasetFileError(f"{path}: its values are nested too deep") from None
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values ``node`` stands for, as many as anybody counts if it contains itself."""
+    if id(node) not in known:
+        known[id(node)] = _NODES + 1
+        inside = node.value if isinstance(node, yaml.CollectionNode) else []
+        parts = chain.from_iterable(inside) if isinstance(node, yaml.MappingNode) else inside
+        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _repeated_keys(node: yaml.Node, above: str = "") -> Iterator[_Problem]:
@@ -322,7 +349,7 @@ def _explain(error: ValidationError, root: yaml.Node, above: tuple[str, ...]) ->
         elif not item["loc"]:
             yield line, f"{name}: {reason}" if name else reason
         else:
-            yield line, f"{name}: {item['input']!r} is not allowed: {reason}"
+            yield line, f"{name}: {shown_value(item['input'])} is not allowed: {reason}"
 
 
 def _line(node: yaml.Node, location: Sequence[str | int]) -> int:

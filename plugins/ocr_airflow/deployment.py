@@ -9,7 +9,7 @@ from airflow.sdk import BaseHook, Variable
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from ocr_pipeline.errors import SettingsError
-from ocr_pipeline.settings.deployment import ALLOW_VARIABLE, Allowances, Connection
+from ocr_pipeline.settings.deployment import ALLOW_VARIABLE, Allowances, Connection, split_allowed
 
 READ_POOL = "ocr"
 """Airflow pool that bounds how many batches are read at once."""
@@ -41,7 +41,8 @@ def allowances() -> Allowances:
 
     :raises SettingsError: when an entry cannot be understood or its connection cannot be used.
     """
-    return Allowances.parse(f"{default_output()},{Variable.get(ALLOW_VARIABLE, default='')}", _find_connection)
+    entries = split_allowed(Variable.get(ALLOW_VARIABLE, default=""))
+    return Allowances.parse([default_output(), *entries], _find_connection)
 
 
 def _find_connection(name: str) -> Connection:

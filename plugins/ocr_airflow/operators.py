@@ -121,6 +121,7 @@ class ReadBatchOperator(BaseOperator):
                 BatchRef(**self.batch),
                 allowances(),
                 at_once=self.max_active_tis_per_dagrun,
+                dataset=_dataset(self, context),
                 retry_permanent=_is_first_try(context),
                 seconds=reading_seconds(self.execution_timeout.total_seconds()),
             )
@@ -131,6 +132,12 @@ class ReadBatchOperator(BaseOperator):
         """End the batch promptly; what is finished stays in its checkpoints."""
         if self._running is not None:
             self._running.stop()
+
+
+def _dataset(task: BaseOperator, context: Context) -> str:
+    """The dataset that the run was told to read, as its plan task was; empty when that is not known."""
+    plan = next((task for task in context["dag"].tasks if isinstance(task, PlanRunOperator)), None)
+    return str(run_settings(task, plan.settings if plan else {}, context).get("dataset", ""))
 
 
 def _is_first_try(context: Context) -> bool:

@@ -41,6 +41,7 @@ def run_query(connection: str, query: str, portion: int) -> Generator[QueryRows,
     :raises DatasetError: when the connection is not one of a database, or the query is wrong.
     """
     from ocr_pipeline.errors import DatasetError, DatasetUnavailableError
+    from ocr_pipeline.settings.addresses import shown_text
 
     try:
         hook = BaseHook.get_hook(connection)
@@ -58,10 +59,11 @@ def run_query(connection: str, query: str, portion: int) -> Generator[QueryRows,
         if _REFUSED.search(str(error)):
             raise DatasetError(
                 f"dataset sql:{connection}: the query would change the database; it must be a SELECT"
-            ) from error
+            ) from None
         names = {kind.__name__ for kind in type(error).__mro__}
         kind = DatasetUnavailableError if names & _TRANSIENT else DatasetError
-        raise kind(f"dataset sql:{connection}: {type(error).__name__}: {error}") from error
+        # Not chained: it may quote rows, or where the database is.
+        raise kind(f"dataset sql:{connection}: {type(error).__name__}: {shown_text(str(error))}") from None
 
 
 def _read(opened: Any, connection: str, query: str, portion: int) -> Generator[QueryRows]:

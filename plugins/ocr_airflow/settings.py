@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import UndefinedError
 
 from ocr_pipeline.errors import SettingsError
+from ocr_pipeline.settings.addresses import shown_dataset
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -26,7 +27,7 @@ def run_settings(task: BaseOperator, own: Mapping[str, Any], context: Context) -
     try:
         return {**task.render_template(used, context), **given}
     except UndefinedError as error:
-        why = f"{', '.join(map(str, used.values()))} cannot be filled in ({error})"
+        why = f"{', '.join(shown_dataset(str(value)) for value in used.values())} cannot be filled in ({error})"
         if context.get("logical_date"):
             raise SettingsError(f"{why}: correct the template, or name the run's dataset") from None
         raise SettingsError(

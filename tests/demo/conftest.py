@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,12 +18,3 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoDataset:
 def demo_server(demo: DemoDataset) -> Iterator[ImageServer]:
     with ImageServer(demo.folder) as server:
         yield server
-
-
-@pytest.fixture
-def small_catalogue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A folder for a demo of three pictures, which are quick to draw."""
-    from ocr_demo import dataset
-
-    monkeypatch.setattr(dataset, "PICTURES", dataset.PICTURES[-3:])
-    return tmp_path

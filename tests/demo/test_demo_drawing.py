@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from ocr_demo.sheet import Pen, Sheet, wrap
 from ocr_pipeline.images import decode_pages
 from ocr_pipeline.ocr import load_engine
 from ocr_pipeline.settings.run import ReadSettings
+
+pytestmark = pytest.mark.slow  # draws the demo
 
 FORMATS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF", "tiff": "TIFF"}
 
@@ -113,33 +116,38 @@ def test_wrapping_keeps_every_character_and_the_width(text: str, face: Face) -> 
     assert not any(line.startswith(("，", "。")) for line in lines)
 
 
-def test_a_whole_folder_is_not_drawn_again(small_catalogue: Path) -> None:
-    first = draw(small_catalogue)
-    changed = {path: path.stat().st_mtime_ns for path in (small_catalogue / "images").iterdir()}
-    second = draw(small_catalogue)
+def draw_some(folder: Path, progress: Callable[[int, int], None] | None = None) -> DemoDataset:
+    """Draw three pictures, which are quick to draw."""
+    return draw(folder, progress, PICTURES[-3:])
+
+
+def test_a_whole_folder_is_not_drawn_again(tmp_path: Path) -> None:
+    first = draw_some(tmp_path)
+    changed = {path: path.stat().st_mtime_ns for path in (tmp_path / "images").iterdir()}
+    second = draw_some(tmp_path)
     assert (first.drawn, second.drawn) == (True, False)
     assert second.images == first.images
-    assert {path: path.stat().st_mtime_ns for path in (small_catalogue / "images").iterdir()} == changed
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "images").iterdir()} == changed
 
 
-def test_a_half_drawn_folder_is_drawn_again(small_catalogue: Path) -> None:
-    whole = draw(small_catalogue)
-    (small_catalogue / "images" / whole.images[0].file).unlink()
-    assert draw(small_catalogue) == whole
-    (small_catalogue / "dataset.json").unlink()
-    assert draw(small_catalogue).drawn
-    (small_catalogue / "dataset.json").write_text('{"digest": "')
-    assert draw(small_catalogue).drawn
+def test_a_half_drawn_folder_is_drawn_again(tmp_path: Path) -> None:
+    whole = draw_some(tmp_path)
+    (tmp_path / "images" / whole.images[0].file).unlink()
+    assert draw_some(tmp_path) == whole
+    (tmp_path / "dataset.json").unlink()
+    assert draw_some(tmp_path).drawn
+    (tmp_path / "dataset.json").write_text('{"digest": "')
+    assert draw_some(tmp_path).drawn
 
 
-def test_a_folder_of_another_version_is_drawn_again(small_catalogue: Path) -> None:
-    draw(small_catalogue)
-    marker = small_catalogue / "dataset.json"
+def test_a_folder_of_another_version_is_drawn_again(tmp_path: Path) -> None:
+    draw_some(tmp_path)
+    marker = tmp_path / "dataset.json"
     marker.write_text(json.dumps({**json.loads(marker.read_text()), "digest": "older"}))
-    assert draw(small_catalogue).drawn
+    assert draw_some(tmp_path).drawn
 
 
-def test_progress_counts_up_to_the_total(small_catalogue: Path) -> None:
+def test_progress_counts_up_to_the_total(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    draw(small_catalogue, lambda done, total: seen.append((done, total)))
+    draw_some(tmp_path, lambda done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]

@@ -25,6 +25,8 @@ from ocr_pipeline.records import Failure, ImageRef
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import FetchSettings
 
+pytestmark = pytest.mark.slow  # draws the demo
+
 PARENT = """
 import sys, time
 from pathlib import Path

@@ -11,6 +11,8 @@ import pytest
 from ocr_demo import DemoDataset, write_dataset
 from ocr_pipeline.errors import ErrorCategory
 
+pytestmark = pytest.mark.slow  # draws the demo
+
 BASE = "http://127.0.0.1:8000"
 
 

@@ -15,7 +15,7 @@ from airflow.api_fastapi.app import get_auth_manager_cls
 from airflow.cli import cli_parser
 from airflow.configuration import conf
 from airflow.executors.executor_loader import ExecutorLoader
-from kombu import Connection
+from kombu.connection import Connection
 from sqlalchemy import make_url
 
 

@@ -19,7 +19,7 @@ def read_env(path: Path) -> dict[str, str]:
 
 def make_env(output: Path) -> subprocess.CompletedProcess[str]:
     """Run the generator as ``make env`` does, for another file."""
-    command = [sys.executable, ROOT / "scripts/make_env.py", "--output", output]
+    command: list[str | Path] = [sys.executable, ROOT / "scripts/make_env.py", "--output", output]
     return subprocess.run(command, check=True, capture_output=True, text=True)
 
 

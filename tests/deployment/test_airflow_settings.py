@@ -17,6 +17,8 @@ from ocr_airflow.deployment import READ_POOL
 from ocr_pipeline.settings.deployment import ALLOW_VARIABLE
 from tests.deployment.files import ROOT
 
+pytestmark = pytest.mark.airflow
+
 Services = dict[str, dict[str, Any]]
 NOT_AIRFLOW = {"postgres", "redis", "folders", "airflow-init"}
 
@@ -29,7 +31,9 @@ def commands(services: Services) -> list[list[str]]:
     found += [check[2:] for check in checks if check[1] == "airflow"]
     script = (ROOT / "scripts/init_airflow.sh").read_text(encoding="utf-8").replace("\\\n", " ")
     script = re.sub(r"\$\{[A-Z_]+(:\?[^}]*)?\}", "1", script)
-    found += [shlex.split(line)[1:] for line in script.splitlines() if line.startswith("airflow ")]
+    found += [
+        shlex.split(call) for call in re.findall(r"^(?:.*\| setsid --wait +)?airflow (.*)$", script, re.MULTILINE)
+    ]
     return found
 
 
@@ -68,6 +72,7 @@ def test_airflow_can_run_with_the_settings(facts: dict[str, Any]) -> None:
 def test_airflow_knows_every_command(commands: list[list[str]], facts: dict[str, Any]) -> None:
     assert ["db", "migrate"] in commands
     assert ["celery", "worker", "--queues", "gpu"] in commands
+    assert ["users", "create", "--role", "Admin"] in [command[:4] for command in commands]
     assert facts["refused_commands"] == []
 
 

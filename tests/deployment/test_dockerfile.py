@@ -30,7 +30,8 @@ def project() -> dict[str, Any]:
 
 
 def _pins(project: dict[str, Any]) -> dict[str, str]:
-    requirements = map(Requirement, project["dependencies"])
+    declared = [project["dependencies"], *project["optional-dependencies"].values()]
+    requirements = [Requirement(line) for lines in declared for line in lines]
     return {item.name: str(item.specifier).removeprefix("==") for item in requirements if "==" in str(item.specifier)}
 
 
@@ -61,9 +62,27 @@ def test_the_base_is_the_official_image_of_the_locked_airflow(
     assert f"{match[2]}.0" in SpecifierSet(project["requires-python"])
 
 
-def test_the_lock_is_installed_alone_and_checked(instructions: list[tuple[str, str]]) -> None:
+def test_one_of_the_locks_is_installed_alone_and_checked(instructions: list[tuple[str, str]]) -> None:
+    assert ("ARG", "LOCK=requirements.txt") in instructions
     install = next(rest for name, rest in instructions if name == "RUN" and "uv pip sync" in rest)
-    assert "--require-hashes /tmp/requirements.txt" in install
+    assert '--require-hashes "/tmp/${LOCK}"' in install
+    for lock in ("requirements.txt", "requirements-slim.txt"):
+        assert f"source={lock},target=/tmp/{lock} " in install
+
+
+def test_every_stage_that_needs_the_lock_says_so(instructions: list[tuple[str, str]]) -> None:
+    # A build argument that a stage does not declare is empty in it, without an error.
+    declared = False
+    used = 0
+    for name, rest in instructions:
+        if name == "FROM":
+            declared = False
+        elif (name, rest) == ("ARG", "LOCK"):
+            declared = True
+        elif "${LOCK}" in rest:
+            used += 1
+            assert declared, rest
+    assert used == 2
 
 
 def test_it_does_not_run_as_root(instructions: list[tuple[str, str]]) -> None:

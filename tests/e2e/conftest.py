@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,12 @@ import pytest
 from ocr_local.airflow import DAG_ID, connect, find_running
 from ocr_local.api import AirflowApi
 from ocr_local.home import CHECKOUT, Home
+from ocr_local.supervisor import SERVICES
 from ocr_pipeline.run.folder import RunFolder
-from ocr_pipeline.storage.disk import LocalFolder
+from ocr_pipeline.storage.disk import LocalFile, LocalFolder
+from ocr_pipeline.storage.folders import Folder, StoredFile
+
+_TASK_TITLE = re.compile(r"airflow worker -- ([0-9a-f-]{36})")
 
 
 def local(home: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -41,16 +46,34 @@ def local_environment(home: Path) -> dict[str, str]:
     return os.environ | {name: str(path) for name, path in own.items()} | {"PYTHONPATH": paths, "COLUMNS": "160"}
 
 
-def processes_of(home: Path) -> list[psutil.Process]:
-    """Every living process that was started for ``home``."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get("OCR_LOCAL_HOME") == str(home):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+def processes_of(home: Home) -> list[psutil.Process]:
+    """Every process of the Airflow that runs from ``home``, its supervisor first; none when none runs.
+
+    They are found by their parents: Airflow gives some of them a title, which takes the place of their environment.
+    """
+    running = find_running(home)
+    if running is None:
+        return []
+    supervisor = psutil.Process(running.pid)
+    return [supervisor, *supervisor.children(recursive=True)]
+
+
+def task_process_of(process: psutil.Process) -> str:
+    """The number of the task instance that the process runs; empty when it runs none.
+
+    Airflow puts it into the process's title, and there only for as long as the task runs.
+    """
+    with suppress(psutil.Error):
+        if found := _TASK_TITLE.fullmatch(" ".join(process.cmdline()).strip()):
+            return found[1]
+    return ""
+
+
+def living(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those of ``processes`` that are still there after at most so many seconds."""
+    _, left = psutil.wait_procs(processes, seconds)
+    # One that has ended stays in the table until its parent, whoever that is by now, asks.
+    return [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 120) -> Any:
@@ -61,6 +84,12 @@ def wait_for(condition: Callable[[], Any], seconds: float = 120) -> Any:
             return result
         time.sleep(0.2)
     raise AssertionError(f"not within {seconds} s: {condition}")
+
+
+def path_of(stored: StoredFile | Folder) -> Path:
+    """Where a file or folder of a run lies on this machine."""
+    assert isinstance(stored, LocalFile | LocalFolder)
+    return stored.path
 
 
 @dataclass(frozen=True)
@@ -92,6 +121,15 @@ class LocalAirflow:
         """The task instances of a run."""
         return self.api.tasks(DAG_ID, run_id)
 
+    def task_processes(self, run_id: str) -> list[tuple[dict[str, Any], psutil.Process]]:
+        """The task instances of a run that are running now, each with its process."""
+        instances = {task["id"]: task for task in self.tasks(run_id)}
+        found: dict[str, tuple[dict[str, Any], psutil.Process]] = {}
+        for process in processes_of(Home(self.home)):
+            if (number := task_process_of(process)) in instances:
+                found.setdefault(number, (instances[number], process))  # what a task starts may keep its title
+        return list(found.values())
+
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
@@ -116,7 +154,9 @@ def running_airflow(folder: Path, config: str) -> Iterator[LocalAirflow]:
     assert running.url in printed
     assert Home(home).secrets().password in printed
     yield LocalAirflow(home, connect(Home(home), running), home.parent / "output", datasets)
+    processes = processes_of(Home(home))
+    assert len(processes) > len(SERVICES)
     down = local(home, "down")
     down.communicate(timeout=120)
     assert down.returncode == 0
-    wait_for(lambda: not processes_of(home), 30)
+    assert living(processes, 30) == []

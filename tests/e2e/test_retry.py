@@ -6,7 +6,7 @@ import csv
 import subprocess
 from pathlib import Path
 
-from tests.e2e.conftest import LocalAirflow, local
+from tests.e2e.conftest import LocalAirflow, local, path_of
 from tests.e2e.test_runs import allow, draw_word, results
 
 WORDS = [f"WORD{n}" for n in range(9)]
@@ -35,20 +35,30 @@ def test_only_the_failed_images_of_a_run_are_tried_again(airflow: LocalAirflow, 
     allow(airflow, str(tmp_path))
     run = airflow.trigger("holes", dataset, batch_size=3)
     assert airflow.wait("holes") == "success"
-    assert [row["ocr_error"] for row in results(run.results_csv.path)] == ["", "", "", "", "not_found", "", "", "", ""]
-    before = [staged(run.staged(index).path) for index in range(3)]
-    times = [run.staged(index).path.stat().st_mtime_ns for index in range(3)]
+    assert [row["ocr_error"] for row in results(path_of(run.results_csv))] == [
+        "",
+        "",
+        "",
+        "",
+        "not_found",
+        "",
+        "",
+        "",
+        "",
+    ]
+    before = [staged(path_of(run.staged(index))) for index in range(3)]
+    times = [path_of(run.staged(index)).stat().st_mtime_ns for index in range(3)]
 
     draw_word(tmp_path / f"{WORDS[MISSING]}.png", WORDS[MISSING])
     code, printed = retry(airflow, "holes")
     assert code == 0, printed
     assert "trying 1 of 3 batches again" in printed
     assert "9 images tried again in" in printed
-    assert [row["ocr_status"] for row in results(run.results_csv.path)] == ["ok"] * 9
-    after = [staged(run.staged(index).path) for index in range(3)]
+    assert [row["ocr_status"] for row in results(path_of(run.results_csv))] == ["ok"] * 9
+    after = [staged(path_of(run.staged(index))) for index in range(3)]
     changed = [{n for n, row in new.items() if row != old[n]} for new, old in zip(after, before, strict=True)]
     assert changed == [set(), {str(MISSING)}, set()]
-    assert [run.staged(index).path.stat().st_mtime_ns == times[index] for index in range(3)] == [True, False, True]
+    assert [path_of(run.staged(index)).stat().st_mtime_ns == times[index] for index in range(3)] == [True, False, True]
     tries = sorted((t["task_id"], t["map_index"], t["try_number"]) for t in airflow.tasks("holes"))
     reads = [("read_batch", 0, 1), ("read_batch", 1, 2), ("read_batch", 2, 1)]
     assert tries == [("merge", -1, 2), ("plan", -1, 1), *reads]
@@ -68,7 +78,7 @@ def test_a_run_that_could_not_be_planned_is_planned_again(airflow: LocalAirflow,
     allow(airflow, str(tmp_path))
     code, printed = retry(airflow, "unplanned")
     assert code == 0, printed
-    assert [row["ocr_status"] for row in results(run.results_csv.path)] == ["ok"]
+    assert [row["ocr_status"] for row in results(path_of(run.results_csv))] == ["ok"]
 
 
 def test_a_run_that_is_not_there_is_refused_with_those_that_are(airflow: LocalAirflow, tmp_path: Path) -> None:

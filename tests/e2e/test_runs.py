@@ -8,14 +8,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import psutil
 import pytest
 
 from ocr_demo import word_f1
 from ocr_local.airflow import DAG_ID
 from ocr_local.api import ApiError
+from ocr_local.home import Home
 from ocr_pipeline.settings.deployment import ALLOW_VARIABLE
-from tests.e2e.conftest import LocalAirflow, local, processes_of, wait_for
+from tests.e2e.conftest import LocalAirflow, living, local, path_of, processes_of, task_process_of, wait_for
 from tests.e2e.servers import FileServer
 
 
@@ -79,16 +79,18 @@ def test_one_failed_batch_is_cleared_alone(airflow: LocalAirflow, tmp_path: Path
     assert "batch 1 (rows 13 to 24) is not finished" in "\n".join(
         airflow.api.task_log(DAG_ID, "outage", airflow.task("outage", "merge"))
     )
-    assert [row["word"] for row in results(run.results_csv.path)] == words[:12] + words[24:]
+    rows = results(path_of(run.results_csv))
+    assert [row["word"] for row in rows] == words
+    assert [row["ocr_error"] for row in rows] == [""] * 12 + ["connect_failed"] * 12 + [""] * 12
     assert b'"complete": false' in run.summary.read_bytes()
     assert airflow.task("outage", "read_batch", 2)["rendered_map_index"] == "batch 2 (rows 25 to 36)"
 
-    untouched = [run.staged(index).path.stat().st_mtime_ns for index in (0, 2)]
+    untouched = [path_of(run.staged(index)).stat().st_mtime_ns for index in (0, 2)]
     with server:
         cleared = airflow.api.clear(DAG_ID, "outage", "read_batch", 1)
         assert {(t["task_id"], t["map_index"]) for t in cleared} == {("read_batch", 1), ("merge", -1)}
         assert airflow.wait("outage") == "success"
-    assert [run.staged(index).path.stat().st_mtime_ns for index in (0, 2)] == untouched
+    assert [path_of(run.staged(index)).stat().st_mtime_ns for index in (0, 2)] == untouched
     tries = {(t["task_id"], t["map_index"]): t["try_number"] for t in airflow.tasks("outage")}
     assert tries == {
         ("plan", -1): 1,
@@ -97,7 +99,7 @@ def test_one_failed_batch_is_cleared_alone(airflow: LocalAirflow, tmp_path: Path
         ("read_batch", 2): 1,
         ("merge", -1): 2,
     }
-    rows = results(run.results_csv.path)
+    rows = results(path_of(run.results_csv))
     assert [row["word"] for row in rows] == words
     assert word_f1((row["ocr_text"], row["word"]) for row in rows) >= 0.9
     assert b'"complete": true' in run.summary.read_bytes()
@@ -112,22 +114,24 @@ def test_a_killed_task_stops_promptly_and_a_retry_goes_on(airflow: LocalAirflow,
     allow(airflow, str(tmp_path), server.address)
     with server:
         run = airflow.trigger("killed", dataset, read_timeout=300, total_timeout=300)
-        wait_for(lambda: list(run.checkpoints(0).path.glob("part-*.csv")))
-        tasks = [p for p in psutil.process_iter() if str(airflow.home) in " ".join(_environment(p)) and _is_task(p)]
+        wait_for(lambda: list(path_of(run.checkpoints(0)).glob("part-*.csv")))
+        ((task, process),) = [found for found in airflow.task_processes("killed") if found[0]["task_id"] != "plan"]
+        assert task["task_id"] == "read_batch"
+        processes = [process, *process.children(recursive=True)]
         airflow.api.request(
             "PATCH", f"dags/{DAG_ID}/dagRuns/killed/taskInstances/read_batch/0", {"new_state": "failed"}
         )
         started = time.monotonic()
         wait_for(lambda: "was stopped" in _log(airflow, "killed"), 60)
-        psutil.wait_procs(tasks, 30)
+        assert living(processes, 30) == []
         assert time.monotonic() - started < 60
         assert airflow.wait("killed") == "failed"
-        assert len(list(run.checkpoints(0).path.glob("part-*.csv"))) >= 1
+        assert len(list(path_of(run.checkpoints(0)).glob("part-*.csv"))) >= 1
         server.release()
         airflow.api.clear(DAG_ID, "killed", "read_batch", 0)
         assert airflow.wait("killed") == "success"
     assert b'"resumed": 5' in run.marker(0).read_bytes()
-    assert [row["ocr_status"] for row in results(run.results_csv.path)] == ["ok"] * 6
+    assert [row["ocr_status"] for row in results(path_of(run.results_csv))] == ["ok"] * 6
 
 
 def test_wrong_params_are_refused_with_what_is_allowed(airflow: LocalAirflow, tmp_path: Path) -> None:
@@ -151,30 +155,17 @@ def test_a_dataset_outside_the_allowed_folders_is_refused(airflow: LocalAirflow,
 
 
 def test_killing_the_command_leaves_no_process(tmp_path: Path) -> None:
-    home = tmp_path / "airflow"
-    command = local(home, "run", "--limit", "5")
-    wait_for(lambda: (home / "running.json").exists() and len(processes_of(home)) > 4, 200)
+    home = Home(tmp_path / "airflow")
+    command = local(home.path, "run", "--limit", "5")
+    wait_for(lambda: any(task_process_of(process) for process in processes_of(home)), 300)
+    processes = processes_of(home)
     command.kill()
     command.communicate()
-    wait_for(lambda: not processes_of(home), 60)
+    assert living(processes, 60) == []
 
 
 def _log(airflow: LocalAirflow, run_id: str) -> str:
     return "\n".join(airflow.api.task_log(DAG_ID, run_id, airflow.task(run_id, "read_batch", 0)))
-
-
-def _environment(process: psutil.Process) -> list[str]:
-    try:
-        return [f"{name}={value}" for name, value in process.environ().items()]
-    except psutil.Error:
-        return []
-
-
-def _is_task(process: psutil.Process) -> bool:
-    try:
-        return "read_batch" in " ".join(process.cmdline())
-    except psutil.Error:
-        return False
 
 
 def test_what_is_wrong_with_a_request_is_said_before_airflow_starts(tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ QUICK_FAILURES = {
 SLOW_FAILURES = dict.fromkeys(("silent", "stall", "drip", "slow-headers"), ErrorCategory.TIMEOUT)
 
 
+@pytest.mark.slow
 def test_ten_thousand_links_of_which_a_third_misbehave(
     server: MisbehavingServer, other_server: MisbehavingServer, closed_port: int
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from ocr_local.home import Home
 from ocr_local.run import RunRequest, absolute_dataset, check_request
 from ocr_pipeline.errors import DatasetError, DatasetMissingError, SettingsError
 
+Check = Callable[..., None]
+
 
 @pytest.fixture
-def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     """Checks a dataset, with ``tmp_path`` as the working folder."""
     monkeypatch.chdir(tmp_path)
 
@@ -30,7 +33,7 @@ def test_paths_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert absolute_dataset("d/*.csv\ns3://b/c") == f"{tmp_path}/d/*.csv\ns3://b/c"
 
 
-def test_local_datasets_are_opened(tmp_path: Path, check) -> None:
+def test_local_datasets_are_opened(tmp_path: Path, check: Check) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "a.csv").write_text("image\n")
     (tmp_path / "b.csv").write_text("id\n")
@@ -44,13 +47,13 @@ def test_local_datasets_are_opened(tmp_path: Path, check) -> None:
 
 
 @pytest.mark.parametrize("dataset", ["https://h.example/d.csv", "s3://minio@bucket/*.csv", "gs://bucket/folder"])
-def test_datasets_elsewhere_are_left_to_airflow(check, dataset: str) -> None:
+def test_datasets_elsewhere_are_left_to_airflow(check: Check, dataset: str) -> None:
     check(dataset)
     check("sql:shop", query="SELECT image FROM links")
 
 
 @pytest.mark.parametrize("dataset", ["ftp://h.example/d.csv", "s3:///d.csv", "https://", "gs://b/../c.csv"])
-def test_addresses_of_no_form_are_refused(check, dataset: str) -> None:
+def test_addresses_of_no_form_are_refused(check: Check, dataset: str) -> None:
     with pytest.raises(DatasetError):
         check(dataset)
     with pytest.raises(SettingsError, match="query: is needed"):

@@ -30,8 +30,8 @@ def write(folder: Path, own: Mapping[str, object], tables: int = 1, **options: A
     ) as writer:
         for _ in range(tables):
             writer.write(table)
-    assert writer.errors == {"engine_error": rows * tables}
-    assert writer.failed == rows * tables
+    assert writer.statistics.errors == {"engine_error": rows * tables}
+    assert writer.statistics.failed == rows * tables
     return paths
 
 

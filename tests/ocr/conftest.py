@@ -9,6 +9,9 @@ from ocr_pipeline.settings.run import ReadSettings
 
 LoadEngine = Callable[..., Engine]
 
+KEPT = 4
+"""Engines that a test may use at once."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -18,16 +21,18 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def engines() -> Iterator[LoadEngine]:
-    """Loads engines by their settings, each only once."""
+    """Loads engines by their settings, and keeps the last few: each holds hundreds of megabytes."""
     loaded: dict[ReadSettings, Engine] = {}
 
     def load(**settings: object) -> Engine:
         key = ReadSettings.model_validate({"threads": 2, **settings})
-        if key not in loaded:
-            loaded[key] = load_engine(key)
-        return loaded[key]
+        engine = loaded.pop(key, None) or load_engine(key)
+        while len(loaded) >= KEPT:
+            loaded.pop(next(iter(loaded))).close()
+        loaded[key] = engine
+        return engine
 
     yield load
     for engine in loaded.values():

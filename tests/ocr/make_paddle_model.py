@@ -3,10 +3,14 @@
 A process of its own runs it, because Paddle changes the process that imports it.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import paddle
 from paddle.nn import functional
 
@@ -16,31 +20,37 @@ paddle.disable_signal_handler()
 class Darkness(paddle.nn.Layer):
     """Finds what is dark."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.scale = self.create_parameter([1], default_initializer=paddle.nn.initializer.Constant(-6.0))
 
-    def forward(self, pixels):
+    def forward(self, pixels: paddle.Tensor) -> paddle.Tensor:
         return functional.sigmoid(self.scale * functional.avg_pool2d(pixels.mean(axis=1, keepdim=True), 9, 1, 4))
 
 
 class AlwaysB(paddle.nn.Layer):
     """Reads every line as the one letter b: classes are blank, a, b, c, space."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.bias = self.create_parameter(
-            [5], default_initializer=paddle.nn.initializer.Assign([0.0, 0.0, 9.0, 0.0, 0.0])
+            [5], default_initializer=paddle.nn.initializer.Assign(np.array([0, 0, 9, 0, 0], np.float32))
         )
 
-    def forward(self, pixels):
+    def forward(self, pixels: paddle.Tensor) -> paddle.Tensor:
         steps = (
             functional.avg_pool2d(pixels.mean(axis=1, keepdim=True), [48, 8], [48, 8]).squeeze(1).transpose([0, 2, 1])
         )
         return functional.softmax(steps * 0 + self.bias, axis=-1)
 
 
-def save(network, shape, name, preprocess, postprocess):
+def save(
+    network: paddle.nn.Layer,
+    shape: list[int | None],
+    name: str,
+    preprocess: list[dict[str, Any]],
+    postprocess: dict[str, Any],
+) -> None:
     folder = Path(sys.argv[1], name)
     folder.mkdir(parents=True)
     network.eval()

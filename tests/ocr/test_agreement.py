@@ -16,6 +16,8 @@ from ocr_pipeline.settings.run import ReadSettings
 from tests.ocr.conftest import LoadEngine
 from tests.ocr.drawing import draw_page, receipt
 
+pytestmark = pytest.mark.slow
+
 WORDS = [
     "harbour",
     "invoice",

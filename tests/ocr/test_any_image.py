@@ -16,6 +16,8 @@ from tests.images.samples import ORIENTATION, STORED_BY_ORIENTATION, encode, pdf
 from tests.ocr.conftest import LoadEngine
 from tests.ocr.drawing import RECEIPT, RECEIPT_LINES, draw_page, receipt
 
+pytestmark = pytest.mark.slow
+
 
 def drawn(page: Page) -> Image.Image:
     return Image.fromarray(page.pixels[:, :, ::-1])

@@ -17,12 +17,10 @@ import numpy.typing as npt
 import onnxruntime
 import pytest
 
-from ocr_pipeline.ocr import engine as engine_module
-from ocr_pipeline.ocr import load_engine
 from ocr_pipeline.ocr.batching import Batched
 from ocr_pipeline.ocr.detection import BATCH_PIXELS as DETECTION_PIXELS
-from ocr_pipeline.ocr.engine import load_pipeline
-from ocr_pipeline.ocr.inference import LoadedModel, Network
+from ocr_pipeline.ocr.engine import load_pipeline, pipeline_threads
+from ocr_pipeline.ocr.inference import LoadedModel, Network, Runner
 from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.networks import RecognitionNetwork, cached_detection_network, cached_recognition_network
 from ocr_pipeline.ocr.onnxruntime import OnnxRuntimeRunner
@@ -33,6 +31,8 @@ from ocr_pipeline.ocr.recognition import BATCH_PIXELS as RECOGNITION_PIXELS
 from ocr_pipeline.records import Page, PageText, Pixels
 from ocr_pipeline.settings.run import ReadSettings
 from tests.ocr.drawing import draw_page, receipt
+
+pytestmark = pytest.mark.slow
 
 Outputs = tuple[npt.NDArray[Any], ...]
 
@@ -238,7 +238,7 @@ def test_a_thread_that_is_interrupted_leaves_the_others_running() -> None:
     network.go_on(20)
 
     ended = [future.exception(60) for future in callers.futures]
-    assert sorted(type(error) for error in ended if error is not None) == [Interrupt]
+    assert [type(error) for error in ended if error is not None] == [Interrupt]
     for future, error, pixels in zip(callers.futures, ended, calls, strict=True):
         if error is None:
             assert_own(future.result(), pixels)
@@ -279,7 +279,7 @@ def test_many_threads_get_their_own() -> None:
 
 MODEL = find_model("small")
 
-RUNNERS = {
+RUNNERS: dict[str, Callable[[bool], Runner]] = {
     "onnxruntime": lambda batching: OnnxRuntimeRunner(exact=True, batching=batching),
     "openvino": lambda batching: OpenVinoRunner(2, exact=True, batching=batching),
 }
@@ -387,7 +387,7 @@ class ObservedRunner:
         self.hold: Callable[[Batched], None] = lambda batched: None
 
     def load(self, graph: bytes, most_pixels: int) -> Network:
-        network, runs = OnnxRuntimeRunner().load(graph), []  # type: ignore[var-annotated]
+        network, runs = OnnxRuntimeRunner().load(graph), []
 
         def observed(pixels: Pixels) -> Outputs:
             runs.append(pixels.shape)
@@ -448,12 +448,8 @@ def test_half_precision_keeps_inputs_and_outputs() -> None:
     assert types(half)[0] == ("pixels", "tensor(uint8)")
 
 
-@pytest.mark.parametrize(("threads", "more"), [(0, 8), (5, 0)])
-def test_a_gpu_has_readers_besides_one_a_core(threads: int, more: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(engine_module, "load_pipeline", lambda name, settings, threads: asked.append(threads))
-
-    for device in ("cpu", "gpu"):
-        load_engine(ReadSettings(engine="onnxruntime", device=device, threads=threads))
-
-    assert asked[1] == asked[0] + more
+@pytest.mark.parametrize(
+    ("device", "threads", "computing"), [("cpu", 0, 4), ("gpu", 0, 12), ("cpu", 5, 5), ("gpu", 5, 5)]
+)
+def test_a_gpu_has_readers_besides_one_a_core(device: str, threads: int, computing: int) -> None:
+    assert pipeline_threads(ReadSettings(engine="onnxruntime", device=device, threads=threads), cores=4) == computing

@@ -13,11 +13,13 @@ from ocr_pipeline.ocr.cache import cached
 from ocr_pipeline.settings.run import ReadSettings
 from tests.ocr.drawing import receipt
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("OCR_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+    return tmp_path / "cache" / cache.OWN_FOLDER
 
 
 class Maker:
@@ -53,7 +55,7 @@ def test_a_damaged_file_is_made_again(folder: Path, damage: bytes) -> None:
 
 
 def test_a_folder_that_cannot_be_written_costs_only_time(folder: Path) -> None:
-    folder.write_text("a file")
+    folder.parent.write_text("a file")
     maker = Maker()
     assert [cached([b"key"], maker), cached([b"key"], maker)] == [b"made"] * 2
     assert maker.calls == 2
@@ -84,6 +86,46 @@ def test_what_was_not_used_for_longest_goes(folder: Path) -> None:
     assert len(list(folder.iterdir())) == cache._KEPT
     cached([b"3"], used)
     assert used.calls == 0
+
+
+def test_what_others_have_put_there_stays(folder: Path) -> None:
+    digest = "0" * 64
+    foreign = {
+        folder.parent / "of-another-program": b"theirs",
+        folder.parent / digest: b"ocr_pipeline cache 1\nnot in our folder",
+        folder / "notes.txt": b"theirs",
+        folder / digest: b"our kind of name, no signature",
+        folder / f"{digest}.txt": b"ocr_pipeline cache 1\nnot our kind of name",
+        folder / "tmpabcdefgh": b"",
+    }
+    folder.mkdir(parents=True)
+    for path, content in foreign.items():
+        path.write_bytes(content)
+        os.utime(path, (1_000_000, 1_000_000))
+    (folder / ("1" * 64)).mkdir()
+    (folder / ("2" * 64)).symlink_to(folder.parent / digest)
+
+    for i in range(2 * cache._KEPT):
+        cached([b"%d" % i], Maker())
+
+    assert {path: path.read_bytes() for path in foreign} == foreign
+    assert (folder / ("1" * 64)).is_dir()
+    assert (folder / ("2" * 64)).is_symlink()
+    assert len(list(folder.iterdir())) == cache._KEPT + 6
+
+
+def test_what_a_killed_process_has_begun_goes_after_a_while(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    begun = [folder / f"{'0' * 64}.abcdefg{n}.partial" for n in range(4)]
+    for path, content in zip(begun, (b"", b"ocr_pipe", b"ocr_pipeline cache 1\nhalf", b"theirs"), strict=True):
+        path.write_bytes(content)
+        os.utime(path, (1_000_000, 1_000_000))
+    (now := folder / f"{'0' * 64}.abcdefgh.partial").touch()
+
+    cached([b"key"], Maker())
+
+    assert [path.exists() for path in begun] == [False, False, False, True]
+    assert now.exists()
 
 
 def test_threads_may_use_it_at_once(folder: Path) -> None:

@@ -37,15 +37,22 @@ def test_a_gpu_that_openvino_has_not_is_refused_with_what_it_has(device: str, av
         openvino_device(device, available)
 
 
+def cuda_options(providers: list[str | tuple[str, dict[str, int | str]]]) -> dict[str, int | str]:
+    """The options of CUDA, which must be the only provider."""
+    (provider,) = providers
+    assert isinstance(provider, tuple)
+    assert provider[0] == "CUDAExecutionProvider"
+    return provider[1]
+
+
 def test_a_device_as_onnx_runtime_names_it() -> None:
     both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     assert onnxruntime_providers("cpu", both) == ["CPUExecutionProvider"]
     for device, number in (("gpu", 0), ("gpu:3", 3)):
-        ((provider, options),) = onnxruntime_providers(device, both)
-        assert provider == "CUDAExecutionProvider"
+        options = cuda_options(onnxruntime_providers(device, both))
         assert options["device_id"] == number
         assert options["use_tf32"] == 1
-    assert onnxruntime_providers("gpu", both, exact=True)[0][1]["use_tf32"] == 0
+    assert cuda_options(onnxruntime_providers("gpu", both, exact=True))["use_tf32"] == 0
     with pytest.raises(EngineError, match="found CPUExecutionProvider; install onnxruntime-gpu"):
         onnxruntime_providers("gpu", ["CPUExecutionProvider"])
 

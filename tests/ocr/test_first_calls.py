@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 _PROCESSES = 8
 
 _READ_AT_ONCE = """

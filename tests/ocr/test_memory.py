@@ -10,6 +10,8 @@ import pytest
 
 from ocr_pipeline.ocr.allocator import return_large_blocks
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import numpy as np
 from ocr_pipeline.ocr.networks import recognition_network

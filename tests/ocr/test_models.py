@@ -20,6 +20,8 @@ from tests.ocr.drawing import RECEIPT_LINES, receipt
 from tests.ocr.fake_hub import fake_hub
 from tests.ocr.official_models import make_onnx_model
 
+pytestmark = pytest.mark.slow
+
 NETWORK = {"inference.onnx": b"a network", "inference.yml": b"Global: {}\n"}
 TINY = {"PP-OCRv6_tiny_det_onnx": NETWORK, "PP-OCRv6_tiny_rec_onnx": NETWORK}
 

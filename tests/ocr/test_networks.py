@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.networks import detection_network, dictionary, recognition_network
 from ocr_pipeline.ocr.stock import stage_official
 from ocr_pipeline.settings.languages import CODES, alphabet
+from tests.ocr.absent import python_without
 
 MODEL = find_model("small")
 
@@ -115,19 +114,21 @@ def test_official_folders_hold_the_dictionary_unharmed(tmp_path: Path) -> None:
     assert config["PostProcess"]["character_dict"] == dictionary(MODEL.recognition)
 
 
-def test_without_rapidocr_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-
-    with pytest.raises(EngineError, match="pip install rapidocr"):
-        find_model("small")
+FIND = "from ocr_pipeline.ocr.models import find_model; find_model('small')"
 
 
-def test_a_missing_model_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = ModuleSpec("rapidocr", None, origin=str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+def test_without_rapidocr_the_error_says_what_to_install(tmp_path: Path) -> None:
+    _, error = python_without(tmp_path, {"rapidocr"}, "-c", FIND)
+    assert "EngineError: " in error
+    assert "pip install rapidocr" in error
 
-    with pytest.raises(EngineError, match=r"PP-OCRv6_small is not staged: .*/models/PP-OCRv6_det_small\.onnx"):
-        find_model("small")
+
+def test_a_missing_model_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "rapidocr").mkdir()
+    (tmp_path / "rapidocr/__init__.py").touch()
+    _, error = python_without(tmp_path, set(), "-c", FIND)
+    path = tmp_path / "rapidocr/models/PP-OCRv6_det_small.onnx"
+    assert f"EngineError: model PP-OCRv6_small is not staged: {path} does not exist" in error
 
 
 def test_files_that_are_no_such_models_are_refused(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from ocr_pipeline.records import Page, PageText
 from tests.ocr.conftest import LoadEngine
 from tests.ocr.drawing import RECEIPT, RECEIPT_LINES, draw_page, receipt
 
+pytestmark = pytest.mark.slow
+
 
 def turned(page: Page, quarters: int) -> Page:
     """``page`` turned clockwise by quarters."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,9 @@ import onnx
 import pytest
 
 from benchmarks.agreement import compare, read_all
-from ocr_pipeline.ocr import engine
-from ocr_pipeline.ocr.engine import load_pipeline
+from ocr_pipeline.ocr.engine import load_onnx, load_pipeline
 from ocr_pipeline.ocr.graphs import attribute, load_graph
+from ocr_pipeline.ocr.inference import Network, Shape
 from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.networks import recognition_network
 from ocr_pipeline.ocr.onnxruntime import OnnxRuntimeRunner
@@ -18,6 +19,8 @@ from ocr_pipeline.ocr.quantization import known_ranges, quantise, step_and_zero
 from ocr_pipeline.records import PageText
 from ocr_pipeline.settings.run import ReadSettings
 from tests.ocr.test_agreement import pages
+
+pytestmark = pytest.mark.slow
 
 
 def kinds(graph: bytes) -> list[str]:
@@ -66,7 +69,7 @@ def test_only_runners_that_gain_by_it_compute_in_8_bits() -> None:
 
 
 @pytest.mark.parametrize("eight_bit", [True, False])
-def test_a_runner_gets_the_network_that_it_is_best_with(eight_bit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runner_gets_the_network_that_it_is_best_with(eight_bit: bool) -> None:
     graphs: list[bytes] = []
 
     class Recording:
@@ -75,11 +78,11 @@ def test_a_runner_gets_the_network_that_it_is_best_with(eight_bit: bool, monkeyp
         def __init__(self) -> None:
             self.eight_bit = eight_bit
 
-        def load(self, graph: bytes, most_pixels: int, own_shapes: object = ()) -> None:
+        def load(self, graph: bytes, most_pixels: int = 0, own_shapes: Sequence[Shape] = ()) -> Network:
             graphs.append(graph)
+            return lambda pixels: ()
 
-    monkeypatch.setattr(engine, "_runner", lambda *arguments, **options: Recording())
-    load_pipeline("recording", ReadSettings(), threads=1)
+    load_onnx(Recording(), find_model("small"), [])
     detection, recognition = map(kinds, graphs)
     assert "QuantizeLinear" not in detection
     assert ("QuantizeLinear" in recognition) == eight_bit

@@ -11,11 +11,14 @@ Line = tuple[float, float, float]
 
 
 def quads(lines: list[Line], degrees: float = 0.0) -> npt.NDArray[np.float32]:
-    boxes = np.array([[[x0, y - 10], [x1, y - 10], [x1, y + 10], [x0, y + 10]] for x0, y, x1 in lines])
+    boxes: npt.NDArray[np.float64] = np.array(
+        [[[x0, y - 10], [x1, y - 10], [x1, y + 10], [x0, y + 10]] for x0, y, x1 in lines]
+    )
     boxes = boxes.reshape(-1, 4, 2)
     angle = np.radians(degrees)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return ((boxes - 300) @ turn + 300).astype(np.float32)
+    turned: npt.NDArray[np.float32] = ((boxes - 300) @ turn + 300).astype(np.float32)
+    return turned
 
 
 RECEIPT: list[Line] = [(150, 20, 450), (30, 80, 260), (500, 83, 560), (30, 110, 200), (500, 107, 560)] + [

@@ -25,7 +25,7 @@ CHARACTERS = ("", "a", "b", "c", " ")
     ],
 )
 def test_decoding_takes_the_first_of_each_run(classes: list[int], text: str, confidence: float) -> None:
-    probabilities = np.arange(1, 10, dtype=np.float32) / 10
+    probabilities = np.arange(1, 10, dtype=np.float32) / np.float32(10)
 
     reading = decode(np.array(classes), probabilities, CHARACTERS, width=72)
 

@@ -40,7 +40,7 @@ def run(model: onnx.ModelProto, values: npt.NDArray[np.float32]) -> npt.NDArray[
 
 
 def edited(model: onnx.ModelProto) -> onnx.ModelProto:
-    copy = onnx.ModelProto.FromString(model.SerializeToString())
+    copy: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
     put_off_upsampling(copy)
     onnx.checker.check_model(copy)
     return copy

@@ -17,6 +17,8 @@ from tests.ocr.conftest import LoadEngine
 from tests.ocr.drawing import RECEIPT, draw_page, drawn_words, receipt
 from tests.ocr.test_orientation import column, in_turned_pixels, turned
 
+pytestmark = pytest.mark.slow
+
 Corners = npt.NDArray[np.float64]
 
 LINE = np.array([[100, 50], [500, 50], [500, 70], [100, 70]], np.float32)

@@ -114,6 +114,7 @@ def test_carried_columns_keep_types_and_order(tmp_path: Path, make_plan: MakePla
     assert pa.concat_tables(parts)["ocr_read_row"].to_pylist() == [0, 1, 0]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(st.sampled_from([0, 1, 9, 2**58 - 1, 2**58, 2**62, 2**64 - 1]), max_size=20), max_size=4),
     st.booleans(),

@@ -172,6 +172,7 @@ def test_known_by_their_content_images_are_fetched_and_those_with_new_bytes_read
     assert read("wed", [one, two], known_by="content") == (1, [(one, "known"), (two, "ok")])
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.sets(st.integers(0, 30)), max_size=5), st.sets(st.integers(0, 30)))
 def test_every_link_is_found_in_a_run_that_has_read_it(
@@ -189,6 +190,7 @@ def test_every_link_is_found_in_a_run_that_has_read_it(
         assert index < 0 or link in read[int(runs[index].removeprefix("run"))]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.lists(st.binary(min_size=32, max_size=32), max_size=20), max_size=4), st.binary(min_size=32))
 def test_every_content_is_found_that_was_read(

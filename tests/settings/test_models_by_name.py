@@ -23,7 +23,9 @@ def paddlex_list(name: str) -> set[str]:
     assert spec.origin is not None
     source = (Path(spec.origin).parent / "inference/utils/official_models.py").read_text(encoding="utf-8")
     for node in ast.parse(source).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if any(isinstance(target, ast.Name) and target.id == name for target in targets):
             return set(ast.literal_eval(node.value))
     raise AssertionError(f"PaddleX has no {name}")

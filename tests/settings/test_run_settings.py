@@ -8,8 +8,8 @@ NEEDED = {"dataset": "/data/links.csv", "output": "/data/out"}
 
 def test_defaults_fill_in() -> None:
     settings = RunSettings.parse(NEEDED)
-    assert settings.engine == "auto"
-    assert settings.batch_size >= 1
+    assert (settings.engine, settings.model, settings.languages) == ("auto", "small", ())
+    assert (settings.resize, settings.orientation, settings.device) == ("keep", "auto", "cpu")
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ QUICK = Patience(request=1.0, pause=0.01, longest_pause=0.1)
 BRIEF = Patience(outage=0.1, pause=0.05)
 
 
+@pytest.mark.slow
 def test_every_kind_of_fault_on_every_kind_of_request_costs_nothing_but_time(
     dataset: Path, expected: list[dict[str, str]], bucket: str, through: Allowances, store: FaultyStore
 ) -> None:
@@ -59,6 +60,7 @@ def test_every_kind_of_fault_on_every_kind_of_request_costs_nothing_but_time(
     assert store.faults.keys() > {*kinds, Fault.CUT_SHORT}
 
 
+@pytest.mark.slow
 def test_a_store_that_stays_down_ends_the_batch_and_a_retry_goes_on(
     dataset: Path, expected: list[dict[str, str]], bucket: str, through: Allowances, store: FaultyStore
 ) -> None:

@@ -4,10 +4,11 @@ Public surface: :func:`open_dataset` gives a :class:`Dataset`, whose rows are st
 :func:`dataset_exists` only looks whether it is there.
 """
 
-from ocr_pipeline.dataset.locations import is_local, local_folders, split_entries
+from ocr_pipeline.dataset.locations import is_local, local_folders
 from ocr_pipeline.dataset.opening import Dataset, check_places, open_dataset
 from ocr_pipeline.dataset.presence import dataset_exists
 from ocr_pipeline.dataset.queries import QueryRows, RunQuery
+from ocr_pipeline.settings.addresses import split_entries
 
 __all__ = [
     "Dataset",

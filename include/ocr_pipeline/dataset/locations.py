@@ -7,18 +7,22 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from errno import EACCES, EINVAL, ELOOP, ENAMETOOLONG, EPERM
 from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ocr_pipeline.dataset.files import DataFile
-from ocr_pipeline.errors import DatasetError, DatasetMissingError
+from ocr_pipeline.errors import DatasetError, DatasetMissingError, DatasetUnavailableError
+from ocr_pipeline.settings.addresses import shown_address, split_entries
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.storage.allowed_files import place_of
 
-_BETWEEN = re.compile(r"\s*\n\s*|\s*,\s*(?=[/~]|[a-z][a-z0-9]*:)")
 WILDCARDS = re.compile(r"[*?\[]")
 """What makes a path a glob."""
+
+_SETS = re.compile(r"\[!?[^]]+\]")
+_PERMANENT = frozenset({EACCES, EPERM, ENAMETOOLONG, ELOOP, EINVAL})
 
 IMAGES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".pdf", ".jp2", ".avif", ".heic")
 """How the names of files in a folder end that are taken for images."""
@@ -33,11 +37,6 @@ class Found:
     images: Iterator[str] | None = None
 
 
-def split_entries(dataset: str) -> list[str]:
-    """The places that the setting names, separated by line ends, or by commas before what begins a place."""
-    return [entry for entry in _BETWEEN.split(dataset.strip()) if entry]
-
-
 def local_folders(dataset: str) -> list[Path]:
     """The folders that must be allowed for the local files that the setting names."""
     return [_folder(_local_path(entry)) for entry in split_entries(dataset) if is_local(entry)]
@@ -50,8 +49,9 @@ def is_local(entry: str) -> bool:
 
 def unknown_place(entry: str) -> DatasetError:
     """What is said of an ``entry`` of no known kind."""
+    shown = shown_address(entry)
     return DatasetError(
-        f"dataset {entry!r} must be an absolute path, an http(s)://, s3:// or gs:// address, or sql:CONNECTION"
+        f"dataset {shown!r} must be an absolute path, an http(s)://, s3:// or gs:// address, or sql:CONNECTION"
     )
 
 
@@ -60,13 +60,46 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(IMAGES) and not name.rpartition("/")[2].startswith(".")
 
 
+def check_pattern(shown: str, pattern: str) -> None:
+    """Check that the sets in a glob, such as ``[a-f]``, are some.
+
+    :param shown: the dataset's address as it may be shown.
+    :raises DatasetError: when one is none, saying why.
+    """
+    for found in _SETS.finditer(pattern):
+        try:
+            re.compile(set_of_characters(found[0]))
+        except re.error as error:
+            raise DatasetError(
+                f"dataset {shown}: {found[0]} is no set of characters ({error.msg}); write the lower end of a range "
+                "first, as in [a-z], and [[] for the character ["
+            ) from None
+
+
+def set_of_characters(part: str) -> str:
+    """The regular expression for a set of a glob, ``[a-z]`` or ``[!a-z]``, in which all else stands for itself."""
+    negated = "^" if part[1] == "!" and len(part) > 3 else ""
+    characters = re.escape(part[1 + len(negated) : -1]).replace(r"\-", "-").replace("--", r"-\-")
+    return f"[{negated}{characters}]"
+
+
 def find_local(entry: str, allowances: Allowances) -> Found:
     """What ``entry`` names: a file, a folder of images, or a glob of either. None of them is opened.
 
     :raises DatasetMissingError: when there is nothing.
-    :raises DatasetError: when it is not allowed.
+    :raises DatasetUnavailableError: when the file system does not answer as it should.
+    :raises DatasetError: when it is not allowed, or no path that can be looked at.
     """
-    path = _local_path(entry)
+    try:
+        return _find_local(_local_path(entry), allowances)
+    except ValueError as error:  # a null byte, or text that the file system's encoding has no bytes for
+        raise DatasetError(f"dataset {shown_address(entry)!r}: no file can have this path ({error})") from None
+    except OSError as error:
+        kind = DatasetError if error.errno in _PERMANENT else DatasetUnavailableError
+        raise kind(f"dataset {shown_address(entry)!r} cannot be looked at: {error.strerror}") from None
+
+
+def _find_local(path: Path, allowances: Allowances) -> Found:
     folder = Path(os.path.realpath(_folder(path)))
     # Before anything else: what lies outside must not be told apart from what does not exist.
     _check_allowed(Path(os.path.realpath(path)), allowances)
@@ -83,6 +116,7 @@ def find_local(entry: str, allowances: Allowances) -> Found:
         return Found(str(folder), (DataFile(Path(os.path.realpath(path)), str(path), allowances),))
     if not WILDCARDS.search(str(path)):
         raise DatasetMissingError(f"dataset {path}: there is no such file")
+    check_pattern(str(path), str(path))
     matches = sorted(match for match in glob.iglob(str(path), recursive=True) if os.path.isfile(match))
     if not matches:
         raise DatasetMissingError(f"dataset {path}: no file matches")
@@ -105,9 +139,14 @@ def _common(paths: list[str]) -> Path:
 
 def _local_path(entry: str) -> Path:
     if entry.startswith("file:"):
-        parts = urlsplit(entry)
+        try:
+            parts = urlsplit(entry)
+        except ValueError as error:
+            raise DatasetError(f"dataset {shown_address(entry)!r}: not a valid file URL ({error})") from None
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-            raise DatasetError(f"dataset {entry!r}: a file URL names no host and is absolute: file:///folder/data.csv")
+            raise DatasetError(
+                f"dataset {shown_address(entry)!r}: a file URL names no host and is absolute: file:///folder/data.csv"
+            )
         return Path(unquote(parts.path))
     path = Path(os.path.expanduser(entry))
     if not path.is_absolute():

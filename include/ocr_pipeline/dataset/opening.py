@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from ocr_pipeline.dataset.locations import Found, find_local, is_local, split_entries, unknown_place
+from ocr_pipeline.dataset.locations import Found, find_local, is_local, unknown_place
 from ocr_pipeline.dataset.queries import RunQuery, find_query, is_query
 from ocr_pipeline.dataset.rejections import Rejections
 from ocr_pipeline.dataset.remote import find_objects, find_web, is_object, is_web
@@ -17,6 +17,7 @@ from ocr_pipeline.dataset.tables import LINK, LinksTable, Table, open_table, wid
 from ocr_pipeline.errors import DatasetError, ImageError
 from ocr_pipeline.fetch import parse_url
 from ocr_pipeline.records import READ_ROW, RESULT_COLUMNS, ROW
+from ocr_pipeline.settings.addresses import shown_address, shown_dataset, shown_text, shown_value, split_entries
 from ocr_pipeline.settings.deployment import Allowances, ObjectUri
 from ocr_pipeline.settings.run import RunSettings
 
@@ -75,7 +76,7 @@ class Dataset:
                         if left == 0:
                             return
                 except (pa.ArrowException, OSError, EOFError) as error:
-                    raise DatasetError(f"dataset {table.name}: {_first_line(error)}") from error
+                    raise DatasetError(f"dataset {table.name}: {_first_line(error)}") from None
 
     def _in_shape(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """``batch`` in the order, names and types that all files have in common."""
@@ -103,7 +104,7 @@ def open_dataset(
     found = [_find(entry, settings, allowances, scratch, run_query) for entry in entries]
     tables = tuple(table for place in found for table in _tables(place, settings, scratch))
     schema = _common_schema(tables)
-    name = tables[0].name if len(tables) == 1 else settings.dataset
+    name = tables[0].name if len(tables) == 1 else shown_dataset(settings.dataset)
     image_column = _find_image_column(name, schema, settings.image_column)
     renamed = _renamed(schema.names)
     return Dataset(
@@ -130,7 +131,7 @@ def check_places(dataset: str) -> None:
             elif not is_local(entry) and not is_query(entry):
                 raise unknown_place(entry)
         except (ValueError, ImageError) as error:
-            raise DatasetError(f"dataset {entry}: {error}") from None
+            raise DatasetError(f"dataset {shown_address(entry)}: {error}") from None
 
 
 def _find(
@@ -163,7 +164,7 @@ def _tables(found: Found, settings: RunSettings, scratch: Path) -> Iterator[Tabl
         try:
             yield open_table(file, settings, scratch)
         except (pa.ArrowException, OSError, EOFError) as error:
-            raise DatasetError(f"dataset {file.name}: {_first_line(error)}") from error
+            raise DatasetError(f"dataset {file.name}: {_first_line(error)}") from None
 
 
 def _common_schema(tables: tuple[Table, ...]) -> pa.Schema:
@@ -175,8 +176,8 @@ def _common_schema(tables: tuple[Table, ...]) -> pa.Schema:
         lacking = [name for name in first.schema.names if name not in other.schema.names]
         more = [name for name in other.schema.names if name not in first.schema.names]
         if lacking or more:
-            differences = [f"lacks {', '.join(lacking)}"] if lacking else []
-            differences += [f"has {', '.join(more)} besides"] if more else []
+            differences = [f"lacks {_listed(lacking)}"] if lacking else []
+            differences += [f"has {_listed(more)} besides"] if more else []
             raise DatasetError(
                 f"dataset: {other.name} {' and '.join(differences)}, compared with {first.name}; "
                 "all files of a dataset must have the same columns"
@@ -189,7 +190,7 @@ def _check_names(dataset: str, names: list[str]) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise DatasetError(
-            f"dataset {dataset}: several columns are named {', '.join(map(repr, repeated))}; rename all but one"
+            f"dataset {dataset}: several columns are named {', '.join(map(shown_value, repeated))}; rename all but one"
         )
 
 
@@ -205,7 +206,7 @@ def _renamed(names: list[str]) -> dict[str, str]:
 
 
 def _find_image_column(dataset: str, schema: pa.Schema, wanted: str | None) -> str:
-    columns = ", ".join(schema.names)
+    columns = _listed(schema.names)
     if wanted:
         if wanted not in schema.names:
             raise DatasetError(f"dataset {dataset} has no column {wanted!r}; it has {columns}")
@@ -224,11 +225,18 @@ def _find_image_column(dataset: str, schema: pa.Schema, wanted: str | None) -> s
         kind = kind.value_type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise DatasetError(
-            f"dataset {dataset}: column {name!r} holds {kind}, not links; set image_column to one of {columns}"
+            f"dataset {dataset}: column {shown_value(name)} holds {kind}, not links; "
+            f"set image_column to one of {columns}"
         )
     return name
 
 
 def _first_line(error: BaseException) -> str:
+    """What a library says first; it may quote a row, so the error itself is not chained."""
     lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+    return shown_text(lines[0]) if lines else type(error).__name__
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names of columns for a message: where a file has no header, they are its first row, with a link in it."""
+    return ", ".join(map(shown_text, names))

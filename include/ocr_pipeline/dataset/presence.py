@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from ocr_pipeline.dataset.locations import find_local, is_local, split_entries, unknown_place
+from ocr_pipeline.dataset.locations import find_local, is_local, unknown_place
 from ocr_pipeline.dataset.queries import RunQuery, is_query, look_for_rows
 from ocr_pipeline.dataset.remote import is_object, is_web, look_for_objects, look_for_web
 from ocr_pipeline.errors import DatasetMissingError
+from ocr_pipeline.settings.addresses import split_entries
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import RunSettings
 

@@ -18,6 +18,7 @@ import pyarrow.parquet
 from ocr_pipeline.dataset.files import DataFile
 from ocr_pipeline.dataset.locations import Found
 from ocr_pipeline.errors import DatasetError, DatasetMissingError
+from ocr_pipeline.settings.addresses import shown_address
 from ocr_pipeline.settings.deployment import Allowances
 
 _KNOWN = (str, bytes, bool, int, float, Decimal, date, time, timedelta)
@@ -80,11 +81,12 @@ def look_for_rows(entry: str, query: str | None, allowances: Allowances, run_que
 def _run(
     entry: str, query: str | None, allowances: Allowances, run_query: RunQuery | None, portion: int
 ) -> Generator[QueryRows, None, None]:
+    shown = shown_address(entry)
     connection = entry.removeprefix("sql:").strip("/")
     if connection not in allowances.databases:
         raise DatasetError(
-            f"dataset {entry}: this connection may not be queried here; add sql://{connection} to the Airflow "
-            "variable ocr_allow"
+            f"dataset {shown}: this connection may not be queried here; add "
+            f"sql://{shown.removeprefix('sql:').strip('/')} to the Airflow variable ocr_allow"
         )
     if run_query is None or query is None:
         raise DatasetError(f"dataset {entry}: there is no query, or nobody here who could run it")

@@ -13,7 +13,7 @@ from pathlib import Path
 from yarl import URL
 
 from ocr_pipeline.dataset.files import DataFile
-from ocr_pipeline.dataset.locations import WILDCARDS, Found, is_image
+from ocr_pipeline.dataset.locations import WILDCARDS, Found, check_pattern, is_image, set_of_characters
 from ocr_pipeline.errors import (
     DatasetError,
     DatasetMissingError,
@@ -23,7 +23,8 @@ from ocr_pipeline.errors import (
     SettingsError,
 )
 from ocr_pipeline.fetch import download, exists
-from ocr_pipeline.settings.deployment import STORE_SCHEMES, Allowances, ObjectUri
+from ocr_pipeline.settings.addresses import STORE_SCHEMES, shown_address
+from ocr_pipeline.settings.deployment import Allowances, ObjectUri
 from ocr_pipeline.settings.run import FetchSettings
 from ocr_pipeline.storage.objects import ObjectFile, ObjectFolder
 
@@ -53,7 +54,8 @@ def find_web(entry: str, settings: FetchSettings, allowances: Allowances, scratc
         download(entry, copy, settings, allowances)
     except ImageError as error:
         raise _refusal(entry, error) from error
-    return Found(str(URL(entry).join(URL("."))), (DataFile(copy, _without_secrets(entry)),))
+    # Without its login, which would be stored with the plan.
+    return Found(str(URL(entry).with_user(None).join(URL("."))), (DataFile(copy, shown_address(entry)),))
 
 
 def look_for_web(entry: str, settings: FetchSettings, allowances: Allowances) -> None:
@@ -68,14 +70,14 @@ def look_for_web(entry: str, settings: FetchSettings, allowances: Allowances) ->
     except ImageError as error:
         raise _refusal(entry, error) from error
     if not there:
-        raise DatasetMissingError(f"dataset {_without_secrets(entry)}: the server says that it is not there")
+        raise DatasetMissingError(f"dataset {shown_address(entry)}: the server says that it is not there")
 
 
 def _refusal(entry: str, error: ImageError) -> DatasetError:
     kind = DatasetUnavailableError if error.category.retryable else DatasetError
     if error.category is ErrorCategory.NOT_FOUND:
         kind = DatasetMissingError
-    return kind(f"dataset {_without_secrets(entry)}: {error.detail}")
+    return kind(f"dataset {shown_address(entry)}: {error.detail}")
 
 
 def find_objects(entry: str, allowances: Allowances, scratch: Path) -> Found:
@@ -136,12 +138,13 @@ class _Place:
         try:
             uri = ObjectUri.parse(entry)
             if wildcard := WILDCARDS.search(uri.key):
+                check_pattern(str(uri), uri.key)
                 prefix, _, rest = uri.key[: wildcard.start()].rpartition("/")
                 folder = ObjectFolder.open(str(replace(uri, key=prefix)), allowances)
                 return cls(uri, folder, pattern=_regular(rest + uri.key[wildcard.start() :]))
             folder = ObjectFolder.open(str(uri), allowances)
         except (ValueError, SettingsError) as error:
-            raise DatasetError(f"dataset {entry}: {error}") from None
+            raise DatasetError(f"dataset {shown_address(entry)}: {error}") from None
         is_file = uri.key and not entry.endswith("/")
         return cls(uri, folder, ObjectFile(folder.bucket, str(uri), uri.key) if is_file else None)
 
@@ -162,7 +165,7 @@ class _Place:
 def _regular(pattern: str) -> re.Pattern[str]:
     """The regular expression for a glob, in which ``**`` stands for any folders."""
     parts = (
-        part.replace("[!", "[^", 1) if len(part) > 2 and part[0] == "[" else _GLOB_MEANINGS.get(part, re.escape(part))
+        set_of_characters(part) if len(part) > 2 and part[0] == "[" else _GLOB_MEANINGS.get(part, re.escape(part))
         for part in _GLOB_PARTS.findall(pattern)
     )
     return re.compile("".join(parts), re.DOTALL)
@@ -177,10 +180,3 @@ def _copy(file: ObjectFile, scratch: Path) -> DataFile:
 
 def _new_path(scratch: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=scratch)) / "file"
-
-
-def _without_secrets(url: str) -> str:
-    """``url`` without its password and query, either of which may be a key to it."""
-    parts = url.partition("?")[0].partition("://")
-    authority, slash, path = parts[2].partition("/")
-    return f"{parts[0]}://{authority.rpartition('@')[2]}{slash}{path}"

@@ -86,7 +86,10 @@ class CsvTable(Table):
                 "written in, such as cp1252"
             ) from None
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter.decode(), strict=True)
-        names = next(rows, [])
+        try:
+            names = next(rows, [])
+        except csv.Error as error:
+            raise DatasetError(f"dataset {self.name}, line 1: {error}; it must name the columns") from None
         if not names:
             raise DatasetError(f"dataset {self.name}: it is empty; the first line must name the columns")
         self.schema = pa.schema([(name, pa.string()) for name in names])
@@ -120,10 +123,10 @@ class CsvTable(Table):
 
     def _parse(self, cutter: RecordCutter, piece: Piece, reject: Reject) -> Iterator[pa.RecordBatch]:
         try:
-            yield from self._read(piece.content)
+            batches = self._read(piece.content)
         except pa.ArrowInvalid:
-            # Some row is bad: only now it is worth knowing which.
-            yield from self._read(self._good_rows(cutter, piece, reject))
+            batches = None  # some row is bad: only now it is worth knowing which
+        yield from self._read(self._good_rows(cutter, piece, reject)) if batches is None else batches
 
     def _good_rows(self, cutter: RecordCutter, piece: Piece, reject: Reject) -> bytes:
         good = []
@@ -231,6 +234,8 @@ class JsonLinesTable(Table):
                 continue
             try:
                 value = json.loads(line.decode())
+                if b"\\u" in line:
+                    json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text
             except (ValueError, RecursionError) as error:
                 reject(number, f"it is not JSON ({error})", line)
                 continue

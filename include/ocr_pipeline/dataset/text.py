@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 
@@ -57,14 +58,22 @@ def utf8_blocks(file: DataFile, encoding: str) -> Iterator[bytes]:
     for block in chain([first], blocks, [b""]):
         try:
             text = decoder.decode(block, final=not block)
-        except UnicodeDecodeError as error:
-            before = error.object[: error.start].decode(encoding, errors="replace").count("\n")
+        except UnicodeError as error:
+            reason = error.reason if isinstance(error, UnicodeDecodeError) else error
             raise DatasetError(
-                f"dataset {file.name}, line {lines + before + 1:,}: not {encoding} text ({error.reason}); "
-                "set encoding to the one it was written in"
+                f"dataset {file.name}, line {lines + _lines_before(error, encoding) + 1:,}: not {encoding} text "
+                f"({reason}); set encoding to the one it was written in"
             ) from None
         lines += text.count("\n")
         yield text.encode("utf-8", errors="surrogatepass")
+
+
+def _lines_before(error: UnicodeError, encoding: str) -> int:
+    """How many lines end before the bytes that ``error`` is about, as far as it says which they are."""
+    if isinstance(error, UnicodeDecodeError):
+        with suppress(UnicodeError):  # some encodings, such as idna, cannot pass over what they do not understand
+            return error.object[: error.start].decode(encoding, errors="replace").count("\n")
+    return 0
 
 
 class RecordCutter:

@@ -11,7 +11,8 @@ from urllib.parse import unquote, urlsplit
 from yarl import URL
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
-from ocr_pipeline.settings.deployment import STORE_SCHEMES, ObjectUri
+from ocr_pipeline.settings.addresses import STORE_SCHEMES
+from ocr_pipeline.settings.deployment import ObjectUri
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(?=//)|(https?|file|data):", re.IGNORECASE)
 _SUPPORTED = "http:// and https:// URLs, s3:// and gs:// URIs, file:// URLs and paths are read"

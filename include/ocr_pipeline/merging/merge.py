@@ -25,6 +25,7 @@ from ocr_pipeline.errors import ErrorCategory, StagedBatchError, Status
 from ocr_pipeline.merging.blocks import READING_SCHEMA, reading_blocks
 from ocr_pipeline.merging.repeats import KeptReadings, pages_of
 from ocr_pipeline.merging.results import RESULT_SCHEMA, ResultsWriter, is_failure
+from ocr_pipeline.merging.statistics import ResultStatistics
 from ocr_pipeline.merging.summary import MergedRun, UnfinishedBatch
 from ocr_pipeline.records import READ_ROW, RESULT_COLUMNS, ROW, BatchRef, Rows, known_row, unfinished_row
 from ocr_pipeline.run.batch_store import BatchStore
@@ -64,7 +65,7 @@ def merge_run(run: RunFolder, catalog: Catalog | None = None) -> MergedRun:
         with ResultsWriter(merger.schema, **paths, csv_formulas=plan.settings.csv_formulas) as writer:
             for table in merger.tables():
                 writer.write(table)
-    merged = merger.merged(writer)
+    merged = merger.merged(writer.statistics)
     run.summary.write_bytes(json.dumps(asdict(merged), indent=1, ensure_ascii=False).encode())
     return merged
 
@@ -146,7 +147,7 @@ class _Merger:
         staged = StagedBatch(path, written.images, written.seconds, tuple(written.models))
         return staged, UnfinishedBatch(batch.index, batch.first_row, batch.rows, len(images), finished, reason)
 
-    def merged(self, writer: ResultsWriter) -> MergedRun:
+    def merged(self, statistics: ResultStatistics) -> MergedRun:
         """The summary, once all tables are written."""
         return MergedRun(
             complete=not self._unfinished,
@@ -154,13 +155,13 @@ class _Merger:
             batches=len(self._plan.batches),
             rows=self._plan.rows,
             rejected=self._plan.rejected,
-            result_rows=writer.rows,
-            failed_rows=writer.failed,
+            result_rows=statistics.rows,
+            failed_rows=statistics.failed,
             images=self._images,
             failed_images=self._failed_images,
             bytes=self._bytes,
-            statuses=dict(writer.statuses.most_common()),
-            errors=dict(writer.errors.most_common()),
+            statuses=statistics.statuses,
+            errors=statistics.errors,
             seconds=round(self._seconds, 3),
             models=tuple(sorted(self._models)),
             merged_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
@@ -19,6 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from ocr_pipeline.errors import Status
+from ocr_pipeline.merging.statistics import ResultStatistics
 from ocr_pipeline.records import RESULT_COLUMNS
 
 _ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
@@ -64,9 +64,7 @@ class ResultsWriter:
         failures: Path,
         csv_formulas: Literal["keep", "guard"] = "keep",
     ) -> None:
-        self.rows = self.failed = 0
-        self.statuses: Counter[str] = Counter()
-        self.errors: Counter[str] = Counter()
+        self.statistics = ResultStatistics()
         self._guard = csv_formulas == "guard"
         self._flat = pa.schema([_flat_field(field) for field in schema])
         self._failure_names = [n for n in schema.names if n not in RESULT_SCHEMA.names] + list(_FAILURE_COLUMNS)
@@ -83,15 +81,12 @@ class ResultsWriter:
 
     def write(self, table: pa.Table) -> None:
         """Append rows of the results."""
-        self.rows += table.num_rows
-        self.statuses.update(_counts(table["ocr_status"]))
-        self.errors.update(_counts(table["ocr_error"].drop_null()))
         if not table.num_rows:
             return
+        self.statistics.add(table)
         self._parquet.write(table)
         flat = _flatten(table, self._flat)
         failed = is_failure(table["ocr_status"])
-        self.failed += pc.sum(failed).as_py() or 0
         if self._guard:
             flat = _guard(flat)
         self._csv.write_table(flat)
@@ -145,11 +140,6 @@ class _RowGroups:
 def is_failure(statuses: pa.ChunkedArray) -> pa.ChunkedArray:
     """Which of the rows with these statuses are placeholders rather than readings; boolean."""
     return pc.is_in(statuses, _FAILED)
-
-
-def _counts(column: pa.ChunkedArray) -> dict[str, int]:
-    """How often each value occurs."""
-    return {item["values"]: item["counts"] for item in pc.value_counts(column).to_pylist()}
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -57,15 +57,18 @@ def load_engine(settings: ReadSettings) -> Engine:
     :raises EngineError: when it cannot be used: not installed, no such device, or a model is missing.
     """
     return_large_blocks()
-    threads = settings.threads or len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0))
     name = _fastest(settings) if settings.engine == "auto" else settings.engine
     if name == "paddleocr":
         from ocr_pipeline.ocr.stock import StockEngine
 
-        return StockEngine(settings, threads)
-    if settings.device != "cpu" and not settings.threads:
-        threads += _READERS_AHEAD
-    return load_pipeline(name, settings, threads)
+        return StockEngine(settings, settings.threads or cores)
+    return load_pipeline(name, settings, pipeline_threads(settings, cores))
+
+
+def pipeline_threads(settings: ReadSettings, cores: int) -> int:
+    """How many threads our own pipeline computes in on a machine with so many cores."""
+    return settings.threads or cores + (_READERS_AHEAD if settings.device != "cpu" else 0)
 
 
 def readers_for(threads: int) -> int:

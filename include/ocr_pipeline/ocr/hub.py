@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ocr_pipeline.errors import EngineError, ModelDownloadError, SettingsError
+from ocr_pipeline.ocr.extras import paddle_missing
 from ocr_pipeline.ocr.models import (
     FOLDER_VARIABLE,
     find_model,
@@ -53,7 +55,8 @@ def stage_model(settings: ReadSettings) -> None:
     Safe to call at the same time.
 
     :raises ModelDownloadError: when it cannot be downloaded.
-    :raises EngineError: when the models folder cannot be written, or the default model's files are gone.
+    :raises EngineError: when PaddleX, which downloads, is not installed, the models folder cannot be written, or the
+        default model's files are gone.
     """
     official = MODELS[settings.model]
     onnx = official.onnx_for(settings.engine)
@@ -65,6 +68,12 @@ def stage_model(settings: ReadSettings) -> None:
     else:
         return
     folder = models_folder()
+    if importlib.util.find_spec("paddlex") is None:
+        raise paddle_missing(
+            f"model {official.name} is not in {folder}, and downloading it",
+            "paddlex",
+            f"or, on a machine that has it, {_elsewhere(official, folder, onnx=onnx)}",
+        )
     with _locked(folder):
         for network in (official.detection, official.recognition):
             if staged_network(folder, network, onnx=onnx) is None:
@@ -99,13 +108,18 @@ def _download(official: ModelName, network: str, folder: Path, *, onnx: bool) ->
         if reason:
             raise ModelDownloadError(
                 f"model {official.name} is not in {folder} and could not be downloaded: {reason}; "
-                f"on a machine with network, {FOLDER_VARIABLE}=FOLDER {staging_command(official, onnx=onnx)}, "
-                f"then copy the folders in it into {folder}"
+                f"on a machine with network, {_elsewhere(official, folder, onnx=onnx)}"
             )
         shutil.rmtree(folder / name, ignore_errors=True)  # incomplete, or this would not run
         (cache / "official_models" / name).rename(folder / name)
     finally:
         shutil.rmtree(cache, ignore_errors=True)
+
+
+def _elsewhere(official: ModelName, folder: Path, *, onnx: bool) -> str:
+    """How a model is staged on another machine."""
+    command = staging_command(official, onnx=onnx)
+    return f"{FOLDER_VARIABLE}=FOLDER {command}, then copy the folders in it into {folder}"
 
 
 def _run_paddlex(network: str, kind: str, cache: Path) -> str:

@@ -18,6 +18,7 @@ from ocr_pipeline.errors import EngineError
 from ocr_pipeline.ocr.batching import Batched
 from ocr_pipeline.ocr.detection import BATCH_PIXELS as DETECTION_PIXELS
 from ocr_pipeline.ocr.devices import gpu_number
+from ocr_pipeline.ocr.extras import paddle_missing
 from ocr_pipeline.ocr.inference import LoadedModel
 from ocr_pipeline.ocr.models import Model, official_dictionary
 from ocr_pipeline.ocr.networks import (
@@ -91,7 +92,7 @@ def import_paddle(device: str) -> Any:
         import paddle
         import paddle.inference
     except ImportError as error:
-        raise EngineError(f"Paddle needs the package paddlepaddle: pip install paddlepaddle ({error})") from error
+        raise paddle_missing("a model in Paddle's own format", "paddlepaddle", error) from error
     paddle.disable_signal_handler()  # otherwise a task that is told to stop would end with a stack trace instead
     found = paddle.device.cuda.device_count() if paddle.device.is_compiled_with_cuda() else 0
     if device != "cpu" and gpu_number(device) >= found:

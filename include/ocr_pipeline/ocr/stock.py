@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ocr_pipeline.errors import EngineError, ErrorCategory, ImageError
 from ocr_pipeline.ocr.detection import SIZE
 from ocr_pipeline.ocr.devices import check_cuda
+from ocr_pipeline.ocr.extras import paddle_missing
 from ocr_pipeline.ocr.geometry import as_quad, clockwise
 from ocr_pipeline.ocr.models import Model, find_model
 from ocr_pipeline.ocr.networks import dictionary
@@ -48,9 +49,7 @@ class StockEngine:
         try:
             import paddleocr
         except ImportError as error:
-            raise EngineError(
-                f"engine paddleocr needs the package paddleocr: pip install paddleocr ({error})"
-            ) from error
+            raise paddle_missing("engine paddleocr", "paddleocr", error) from error
         model = find_model(settings.model, "paddleocr")
         self.model = f"paddleocr/{model.name}"
         self.threads = threads

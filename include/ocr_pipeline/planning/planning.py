@@ -25,11 +25,13 @@ from ocr_pipeline.records import READ_ROW, ROW, BatchRef, Rows
 from ocr_pipeline.run.catalog import Catalog, absolute_digests, link_digests
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_digest, planned_rows
+from ocr_pipeline.settings.addresses import dataset_seal, fits_seal, shown_dataset, shown_text, shown_value
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import RunSettings
 from ocr_pipeline.storage.folders import StoredFile
 
 _ROWS = "rows.arrow"
+_SHOWN = 80  # characters of a value in a message
 
 
 def plan_run(
@@ -73,7 +75,8 @@ def plan_run(
         if dataset.rejections.notes and dataset.rejections.count:
             run.rejected_csv.write_bytes(dataset.rejections.notes.read_bytes())
     plan = Plan(
-        settings=settings,
+        settings=settings.model_copy(update={"dataset": shown_dataset(settings.dataset)}),
+        dataset_seal=dataset_seal(settings.dataset),
         image_column=dataset.image_column,
         base=dataset.base,
         rows=rows,
@@ -188,7 +191,10 @@ def _check_same(plan: Plan, settings: RunSettings, rows: int, spool: Path, run: 
     :raises PlanError: naming the settings that differ, or else the first row or the columns that do.
     """
     before, now = plan.settings.model_dump(), settings.model_dump()
-    changes = [f"{name} was {before[name]!r} and is now {now[name]!r}" for name in now if now[name] != before[name]]
+    now["dataset"] = shown_dataset(settings.dataset)
+    changes = [_change(name, before[name], now[name]) for name in now if now[name] != before[name]]
+    if not changes and not fits_seal(settings.dataset, plan.dataset_seal):
+        changes = ["dataset has another login or other parameters"]
     if not changes and rows != plan.rows:
         changes = [f"the dataset had {plan.rows:,} rows and now has {rows:,}"]
     if not changes:
@@ -207,13 +213,20 @@ def _own_columns(run: RunFolder, batch: BatchRef) -> pa.Table:
 def _find_change(before: pa.Table, now: pa.Table, first_row: int) -> str | None:
     """The first difference between two tables with equally many rows, for people."""
     if before.column_names != now.column_names:
-        return f"the columns were {', '.join(before.column_names)} and are now {', '.join(now.column_names)}"
+        was, is_now = (", ".join(map(shown_text, table.column_names)) for table in (before, now))
+        return f"the columns were {was} and are now {is_now}"
     for name in now.column_names:
         if before[name].equals(now[name]):
             continue
         # By their look, so that NaN is itself and a type that Parquet stores as another is no difference.
-        pairs = zip(map(repr, before[name].to_pylist()), map(repr, now[name].to_pylist()), strict=True)
+        pairs = zip(before[name].to_pylist(), now[name].to_pylist(), strict=True)
         for row, (old, new) in enumerate(pairs, first_row + 1):
-            if old != new:
-                return f"column {name!r} of row {row:,} was {old[:80]} and is now {new[:80]}"
+            if repr(old) != repr(new):
+                return _change(f"column {shown_value(name)} of row {row:,}", old, new)
     return None
+
+
+def _change(what: str, before: object, now: object) -> str:
+    """What has become of ``what``, without the logins and parameters of addresses."""
+    was, is_now = shown_value(before)[:_SHOWN], shown_value(now)[:_SHOWN]
+    return f"{what} was {was} and is now {is_now if is_now != was else 'another, which differs in what is not shown'}"

@@ -23,6 +23,7 @@ from ocr_pipeline.run.catalog import KnownContents, known_contents
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images
 from ocr_pipeline.run.staging import BatchStatistics
+from ocr_pipeline.settings.addresses import with_login
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import FetchSettings, ReadSettings
 from ocr_pipeline.storage.patience import PATIENCE, Patience
@@ -36,6 +37,7 @@ class Batch:
     :param reader: makes what reads the images; by default a process of its own.
     :param at_once: how many batches of the run are read at the same time at most, all that there are by default. They
         share what a host may be asked.
+    :param dataset: the run's setting; where its address has a login, relative links have it too, and the plan has none.
     :param retry_permanent: whether to try again also what failed for good; a staged batch always does.
     :param seconds: how long it may take to read; what is being read then is left to a retry.
     :param checkpoint_seconds: how often finished images are written down.
@@ -52,6 +54,7 @@ class Batch:
         reader: Callable[[ReadSettings], ImageReader] = ReaderProcess,
         *,
         at_once: int | None = None,
+        dataset: str = "",
         retry_permanent: bool = False,
         seconds: float = math.inf,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -64,6 +67,7 @@ class Batch:
         self._allowances = allowances
         self._reader = reader
         self._at_once = at_once
+        self._dataset = dataset
         self._retry_permanent = retry_permanent
         self._seconds = seconds
         self._checkpoint_seconds = checkpoint_seconds
@@ -133,9 +137,10 @@ class Batch:
     ) -> ImageStream:
         return_large_blocks()  # bodies of images come and go
         budget = ByteBudget(self._held_bytes)
+        base = parse_base(with_login(plan.base, self._dataset))
         fetching = self._share_of_hosts(plan)
         return ImageStream(
-            Fetcher(fetching, self._allowances, base=parse_base(plan.base), budget=budget, shared=self._run.robots),
+            Fetcher(fetching, self._allowances, base=base, budget=budget, shared=self._run.robots),
             budget,
             self._reader(plan.settings),
             known,

@@ -25,6 +25,9 @@ _VERSION = 4
 class Plan:
     """What a run is to do: its settings and its batches, as ``plan.json`` holds them.
 
+    It holds no secret: the addresses of the dataset are in ``settings`` as they may be shown, and ``dataset_seal``
+    tells whether others were meant (:func:`~ocr_pipeline.settings.addresses.dataset_seal`).
+
     ``base`` is where relative links start: a folder, a URL, or empty when there is nowhere. ``rejected`` counts rows
     of the dataset that could not be read, ``renamed`` names its columns that had to make way for those of the results.
     ``images`` counts distinct links that are to be read, ``known`` those that the runs ``known_in`` have read.
@@ -32,6 +35,7 @@ class Plan:
     """
 
     settings: RunSettings
+    dataset_seal: str
     image_column: str
     base: str
     rows: int

@@ -19,15 +19,13 @@ from typing import Any, Self
 from yarl import URL
 
 from ocr_pipeline.errors import SettingsError
+from ocr_pipeline.settings.addresses import STORE_SCHEMES, shown_address
 
 ALLOW_VARIABLE = "ocr_allow"
-"""Airflow variable with the entries of :meth:`Allowances.parse`, separated by commas."""
+"""Airflow variable with the entries of :meth:`Allowances.parse`, as :func:`split_allowed` takes them apart."""
 
 PROXY_ENTRY = "proxy"
 """The entry among them that lets fetching use the proxies of the environment."""
-
-STORE_SCHEMES = ("s3", "gs")
-"""The object stores: Amazon S3 and what speaks like it, Google Cloud Storage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +77,7 @@ _HTTP_OPTIONS = frozenset(
     | {"trust_env", "verify"}
 )
 
+_BETWEEN = re.compile(r"(?<!\\),|\n")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
 _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
@@ -192,7 +191,7 @@ class Allowances:
 
     @classmethod
     def parse(cls, entries: str | Iterable[str], find_connection: FindConnection | None = None) -> Self:
-        """Read ``entries``; a string is split at commas and line ends.
+        """Read ``entries``, or a string of them, as :func:`split_allowed` takes it apart.
 
         ``/folder``, ``10.0.0.0/8``, ``127.0.0.1:8000``, ``s3://bucket/prefix``, ``gs://CONNECTION@bucket``,
         ``sql://CONNECTION``, ``connection:CONNECTION`` (an HTTP origin and its headers) and ``proxy``.
@@ -201,7 +200,7 @@ class Allowances:
         :raises SettingsError: naming the entry that is none of these, or whose connection cannot be used.
         """
         if isinstance(entries, str):
-            entries = entries.replace("\n", ",").split(",")
+            entries = split_allowed(entries)
         find = find_connection or _no_connections
         folders: list[Path] = []
         networks: list[AllowedNetwork] = []
@@ -256,6 +255,24 @@ class Allowances:
         return next((site for site in self.sites if (site.scheme, site.host, site.port) == origin), None)
 
 
+def split_allowed(text: str) -> list[str]:
+    """The entries in the text of the variable, separated by commas or line ends; ``\\,`` is a comma in an entry."""
+    entries = (entry.strip().replace(r"\,", ",") for entry in _BETWEEN.split(text))
+    return [entry for entry in entries if entry]
+
+
+def join_allowed(entries: Iterable[str]) -> str:
+    """The text that :func:`split_allowed` takes apart into ``entries``.
+
+    :raises SettingsError: when one has a line end in it, for which there is no form.
+    """
+    entries = list(entries)
+    for entry in entries:
+        if "\n" in entry:
+            raise SettingsError(f"{entry!r} cannot be allowed: there is a line end in its name")
+    return ",".join(entry.replace(",", r"\,") for entry in entries)
+
+
 def _no_connections(name: str) -> Connection:
     raise SettingsError(f"allowed entry names the connection {name!r}, and there are no connections outside Airflow")
 
@@ -271,7 +288,7 @@ def _parse_store(entry: str, find: FindConnection) -> AllowedStore:
     try:
         uri = ObjectUri.parse(entry)
     except ValueError as error:
-        raise SettingsError(f"allowed entry {entry!r} cannot be used: {error}") from None
+        raise SettingsError(f"allowed entry {shown_address(entry)!r} cannot be used: {error}") from None
     connection = find(uri.connection) if uri.connection else None
     return AllowedStore(uri.scheme, uri.bucket, uri.key, connection)
 
@@ -317,7 +334,7 @@ def _parse_network(entry: str) -> AllowedNetwork:
     try:
         return AllowedNetwork(ipaddress.ip_network(host, strict=False), int(port) if port else None)
     except ValueError:
-        raise SettingsError(f"allowed entry {entry!r} is none of these: {_forms()}") from None
+        raise SettingsError(f"allowed entry {shown_address(entry)!r} is none of these: {_forms()}") from None
 
 
 def _forms() -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ocr_pipeline.errors import SettingsError
+from ocr_pipeline.settings.addresses import shown_value
 from ocr_pipeline.settings.languages import CODES, unknown_codes
 from ocr_pipeline.settings.models import DEFAULT_MODEL, MODELS
 
@@ -19,6 +20,9 @@ USER_AGENT = "airflow-bulk-ocr/0.1 (bulk image OCR; set user_agent to name a con
 
 PDF_DPI = 200
 """Resolution at which pages of PDFs are rendered: 10 point text gets lines of 28 pixels, about what scanners give."""
+
+_MOST = 1_000_000_000_000
+"""Of rows, bytes or pixels: more than there will be, and few enough for the 64 bits that libraries count with."""
 
 
 class _Settings(BaseModel):
@@ -57,7 +61,7 @@ class FetchSettings(_Settings):
     read_timeout: float = Field(15, gt=0, le=600, description="Seconds to wait for the next bytes.")
     total_timeout: float = Field(60, gt=0, le=3600, description="Seconds an attempt to fetch an image may take.")
     attempts: int = Field(3, ge=1, le=10, description="How often an image is requested when failures are transient.")
-    max_bytes: int = Field(50_000_000, ge=1, description="Largest image file in bytes.")
+    max_bytes: int = Field(50_000_000, ge=1, le=_MOST, description="Largest image file in bytes.")
     robots: Literal["tags", "all", "ignore"] = Field(
         "tags",
         description="tags leaves images alone whose X-Robots-Tag says noai, noimageai, noindex or noimageindex; "
@@ -115,7 +119,7 @@ class ReadSettings(_Settings):
         "a Chinese or Japanese character is a word of its own.",
     )
     min_confidence: float = Field(0.5, ge=0, le=1, description="Lines the recogniser is less sure of are dropped.")
-    max_pixels: int = Field(100_000_000, ge=1, description="Largest page in pixels (width times height).")
+    max_pixels: int = Field(100_000_000, ge=1, le=_MOST, description="Largest page in pixels (width times height).")
     pdf_dpi: int = Field(
         PDF_DPI,
         ge=72,
@@ -219,17 +223,17 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings):
         description="Rows of the dataset that cannot be read: fail names the first and ends the run, "
         "skip leaves them out, counts them, and notes them in rejected.csv.",
     )
-    limit: int | None = Field(None, ge=1, description="Read only the first rows of the dataset.")
+    limit: int | None = Field(None, ge=1, le=_MOST, description="Read only the first rows of the dataset.")
     max_transient_failures: float = Field(
         0.5,
         gt=0,
         le=1,
         description="A batch with a larger share of transient failures fails as a task, to be retried later.",
     )
-    csv_formulas: Literal["keep", "guard"] = Field(
-        "keep",
+    csv_formulas: Literal["guard", "keep"] = Field(
+        "guard",
         description="guard puts a single quote before text in CSV results that a spreadsheet would run as a formula; "
-        "keep leaves every text as it is.",
+        "keep leaves every text as it is, for programs that read the CSV.",
     )
 
     @field_validator("encoding")
@@ -268,5 +272,5 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
             reason = item["msg"].removeprefix("Value error, ")
             if item["type"] == "string_pattern_mismatch":
                 reason += f" ({model.model_fields[name].description})"
-            problems.append(f"{name}: {item['input']!r} is not allowed: {reason}")
+            problems.append(f"{name}: {shown_value(item['input'])} is not allowed: {reason}")
     return "settings refused: " + "; ".join(problems)

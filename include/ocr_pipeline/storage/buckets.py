@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ocr_pipeline.errors import SettingsError
+from ocr_pipeline.settings.addresses import shown_address
 from ocr_pipeline.settings.deployment import Allowances, AllowedStore, Connection, ObjectUri
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def find_store(uri: str, allowances: Allowances) -> tuple[AllowedStore, ObjectUr
     try:
         address = ObjectUri.parse(uri)
     except ValueError as error:
-        raise SettingsError(f"{uri!r} cannot be used: {error}") from None
+        raise SettingsError(f"{shown_address(uri)!r} cannot be used: {error}") from None
     store = allowances.store(address)
     if store is None:
         raise SettingsError(

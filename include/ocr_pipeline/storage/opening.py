@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from ocr_pipeline.errors import SettingsError
-from ocr_pipeline.settings.deployment import STORE_SCHEMES, Allowances
+from ocr_pipeline.settings.addresses import STORE_SCHEMES, shown_address
+from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.storage.disk import LocalFolder
 from ocr_pipeline.storage.folders import Folder
 from ocr_pipeline.storage.patience import PATIENCE, Patience
@@ -24,9 +25,12 @@ def open_folder(uri: str, allowances: Allowances, patience: Patience = PATIENCE)
         return ObjectFolder.open(uri, allowances, patience)
     if not uri.startswith(("/", "~")):
         raise SettingsError(
-            f"folder {uri!r} must be absolute, such as /data/ocr, or in a bucket, such as s3://bucket/ocr"
+            f"folder {shown_address(uri)!r} must be absolute, such as /data/ocr, or in a bucket, such as s3://bucket/ocr"
         )
-    path = Path(os.path.realpath(os.path.expanduser(uri)))
+    try:
+        path = Path(os.path.realpath(os.path.expanduser(uri)))
+    except ValueError as error:  # a null byte, or text that the file system's encoding has no bytes for
+        raise SettingsError(f"folder {uri!r} cannot be used: {error}") from None
     if not allowances.allows_path(path):
         raise SettingsError(
             f"folder {path} is not allowed here: add it to the Airflow variable ocr_allow (with make run: ALLOW={path})"

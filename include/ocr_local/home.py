@@ -109,6 +109,7 @@ class Home:
             "AIRFLOW__API_AUTH__JWT_SECRET": known.jwt,
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.path / 'airflow.db'}",
             "OCR_OUTPUT": self.output,
+            "OCR_SLOTS": READ_SLOTS,
             "OCR_CACHE": self.path / "ocr-cache",
             "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'include'}:{CHECKOUT / 'plugins'}",
         }

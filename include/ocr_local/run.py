@@ -28,6 +28,7 @@ from ocr_pipeline.settings.addresses import STORE_SCHEMES, shown_dataset, split_
 from ocr_pipeline.settings.deployment import ALLOW_VARIABLE, Allowances, Connection, join_allowed, split_allowed
 from ocr_pipeline.settings.run import RunSettings
 from ocr_pipeline.storage.opening import open_folder
+from ocr_pipeline.storage.patience import Patience
 
 DEMO_SETTINGS = {"batch_size": 25, "read_timeout": 3, "total_timeout": 10, "attempts": 2}
 """Small batches, so that there are several to watch; short times, because one of its hosts never answers."""
@@ -110,7 +111,8 @@ def check_request(home: Home, dataset: str | None, request: RunRequest) -> None:
     places = absolute_dataset(dataset) if dataset else "/demo.csv"
     settings = RunSettings.parse({"dataset": places, **request.settings(home)})
     if _in_bucket(settings.output):
-        open_folder(settings.output, _allowances_of(settings.output)).files()
+        # A person waits for this: a store that is away now is said soon.
+        open_folder(settings.output, _allowances_of(settings.output), Patience(outage=10)).files()
     Allowances.parse(request.allowed(), _looked_up_later)
     check_places(places)
     # What lies elsewhere may need connections, which only Airflow knows.

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, TriggerRule, XComArg
 
-from ocr_airflow.deployment import READ_POOL
+from ocr_airflow.deployment import READ_POOL, read_slots
 from ocr_airflow.operators import RUN_KEY, MergeRunOperator, PlanRunOperator, ReadBatchOperator
 from ocr_airflow.params import run_params
 from ocr_airflow.waiting import WaitForDatasetSensor, Waiting
@@ -46,6 +46,8 @@ def ocr_dag(
         read = ReadBatchOperator.partial(
             task_id="read_batch",
             pool=READ_POOL,
+            # The batches share what a host may be asked by this number; the pool can be changed while they run.
+            max_active_tis_per_dagrun=read_slots(),
             queue=os.environ.get("OCR_QUEUE") or "default",
             map_index_template="{{ task.label }}",
         ).expand(batch=plan.output)

@@ -15,6 +15,19 @@ READ_POOL = "ocr"
 """Airflow pool that bounds how many batches are read at once."""
 
 
+def read_slots() -> int | None:
+    """How many batches of a run may be read at once: ``OCR_SLOTS``, of which the pool is made as well; None if unset.
+
+    Tasks cannot ask Airflow for the slots of their pool.
+
+    :raises SettingsError: when it is no number above 0.
+    """
+    slots = os.environ.get("OCR_SLOTS", "")
+    if slots and not (slots.isascii() and slots.isdigit() and int(slots)):
+        raise SettingsError(f"the environment variable OCR_SLOTS must be a number above 0, not {slots!r}")
+    return int(slots) if slots else None
+
+
 def default_output() -> str:
     """Folder for results when a run names none: ``OCR_OUTPUT``, or ``output`` in Airflow's home."""
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()

@@ -87,7 +87,8 @@ class ReadBatchOperator(BaseOperator):
 
     A retry goes on where the last attempt ended and tries transient failures again. Clearing the task tries what
     failed for good as well, also when it succeeded. The batch ends a little before ``execution_timeout`` by itself,
-    as an error that Airflow retries.
+    as an error that Airflow retries. It takes the share of what a host may be asked that one of
+    ``max_active_tis_per_dagrun`` batches has, or without that one of all batches of the run.
 
     :param batch: a :class:`ocr_pipeline.records.BatchRef` as a dictionary. It is no template field: the run's folder in
         it has a name that a person chose, and braces in that name are none of a template.
@@ -119,6 +120,7 @@ class ReadBatchOperator(BaseOperator):
             self._running = Batch(
                 BatchRef(**self.batch),
                 allowances(),
+                at_once=self.max_active_tis_per_dagrun,
                 dataset=_dataset(self, context),
                 retry_permanent=_is_first_try(context),
                 seconds=reading_seconds(self.execution_timeout.total_seconds()),

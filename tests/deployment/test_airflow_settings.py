@@ -106,6 +106,15 @@ def test_the_pool_that_the_dag_names_is_made(commands: list[list[str]]) -> None:
     assert [command[2] for command in commands if command[:2] == ["pools", "set"]] == [READ_POOL]
 
 
+def test_the_pool_has_the_slots_that_every_task_knows_of(services: Services, env: dict[str, str]) -> None:
+    script = (ROOT / "scripts/init_airflow.sh").read_text(encoding="utf-8")
+    assert f'pools set {READ_POOL} "${{OCR_SLOTS:' in script
+    airflow = [
+        service["environment"] for name, service in services.items() if name not in {"postgres", "redis", "folders"}
+    ]
+    assert {environment["OCR_SLOTS"] for environment in airflow} == {env["OCR_SLOTS"]}
+
+
 def test_the_code_is_where_the_image_looks_for_it() -> None:
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     copied = dict(re.findall(r"^COPY (\S+) (\S+)$", text, re.MULTILINE))

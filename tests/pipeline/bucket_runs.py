@@ -11,22 +11,23 @@ from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import RunSettings
+from ocr_pipeline.storage.patience import PATIENCE, Patience
 from tests.conftest import reading_with
 
 TIMES = ("ocr_fetch_seconds", "ocr_read_seconds")
 
 
-def plan(dataset: Path, output: str, allowances: Allowances) -> tuple[RunFolder, Plan]:
+def plan(dataset: Path, output: str, allowances: Allowances, patience: Patience = PATIENCE) -> tuple[RunFolder, Plan]:
     """Plan a run of batches of ten rows."""
     settings = RunSettings(dataset=str(dataset), output=output, batch_size=10, attempts=1)
-    run = RunFolder.of(output, "run", allowances)
+    run = RunFolder.open(f"{output}/run", allowances, patience)
     return run, plan_run(settings, run, allowances, max_batches=100)
 
 
-def read_all(planned: Plan, allowances: Allowances) -> None:
+def read_all(planned: Plan, allowances: Allowances, patience: Patience = PATIENCE) -> None:
     """Read every batch."""
     for batch in planned.batches:
-        Batch(batch, allowances, reading_with()).run()
+        Batch(batch, allowances, reading_with(), patience=patience).run()
 
 
 def results(run: RunFolder) -> list[dict[str, str]]:

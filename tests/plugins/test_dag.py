@@ -35,6 +35,7 @@ for dag in bag.dags.values():
         "edges": sorted([task.task_id, later] for task in dag.tasks for later in task.downstream_task_ids),
         "pool": read.partial_kwargs["pool"],
         "queue": read.partial_kwargs["queue"],
+        "at_once": read.max_active_tis_per_dagrun,
         "merge": merge.trigger_rule.value,
         "backoff": [task.retry_exponential_backoff for task in (dag.get_task("plan"), read, merge)],
         "longest": [task.max_retry_delay.total_seconds() for task in (dag.get_task("plan"), read, merge)],
@@ -74,6 +75,11 @@ def test_each_retry_of_every_task_waits_longer_up_to_an_hour(tmp_path: Path) -> 
 
 def test_a_deployment_names_the_queue_of_the_batches(tmp_path: Path) -> None:
     assert describe(tmp_path, "ocr_images.py", OCR_QUEUE="gpu")["ocr_images"]["queue"] == "gpu"
+
+
+def test_a_deployment_says_how_many_batches_of_a_run_are_read_at_once(tmp_path: Path) -> None:
+    assert describe(tmp_path, "ocr_images.py", OCR_SLOTS="3")["ocr_images"]["at_once"] == 3
+    assert describe(tmp_path, "ocr_images.py")["ocr_images"]["at_once"] is None
 
 
 def test_every_dataset_file_gets_a_dag_and_wrong_ones_only_an_error(tmp_path: Path) -> None:

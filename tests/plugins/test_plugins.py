@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from airflow.sdk import DAG, Context
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 
-from ocr_airflow.deployment import allowances
+from ocr_airflow.deployment import allowances, read_slots
 from ocr_airflow.operators import RUN_KEY, PlanRunOperator, ReadBatchOperator
 from ocr_airflow.params import run_params
 from ocr_pipeline.errors import SettingsError
@@ -102,6 +103,33 @@ def test_a_batch_is_no_template() -> None:
     task = ReadBatchOperator(task_id="read", batch=dict(batch))
     task.render_template_fields(Context())
     assert task.batch == batch
+
+
+@pytest.mark.parametrize(("at_once", "said"), [(2, "at most 8 requests at once"), (None, "at most 5 requests at once")])
+def test_a_batch_takes_its_share_of_what_a_host_may_be_asked(
+    plan: MakePlan, write_csv: Callable[..., Path], caplog: pytest.LogCaptureFixture, at_once: int | None, said: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    links = write_csv([(row, f"ftp://no.link/{row}") for row in range(3)])
+    made = plan(None, {"dataset": str(links), "batch_size": 1})
+    dag = DAG("reads")
+    task = ReadBatchOperator(
+        task_id="read", batch=made.batches[0].to_dict(), max_active_tis_per_dagrun=at_once, dag=dag
+    )
+
+    class FirstTry(FakeTaskInstance):
+        try_number, max_tries = 1, 0
+
+    context = {"ti": FirstTry(), "task": task, "dag": dag, "params": {"dataset": str(links)}}
+    assert task.execute(cast(Context, context))["images"] == 1
+    assert said in caplog.text
+
+
+@pytest.mark.parametrize("slots", ["0", "-1", "two", "1.5"])
+def test_slots_that_are_no_number_are_refused(monkeypatch: pytest.MonkeyPatch, slots: str) -> None:
+    monkeypatch.setenv("OCR_SLOTS", slots)
+    with pytest.raises(SettingsError, match="OCR_SLOTS must be a number above 0"):
+        read_slots()
 
 
 def test_templates_in_params_are_not_rendered(plan: MakePlan, tmp_path: Path) -> None:

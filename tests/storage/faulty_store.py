@@ -63,11 +63,12 @@ class FaultyStore:
     """The proxy, at :attr:`url`, while in its ``with`` block.
 
     :param endpoint: URL of the server behind it.
+    :param port: where it listens; 0 for any that is free.
     :ivar judge: says what becomes of each request; called by one thread at a time.
     :ivar faults: what it said, counted.
     """
 
-    def __init__(self, endpoint: str, judge: Judge = lambda _: None) -> None:
+    def __init__(self, endpoint: str, judge: Judge = lambda _: None, port: int = 0) -> None:
         self.judge = judge
         self.faults: Counter[Fault] = Counter()
         self._address = urlsplit(endpoint).netloc
@@ -86,7 +87,7 @@ class FaultyStore:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 

@@ -12,7 +12,7 @@ from ocr_pipeline.errors import StorageError, StorageRefusedError
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.settings.deployment import Allowances, Connection
-from ocr_pipeline.storage import objects
+from ocr_pipeline.storage.patience import Patience
 from tests.conftest import WidthEngine, reading_with
 from tests.pipeline.bucket_runs import plan, read_all, results
 from tests.storage.faulty_store import Fault, FaultyStore, StoreRequest
@@ -31,10 +31,8 @@ def through(tmp_path: Path, bucket: str, s3_connection: Connection, store: Fault
     return Allowances.parse(f"{tmp_path},s3://minio@{bucket}", lambda _: connection)
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "_REQUEST_SECONDS", 1.0)
-    monkeypatch.setattr(objects, "_PAUSE_SECONDS", 0.01)
+QUICK = Patience(request=1.0, pause=0.01, longest_pause=0.1)
+BRIEF = Patience(outage=0.1, pause=0.05)
 
 
 @pytest.mark.slow
@@ -55,8 +53,8 @@ def test_every_kind_of_fault_on_every_kind_of_request_costs_nothing_but_time(
         return Fault.SLOW if order % 23 == 22 else kinds[order % len(kinds)]
 
     store.judge = judge
-    run, planned = plan(dataset, f"s3://{bucket}/out", through)
-    read_all(planned, through)
+    run, planned = plan(dataset, f"s3://{bucket}/out", through, QUICK)
+    read_all(planned, through, QUICK)
     assert merge_run(run).complete
     assert results(run) == expected
     assert store.faults.keys() > {*kinds, Fault.CUT_SHORT}
@@ -64,15 +62,13 @@ def test_every_kind_of_fault_on_every_kind_of_request_costs_nothing_but_time(
 
 @pytest.mark.slow
 def test_a_store_that_stays_down_ends_the_batch_and_a_retry_goes_on(
-    dataset: Path, expected: list[dict[str, str]], bucket: str, through: Allowances, store: FaultyStore,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    dataset: Path, expected: list[dict[str, str]], bucket: str, through: Allowances, store: FaultyStore
+) -> None:
     run, planned = plan(dataset, f"s3://{bucket}/out", through)
-    monkeypatch.setattr(objects, "_RETRIES", 0)
     for part in ("part-", "progress.json", "batches/batch-00000.csv", "batches/batch-00000.json"):
         store.judge = failing(part, Fault.BUSY)
         with pytest.raises(StorageError, match="503") as caught:
-            Batch(planned.batches[0], through, reading_with(), checkpoint_seconds=0.1).run()
+            Batch(planned.batches[0], through, reading_with(), checkpoint_seconds=0.1, patience=BRIEF).run()
         assert caught.value.retryable
         assert not merge_run(run).complete
     store.judge = lambda _: None

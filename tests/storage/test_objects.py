@@ -13,6 +13,7 @@ from ocr_pipeline.settings.deployment import Allowances, Connection
 from ocr_pipeline.storage import objects
 from ocr_pipeline.storage.folders import Folder
 from ocr_pipeline.storage.opening import open_folder
+from ocr_pipeline.storage.patience import Patience
 
 
 @pytest.fixture
@@ -89,13 +90,10 @@ def test_a_bucket_that_is_not_there_is_said_and_not_retried(s3_connection: Conne
     assert not StorageRefusedError.retryable
 
 
-def test_a_store_that_is_down_is_an_error_to_be_retried(
-    s3_connection: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(objects, "_RETRIES", 0)
-    monkeypatch.setattr(objects, "_PAUSE_SECONDS", 0)
+def test_a_store_that_is_down_is_an_error_to_be_retried(s3_connection: Connection) -> None:
     down = replace(s3_connection, extra={"endpoint_url": "http://127.0.0.1:9"})
-    folder = open_folder("s3://bucket/out", Allowances.parse("s3://minio@bucket", lambda _: down))
+    allowed = Allowances.parse("s3://minio@bucket", lambda _: down)
+    folder = open_folder("s3://bucket/out", allowed, Patience(outage=0.5, pause=0.1))
     with pytest.raises(StorageError, match=r"cannot write s3://bucket/out/a: .*a retry goes on") as caught:
         folder.file("a").write_bytes(b"1")
     assert caught.value.retryable

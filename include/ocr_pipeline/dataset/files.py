@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
 from ocr_pipeline.errors import DatasetError
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.storage.allowed_files import open_allowed
 
 FORMATS = {
     ".csv": "csv",
@@ -37,10 +40,21 @@ _PARQUET = b"PAR1"
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file on a local disk; ``name`` is the path or URI that a person knows it by."""
+    """A file on a local disk; ``name`` is the path or URI that a person knows it by.
+
+    One that a person has named must lie in a folder that ``allowances`` name, whenever it is opened; copies have none.
+    """
 
     path: Path
     name: str
+    allowances: Allowances | None = None
+
+    def raw(self) -> BinaryIO:
+        """The file as it lies there, opened for reading.
+
+        :raises OSError: when it cannot be, or may not.
+        """
+        return open_allowed(self.path, self.allowances) if self.allowances is not None else self.path.open("rb")
 
     @contextmanager
     def open(self) -> Iterator[pa.NativeFile]:
@@ -48,10 +62,10 @@ class DataFile:
 
         :raises OSError: also from reading, when it is damaged.
         """
-        compression = self._compression()
-        with pa.OSFile(str(self.path), "rb") as raw:
+        with self.raw() as raw:
+            compression = _compression(raw)
             if compression is None:
-                yield raw
+                yield pa.PythonFile(raw, "r")
             else:
                 with pa.CompressedInputStream(raw, compression) as stream:
                     yield stream
@@ -84,17 +98,20 @@ class DataFile:
             )
         return FORMATS[suffixes[-1]]
 
-    def uncompressed(self, scratch: Path) -> Path:
-        """A path where it lies uncompressed: its own, or that of a copy in ``scratch``."""
-        if self._compression() is None:
-            return self.path
+    def uncompressed(self, scratch: Path) -> DataFile:
+        """The file itself if it is not compressed, else a copy in ``scratch`` that is not."""
+        with self.raw() as raw:
+            if _compression(raw) is None:
+                return self
         copy = Path(tempfile.mkdtemp(dir=scratch)) / "uncompressed"
         with copy.open("wb") as file:
             for block in self.blocks():
                 file.write(block)
-        return copy
+        return DataFile(copy, self.name)
 
-    def _compression(self) -> str | None:
-        with self.path.open("rb") as file:
-            start = file.read(4)
-        return next((name for magic, name in _COMPRESSIONS.items() if start.startswith(magic)), None)
+
+def _compression(raw: BinaryIO) -> str | None:
+    """How a file is compressed that has just been opened."""
+    start = raw.read(4)
+    raw.seek(0)
+    return next((name for magic, name in _COMPRESSIONS.items() if start.startswith(magic)), None)

@@ -16,6 +16,7 @@ from ocr_pipeline.dataset.files import DataFile
 from ocr_pipeline.errors import DatasetError, DatasetMissingError, DatasetUnavailableError
 from ocr_pipeline.settings.addresses import shown_address, split_entries
 from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.storage.allowed_files import place_of
 
 WILDCARDS = re.compile(r"[*?\[]")
 """What makes a path a glob."""
@@ -103,7 +104,7 @@ def _find_local(path: Path, allowances: Allowances) -> Found:
     # Before anything else: what lies outside must not be told apart from what does not exist.
     _check_allowed(Path(os.path.realpath(path)), allowances)
     if path.is_dir():
-        walk = _walk(folder)
+        walk = _walk(folder, allowances)
         first = next(walk, None)
         if first is None:
             raise DatasetMissingError(
@@ -112,7 +113,7 @@ def _find_local(path: Path, allowances: Allowances) -> Found:
             )
         return Found(str(folder), images=chain([first], walk))
     if path.is_file():
-        return Found(str(folder), (DataFile(Path(os.path.realpath(path)), str(path)),))
+        return Found(str(folder), (DataFile(Path(os.path.realpath(path)), str(path), allowances),))
     if not WILDCARDS.search(str(path)):
         raise DatasetMissingError(f"dataset {path}: there is no such file")
     check_pattern(str(path), str(path))
@@ -129,7 +130,7 @@ def _find_local(path: Path, allowances: Allowances) -> Found:
         raise DatasetError(f"dataset {path}: it matches images and other files, such as {images[0]}; narrow it down")
     for match in matches:
         _check_allowed(Path(os.path.realpath(match)), allowances)
-    return Found(str(_common(matches)), tuple(DataFile(Path(match), match) for match in matches))
+    return Found(str(_common(matches)), tuple(DataFile(Path(match), match, allowances) for match in matches))
 
 
 def _common(paths: list[str]) -> Path:
@@ -177,9 +178,14 @@ def _check_allowed(path: Path, allowances: Allowances) -> None:
         )
 
 
-def _walk(folder: Path) -> Iterator[str]:
-    """The images in ``folder`` and the folders in it, in order; hidden ones are left out."""
-    for parent, folders, names in os.walk(folder):
+def _walk(folder: Path, allowances: Allowances) -> Iterator[str]:
+    """The images in ``folder`` and the folders in it, in order; hidden ones are left out.
+
+    :raises DatasetError: when a folder lies elsewhere by the time that it is opened.
+    """
+    for parent, folders, names, descriptor in os.fwalk(folder):
+        if not allowances.allows_resolved(place_of(descriptor)):
+            raise DatasetError(f"dataset {folder}: it was swapped for a link out of the allowed folders")
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if is_image(name):

@@ -58,7 +58,7 @@ def open_table(file: DataFile, settings: RunSettings, scratch: Path) -> Table:
     kind = file.format(settings.format)
     match kind:
         case "parquet":
-            return ParquetTable(file.name, file.uncompressed(scratch))
+            return ParquetTable(file.uncompressed(scratch))
         case "jsonl":
             return JsonLinesTable(file, settings.encoding, skip=settings.bad_rows == "skip")
         case "list":
@@ -249,15 +249,16 @@ class JsonLinesTable(Table):
 class ParquetTable(Table):
     """A Parquet file; its values keep their types."""
 
-    def __init__(self, name: str, path: Path) -> None:
-        self.name = name
-        self._path = path
-        self.schema = pa.parquet.read_schema(path).remove_metadata()
+    def __init__(self, file: DataFile) -> None:
+        self.name = file.name
+        self._file = file
+        with file.raw() as raw:
+            self.schema = pa.parquet.read_schema(raw).remove_metadata()
 
     def batches(self, rejections: Rejections) -> Iterator[pa.RecordBatch]:
         """The rows."""
         # Not read ahead: a file may be one row group.
-        with pa.parquet.ParquetFile(self._path, pre_buffer=False, buffer_size=1 << 20) as file:
+        with self._file.raw() as raw, pa.parquet.ParquetFile(raw, pre_buffer=False, buffer_size=1 << 20) as file:
             yield from file.iter_batches(_ROWS)
 
 

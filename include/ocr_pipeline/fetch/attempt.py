@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,12 @@ from ocr_pipeline.fetch.jobs import Job, host_of
 from ocr_pipeline.fetch.links import ObjectLink, WebLink, redirect_target
 from ocr_pipeline.fetch.politeness import Host
 from ocr_pipeline.fetch.retries import RetryPolicy, pause_before_retry
-from ocr_pipeline.fetch.robots import ROBOTS_BYTES, RobotsFiles, product_token
+from ocr_pipeline.fetch.robots import ROBOTS_BYTES, ROBOTS_LIFETIME, RobotsFiles, product_token
+from ocr_pipeline.fetch.sharing import SharedAnswers
 from ocr_pipeline.records import Failure, FetchedImage
 from ocr_pipeline.settings.deployment import Allowances, ObjectUri
 from ocr_pipeline.settings.run import FetchSettings
+from ocr_pipeline.storage.folders import Folder
 
 if TYPE_CHECKING:
     from ocr_pipeline.fetch.objects import ObjectClient
@@ -50,6 +52,7 @@ class Requester:
     :param http: for http(s) URLs; whoever opened it closes it.
     :param budget: the bytes that may be held.
     :param policy: how struggling hosts are dealt with.
+    :param shared: where the processes that fetch for one run share each host's robots.txt.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Requester:
         http: HttpClient,
         budget: ByteBudget,
         policy: RetryPolicy,
+        shared: Folder | None = None,
     ) -> None:
         self._settings = settings
         self._allowances = allowances
@@ -68,12 +72,17 @@ class Requester:
         self._budget = budget
         self._policy = policy
         self._token = product_token(settings.user_agent) if settings.robots != "ignore" else None
-        self._robots = RobotsFiles(self._token) if self._token is not None and settings.robots == "all" else None
+        self._robots = None
+        if self._token is not None and settings.robots == "all":
+            answers = SharedAnswers(shared, settings.total_timeout, ROBOTS_LIFETIME) if shared else None
+            self._robots = RobotsFiles(self._token, answers)
         self._clock = asyncio.get_running_loop().time
 
     def close(self) -> None:
         """Send no more."""
         self._files.close()
+        if self._robots:
+            self._robots.close()
 
     async def request(self, job: Job, host: Host, unavailable: str | None) -> FetchedImage | Failure | NextRequest:
         """Send one request of ``job``, which has its host's turn.
@@ -118,14 +127,13 @@ class Requester:
             job.begin(self._clock())
             await self._robots.check(job.url, partial(self._robots_txt, host))
         with await self._budget.lease() as lease:
-            since = self._clock()
-            job.begin(since)
-            asked = self._http.get(job.url, job.left, self._settings.max_bytes, self._token, lease)
-            outcome = await self._noting(host, asked, first=job.attempts == 1)
+            job.begin(self._clock())
+            ask = partial(self._http.get, job.url, job.left, self._settings.max_bytes, self._token, lease)
+            outcome = await self._noting(host, ask, first=job.attempts == 1)
             if isinstance(outcome, Answer):
                 lease.keep(len(outcome.body))
             else:
-                job.left -= self._clock() - since
+                job.left -= outcome.waited
             return outcome
 
     async def _request_object(self, job: Job, bucket: Host, uri: ObjectUri) -> Answer:
@@ -136,8 +144,8 @@ class Requester:
         with await self._budget.lease() as lease:
             job.attempts += 1
             job.begin(self._clock())
-            asked = self._objects.get(uri, lease)
-            answer = await self._noting(bucket, asked, first=job.attempts == 1)
+            ask = partial(self._objects.get, uri, lease)
+            answer = await self._noting(bucket, ask, first=job.attempts == 1)
             lease.keep(len(answer.body))
             return answer
 
@@ -158,21 +166,24 @@ class Requester:
         """The robots.txt at ``url`` of ``host``, within the total deadline for each request on the way."""
         for _ in range(_ROBOTS_REDIRECTS + 1):
             with await self._budget.lease() as lease:
-                asked = self._http.get(url, self._settings.total_timeout, ROBOTS_BYTES, lease=lease)
-                outcome = await self._noting(host, asked)
+                ask = partial(self._http.get, url, self._settings.total_timeout, ROBOTS_BYTES, lease=lease)
+                outcome = await self._noting(host, ask)
             if isinstance(outcome, Answer):
                 return outcome.body
             url = _target(url, outcome)
         raise RequestFailedError(ErrorCategory.TOO_MANY_REDIRECTS, "more redirects than are followed", outcome.status)
 
-    async def _noting(self, host: Host, asked: Awaitable[_Outcome], *, first: bool = True) -> _Outcome:
-        """The outcome of the request ``asked``, which the record of ``host`` learns of.
+    async def _noting(self, host: Host, ask: Callable[[], Awaitable[_Outcome]], *, first: bool = True) -> _Outcome:
+        """The outcome of the request ``ask``, sent when the rate of ``host`` lets it; the host's record learns of it.
 
         :param first: whether no answer was missed for the same image before, which would prove nothing twice.
         """
+        pause = host.reserve(self._clock())
+        if pause > 0:
+            await asyncio.sleep(pause)
         since = self._clock()
         try:
-            outcome = await asked
+            outcome = await ask()
         except RequestFailedError as error:
             if error.status in (429, 503):
                 pause = self._policy.backoff if error.retry_after is None else error.retry_after

@@ -30,6 +30,7 @@ from ocr_pipeline.fetch.scheduler import Scheduler, Turn
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import FetchSettings
+from ocr_pipeline.storage.folders import Folder
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Fetcher:
     :param policy: how struggling hosts are dealt with.
     :param resolver: asked for the addresses of host names instead of the system; closed with the fetcher.
     :param tls: trusted certificate authorities instead of the system's.
+    :param shared: a folder in which the fetchers of one run share each host's robots.txt.
     """
 
     def __init__(
@@ -67,12 +69,14 @@ class Fetcher:
         policy: RetryPolicy | None = None,
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
+        shared: Folder | None = None,
     ) -> None:
         self._settings = settings
         self._allowances = allowances
         self._base = base
         self._budget = budget or ByteBudget(sys.maxsize)
         self._policy = policy or RetryPolicy()
+        self._shared = shared
         guard = AddressGuard(allowances)
         proxies = Proxies(guard) if allowances.proxy else None
         sites = allowances.site if allowances.sites else None
@@ -85,7 +89,9 @@ class Fetcher:
         settings = self._settings
         async with AsyncExitStack() as opening:
             await opening.enter_async_context(self._http)
-            self._requester = Requester(settings, self._allowances, self._http, self._budget, self._policy)
+            self._requester = Requester(
+                settings, self._allowances, self._http, self._budget, self._policy, self._shared
+            )
             opening.callback(self._requester.close)
             # No more files at once than there are threads, so that none waits for a thread with bytes set aside for it.
             self._scheduler = Scheduler[Job](

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch.answers import Answer
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import FetchSettings
+from ocr_pipeline.storage.allowed_files import IrregularError, OutsideError, open_allowed
 
 FILES_AT_ONCE = 4
 
@@ -54,47 +55,32 @@ def read_file(path: Path, max_bytes: int, allowances: Allowances) -> bytes:
         no file can have.
     """
     try:
-        resolved = Path(os.path.realpath(path))
+        with open_allowed(path, allowances) as file:
+            return _read_whole(file, max_bytes, path)
     except ValueError as error:  # a null byte, or text that the file system's encoding has no bytes for
         raise ImageError(ErrorCategory.INVALID_LINK, f"no file can have this path: {error}") from None
-    # Before anything else is asked of the file: what lies outside must not be told apart from what does not exist.
-    if not allowances.allows_path(resolved):
+    except OutsideError as error:
         raise ImageError(
             ErrorCategory.FORBIDDEN_PATH,
-            f"{resolved} is not in an allowed folder; whoever runs the pipeline can allow its folder by name: "
-            f"ALLOW={resolved.parent} with make run, the Airflow variable ocr_allow elsewhere",
-        )
-    try:
-        return _read_regular(resolved, max_bytes)
-    except (FileNotFoundError, NotADirectoryError):
-        raise ImageError(ErrorCategory.NOT_FOUND, f"there is no file {resolved}") from None
+            f"{error}; whoever runs the pipeline can allow its folder by name: "
+            f"ALLOW={error.path.parent} with make run, the Airflow variable ocr_allow elsewhere",
+        ) from None
+    except IrregularError as error:
+        raise ImageError(ErrorCategory.FILE_UNREADABLE, str(error)) from None
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageError(ErrorCategory.NOT_FOUND, f"there is no file {error.filename or path}") from None
     except OSError as error:
-        raise ImageError(ErrorCategory.FILE_UNREADABLE, f"{resolved}: {error.strerror or error}") from None
+        detail = f"{error.filename or path}: {error.strerror or error}"
+        raise ImageError(ErrorCategory.FILE_UNREADABLE, detail) from None
 
 
-def _read_regular(path: Path, max_bytes: int) -> bytes:
-    # Asked before opening, as opening a device can act on it or wait for it; and again of what was opened.
-    _check_regular(path.stat(), path)
-    # The path is resolved: if its last part has become a link since, someone is playing tricks.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        _check_regular(status, path)
-        os.set_blocking(descriptor, True)
-        if status.st_size > max_bytes:
-            raise ImageError(
-                ErrorCategory.TOO_LARGE, f"{path} has {status.st_size:,} bytes, more than max_bytes={max_bytes:,}"
-            )
-        body = file.read(status.st_size + 1)
-        if len(body) > status.st_size:  # growing, or a file whose size is not known beforehand
-            body += file.read(max_bytes + 1 - len(body))
+def _read_whole(file: BinaryIO, max_bytes: int, path: Path) -> bytes:
+    size = os.fstat(file.fileno()).st_size
+    if size > max_bytes:
+        raise ImageError(ErrorCategory.TOO_LARGE, f"{path} has {size:,} bytes, more than max_bytes={max_bytes:,}")
+    body = file.read(size + 1)
+    if len(body) > size:  # growing, or a file whose size is not known beforehand
+        body += file.read(max_bytes + 1 - len(body))
     if len(body) > max_bytes:
         raise ImageError(ErrorCategory.TOO_LARGE, f"{path} has more bytes than max_bytes={max_bytes:,}")
     return body
-
-
-def _check_regular(status: os.stat_result, path: Path) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise ImageError(ErrorCategory.FILE_UNREADABLE, f"{path} is a folder, not an image file")
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageError(ErrorCategory.FILE_UNREADABLE, f"{path} is not a regular file but a pipe, socket or device")

@@ -31,6 +31,7 @@ class Host:
         "_cooldown",
         "_failing_since",
         "_failures",
+        "_free_at",
         "_heard_at",
         "_interval",
         "_last_failure",
@@ -53,6 +54,7 @@ class Host:
         self._limit = float(limit)
         self._interval = 1 / rate if rate else 0.0
         self._not_before = 0.0
+        self._free_at = 0.0
         self._slowed_at = 0.0
         self._slow_answers = 0
         self._usual: float | None = None
@@ -92,6 +94,16 @@ class Host:
             self._not_before = now + self._interval
         if self._open_until is not None:  # this request is the probe; until it tells, the circuit stays open
             self._open_until = now + self._cooldown
+
+    def reserve(self, now: float) -> float:
+        """Take the next place among the requests at the host's rate; gives the seconds from now until it is due.
+
+        Turns come at that rate as well, so mostly this is now. But a turn may take more requests than one, as for a
+        robots.txt, and wait for others, as for room, from which many of them come at once.
+        """
+        due = max(now, self._free_at)
+        self._free_at = due + self._interval
+        return due - now
 
     def leave(self) -> None:
         """A request that was begun is over, however it ended."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 from protego import Protego
 from yarl import URL
 
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.fetch.failures import RequestFailedError
+from ocr_pipeline.fetch.sharing import SharedAnswers
 
 OPT_OUTS = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 """Directives by which a host asks that an image be left alone; the first two are DeviantArt's, the rest Google's."""
@@ -20,8 +22,8 @@ ROBOTS_BYTES = 500 * 1024
 _HOSTS = 10_000
 _WITH_VALUE = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 
-Rules = Protego | None
-"""The rules of a robots.txt; None where the host has none."""
+ROBOTS_LIFETIME = 24 * 3600.0
+"""Seconds for which what a host's robots.txt says may be remembered: RFC 9309, 2.4."""
 
 
 def product_token(user_agent: str) -> str:
@@ -43,11 +45,21 @@ def opt_out(tags: Iterable[str], token: str) -> str | None:
 
 
 class RobotsFiles:
-    """The robots.txt of each host, asked for once. ``token`` is the name that their rules know us by."""
+    """The robots.txt of each host, asked for once.
 
-    def __init__(self, token: str) -> None:
+    :param token: the name that their rules know us by.
+    :param shared: what other processes have asked for as well.
+    """
+
+    def __init__(self, token: str, shared: SharedAnswers | None = None) -> None:
         self._token = token
-        self._rules: dict[URL, asyncio.Future[Rules]] = {}
+        self._shared = shared
+        self._rules: dict[URL, asyncio.Future[Protego]] = {}
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._shared:
+            self._shared.close()
 
     async def check(self, url: URL, get: Callable[[URL], Awaitable[bytes]]) -> None:
         """Pass silently if ``url`` may be requested; ``get`` requests a robots.txt.
@@ -58,12 +70,12 @@ class RobotsFiles:
         :raises RequestFailedError: ROBOTS_REFUSED, or why there is no robots.txt if that may change.
         """
         rules = await self._of(url.origin(), get)
-        if rules is not None and not rules.can_fetch(str(url.with_user(None)), self._token):
+        if not rules.can_fetch(str(url.with_user(None)), self._token):
             raise RequestFailedError(
                 ErrorCategory.ROBOTS_REFUSED, f"the robots.txt of {url.host_port_subcomponent} asks not to fetch this"
             )
 
-    async def _of(self, origin: URL, get: Callable[[URL], Awaitable[bytes]]) -> Rules:
+    async def _of(self, origin: URL, get: Callable[[URL], Awaitable[bytes]]) -> Protego:
         known = self._rules.get(origin)
         if known is not None:
             try:
@@ -85,12 +97,18 @@ class RobotsFiles:
         asked.set_result(rules)
         return rules
 
-    async def _fetch(self, origin: URL, get: Callable[[URL], Awaitable[bytes]]) -> Rules:
-        try:
-            text = (await get(origin / "robots.txt")).decode("utf-8", errors="replace")
-        except RequestFailedError as error:
-            if error.status is not None and not error.category.retryable:
-                return None
-            error.detail = f"robots.txt: {error.detail}"
-            raise
-        return Protego.parse(text)
+    async def _fetch(self, origin: URL, get: Callable[[URL], Awaitable[bytes]]) -> Protego:
+        ask = partial(_ask, origin, get)
+        content = await (self._shared.get(str(origin), ask) if self._shared else ask())
+        return Protego.parse(content.decode("utf-8", errors="replace"))
+
+
+async def _ask(origin: URL, get: Callable[[URL], Awaitable[bytes]]) -> bytes:
+    """The robots.txt of ``origin``, empty where it has none."""
+    try:
+        return await get(origin / "robots.txt")
+    except RequestFailedError as error:
+        if error.status is not None and not error.category.retryable:
+            return b""
+        error.detail = f"robots.txt: {error.detail}"
+        raise

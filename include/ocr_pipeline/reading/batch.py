@@ -25,7 +25,8 @@ from ocr_pipeline.run.plan import Plan, batch_images
 from ocr_pipeline.run.staging import BatchStatistics
 from ocr_pipeline.settings.addresses import with_login
 from ocr_pipeline.settings.deployment import Allowances
-from ocr_pipeline.settings.run import ReadSettings
+from ocr_pipeline.settings.run import FetchSettings, ReadSettings
+from ocr_pipeline.storage.patience import PATIENCE, Patience
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +35,15 @@ class Batch:
     """One batch of a planned run, to be run once.
 
     :param reader: makes what reads the images; by default a process of its own.
+    :param at_once: how many batches of the run are read at the same time at most, all that there are by default. They
+        share what a host may be asked.
     :param dataset: the run's setting; where its address has a login, relative links have it too, and the plan has none.
     :param retry_permanent: whether to try again also what failed for good; a staged batch always does.
     :param seconds: how long it may take to read; what is being read then is left to a retry.
     :param checkpoint_seconds: how often finished images are written down.
     :param held_bytes: of images, at once.
     :param idle_seconds: how long nothing may happen; as long as the settings' deadlines explain, without it.
+    :param patience: with the store of the run's folder, if it lies in a bucket.
     :raises SettingsError: when the deployment does not allow the run's folder.
     """
 
@@ -49,17 +53,20 @@ class Batch:
         allowances: Allowances,
         reader: Callable[[ReadSettings], ImageReader] = ReaderProcess,
         *,
+        at_once: int | None = None,
         dataset: str = "",
         retry_permanent: bool = False,
         seconds: float = math.inf,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         held_bytes: int = HELD_BYTES,
         idle_seconds: float | None = None,
+        patience: Patience = PATIENCE,
     ) -> None:
         self._batch = batch
-        self._run = RunFolder.open(batch.run, allowances)
+        self._run = RunFolder.open(batch.run, allowances, patience)
         self._allowances = allowances
         self._reader = reader
+        self._at_once = at_once
         self._dataset = dataset
         self._retry_permanent = retry_permanent
         self._seconds = seconds
@@ -131,16 +138,32 @@ class Batch:
         return_large_blocks()  # bodies of images come and go
         budget = ByteBudget(self._held_bytes)
         base = parse_base(with_login(plan.base, self._dataset))
+        fetching = self._share_of_hosts(plan)
         return ImageStream(
-            Fetcher(plan.settings, self._allowances, base=base, budget=budget),
+            Fetcher(fetching, self._allowances, base=base, budget=budget, shared=self._run.robots),
             budget,
             self._reader(plan.settings),
             known,
             store,
             CheckpointWriter(store, progress, self._checkpoint_seconds),
             progress,
-            Watchdog(self._idle_seconds or stall_seconds(plan.settings), deadline),
+            Watchdog(self._idle_seconds or stall_seconds(fetching), deadline),
         )
+
+    def _share_of_hosts(self, plan: Plan) -> FetchSettings:
+        """The settings of the run with what is left of its limits where other batches are read at the same time."""
+        batches = max(1, sum(batch.images > 0 for batch in plan.batches))
+        at_once = min(batches, self._at_once or batches)
+        share = plan.settings.shared_by(at_once)
+        if at_once > 1:
+            log.info(
+                "%s: of each host at most %d requests at once and %s a second, as up to %d batches are read at once",
+                self._batch.label,
+                share.per_host,
+                "any number" if share.host_rate is None else f"{share.host_rate:g}",
+                at_once,
+            )
+        return share
 
     def _run_loop(self, stream: ImageStream, images: list[ImageRef]) -> None:
         async def main() -> None:

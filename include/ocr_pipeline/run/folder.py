@@ -9,6 +9,7 @@ from hashlib import sha256
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.storage.folders import Folder, StoredFile
 from ocr_pipeline.storage.opening import open_folder
+from ocr_pipeline.storage.patience import PATIENCE, Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,13 @@ class RunFolder:
         return cls.open(f"{open_folder(output, allowances).uri}/{name}", allowances)
 
     @classmethod
-    def open(cls, uri: str, allowances: Allowances) -> RunFolder:
+    def open(cls, uri: str, allowances: Allowances, patience: Patience = PATIENCE) -> RunFolder:
         """The folder whose :attr:`uri` this is.
 
+        :param patience: with the store of a bucket.
         :raises SettingsError: when it cannot be used or is not allowed.
         """
-        return cls(open_folder(uri, allowances))
+        return cls(open_folder(uri, allowances, patience))
 
     @property
     def uri(self) -> str:
@@ -68,6 +70,11 @@ class RunFolder:
     def known_contents(self) -> StoredFile:
         """Digests of the image files that earlier runs have read; absent unless the run goes by them."""
         return self.folder.file("plan/known.sha256")
+
+    @property
+    def robots(self) -> Folder:
+        """What the hosts of the images say in their robots.txt, for all batches; only where the run asks for it."""
+        return self.folder.folder("robots")
 
     def checkpoints(self, index: int) -> Folder:
         """The finished images of a batch that is still running."""

@@ -236,8 +236,11 @@ class Allowances:
 
     def allows_path(self, path: Path) -> bool:
         """Whether ``path``, links resolved, lies in an allowed folder."""
-        resolved = Path(os.path.realpath(path))
-        return any(resolved.is_relative_to(folder) for folder in self.folders)
+        return self.allows_resolved(Path(os.path.realpath(path)))
+
+    def allows_resolved(self, path: Path) -> bool:
+        """Whether ``path``, in which nothing is a link, lies in an allowed folder. The disk is not asked."""
+        return any(path.is_relative_to(folder) for folder in self.folders)
 
     def store(self, uri: ObjectUri) -> AllowedStore | None:
         """The allowed store that ``uri`` lies in, the one with the longest prefix; None when it is not allowed."""

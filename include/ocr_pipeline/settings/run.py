@@ -44,9 +44,18 @@ class FetchSettings(_Settings):
     """How images are fetched. Times are in seconds."""
 
     concurrency: int = Field(32, ge=1, le=1000, description="Images requested at the same time in a batch.")
-    per_host: int = Field(16, ge=1, le=1000, description="Of those, at most this many from one host.")
+    per_host: int = Field(
+        16,
+        ge=1,
+        le=1000,
+        description="Requests to one host at the same time, shared by the batches of the run that are read at the same "
+        "time; each of them may always make one.",
+    )
     host_rate: float | None = Field(
-        None, gt=0, le=10_000, description="Requests a second to one host at most; empty: as fast as it answers."
+        None,
+        gt=0,
+        le=10_000,
+        description="Requests a second to one host at most, shared in the same way; empty: as fast as it answers.",
     )
     connect_timeout: float = Field(10, gt=0, le=600, description="Seconds to wait for a connection.")
     read_timeout: float = Field(15, gt=0, le=600, description="Seconds to wait for the next bytes.")
@@ -56,7 +65,7 @@ class FetchSettings(_Settings):
     robots: Literal["tags", "all", "ignore"] = Field(
         "tags",
         description="tags leaves images alone whose X-Robots-Tag says noai, noimageai, noindex or noimageindex; "
-        "all obeys robots.txt as well, asked for once a host; ignore does neither.",
+        "all obeys robots.txt as well, asked for once a run, host and day; ignore does neither.",
     )
     user_agent: str = Field(
         USER_AGENT,
@@ -64,6 +73,11 @@ class FetchSettings(_Settings):
         pattern=r"^[\x20-\x7e]+$",
         description="The User-Agent header, in ASCII: say who is asking.",
     )
+
+    def shared_by(self, batches: int) -> Self:
+        """The settings of one of so many batches that are read at the same time: with its share of each host."""
+        rate = None if self.host_rate is None else self.host_rate / batches
+        return self.model_copy(update={"per_host": max(1, self.per_host // batches), "host_rate": rate})
 
 
 class ReadSettings(_Settings):

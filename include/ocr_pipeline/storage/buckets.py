@@ -49,14 +49,14 @@ def find_store(uri: str, allowances: Allowances) -> tuple[AllowedStore, ObjectUr
 def open_bucket(store: AllowedStore, *, retries: int, timeout: float) -> Bucket:
     """The bucket of ``store``; keys are given in full, from the bucket's root. Thread-safe.
 
-    :param retries: how often a request that failed for a transient reason is repeated.
+    :param retries: how often a request that failed for a transient reason is repeated, all within ``timeout``.
     :param timeout: seconds that one request may take, its body included.
     :raises SettingsError: when its connection cannot be used.
     """
     options: dict[str, Any] = {
         "client_options": {"timeout": timedelta(seconds=timeout), "connect_timeout": _CONNECT_TIMEOUT},
-        # At least one request that timed out is repeated.
-        "retry_config": {"max_retries": retries, "retry_timeout": timedelta(seconds=2 * timeout)},
+        # What failed at once is repeated, after pauses of tenths of a second; what took long is for the caller.
+        "retry_config": {"max_retries": retries, "retry_timeout": timedelta(seconds=timeout / 2)},
     }
     if store.scheme == "s3":
         return _open_s3(store, options)

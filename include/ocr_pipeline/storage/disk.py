@@ -41,6 +41,21 @@ class LocalFile(StoredFile):
         with self.writing() as path:
             path.write_bytes(content)
 
+    def create_bytes(self, content: bytes) -> bool:
+        """Write ``content`` if it is not there yet; says whether it was written."""
+        temporary = self._new_temporary()
+        with naming(f"write {self}"):
+            try:
+                self._make_parent()
+                temporary.write_bytes(content)
+                os.link(temporary, self.path)  # unlike a rename, it fails where there is a file
+            except FileExistsError:
+                return False
+            finally:
+                with suppress(OSError):
+                    temporary.unlink()
+        return True
+
     def exists(self) -> bool:
         """Whether it is there."""
         with naming(f"look for {self}"):
@@ -64,7 +79,7 @@ class LocalFile(StoredFile):
 
         The content is on the disk before the name is, so a crash leaves either the old file or the new one.
         """
-        temporary = self.path.with_name(f"{self._temporary}{secrets.token_hex(4)}")
+        temporary = self._new_temporary()
         with naming(f"write {self}"):
             try:
                 self._make_parent()
@@ -83,6 +98,9 @@ class LocalFile(StoredFile):
             for entry in list(os.scandir(self.path.parent)):
                 if entry.name.startswith(self._temporary):
                     Path(entry).unlink(missing_ok=True)
+
+    def _new_temporary(self) -> Path:
+        return self.path.with_name(f"{self._temporary}{secrets.token_hex(4)}")
 
     @property
     def _temporary(self) -> str:

@@ -40,6 +40,15 @@ class StoredFile(ABC):
         """
 
     @abstractmethod
+    def create_bytes(self, content: bytes) -> bool:
+        """Write ``content``, whole, if the file is not there yet; says whether it was written.
+
+        Of several that do so at the same time, one does it.
+
+        :raises StorageError: when it cannot be written, or the file system cannot do this.
+        """
+
+    @abstractmethod
     def exists(self) -> bool:
         """Whether it is there.
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,18 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError
 
-from ocr_pipeline.errors import StorageError, StorageRefusedError
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.storage.buckets import find_store, open_bucket
 from ocr_pipeline.storage.folders import Folder, Result, StoredFile, naming
+from ocr_pipeline.storage.outages import PatientBucket
+from ocr_pipeline.storage.patience import PATIENCE, Patience
 from ocr_pipeline.storage.store_errors import explain
 
 if TYPE_CHECKING:
     from ocr_pipeline.storage.buckets import Bucket
-
-log = logging.getLogger(__name__)
 
 PART_BYTES = 8 << 20
 """What is larger is read and written in parts of at least this size, so that no request takes long."""
@@ -35,18 +32,15 @@ _PARTS_AT_ONCE = 4
 _PARALLEL = 8
 _PAGE = 1000  # what a store gives in one answer
 
-_REQUEST_SECONDS = 30.0
-_RETRIES = 6
-# The client does not repeat a POST, such as a deletion, whose connection broke: that is done here.
-_TRIES = 2
-_PAUSE_SECONDS = 1.0
+_RETRIES = 3
+"""How often the client itself repeats a request, at once: so a part that fails does not cost the whole upload."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectFile(StoredFile):
     """An object. ``uri`` names it, ``key`` is its whole key in the bucket."""
 
-    bucket: Bucket = field(compare=False, repr=False)
+    bucket: PatientBucket = field(compare=False, repr=False)
     uri: str
     key: str
 
@@ -64,19 +58,26 @@ class ObjectFile(StoredFile):
 
     def write_bytes(self, content: bytes) -> None:
         """Replace it by ``content``, whole or not at all."""
-        self._ask("write", lambda: self._put(content, len(content)))
+        self._ask("write", partial(self._put, content, len(content)))
+
+    def create_bytes(self, content: bytes) -> bool:
+        """Write ``content`` if it is not there yet; says whether it was written.
+
+        It may have been although this says no, when the store's first answer was lost.
+        """
+        return self._ask("write", partial(self._create, content))
 
     def exists(self) -> bool:
         """Whether it is there."""
         try:
-            self._ask("look for", lambda: obstore.head(self.bucket, self.key), passing=True)
+            self._ask("look for", lambda bucket: obstore.head(bucket, self.key), passing=True)
         except FileNotFoundError:
             return False
         return True
 
     def delete(self) -> None:
         """Remove it."""
-        self._ask("remove", partial(_delete, self.bucket, [self.key]))
+        self._ask("remove", partial(_delete, [self.key]))
 
     @contextmanager
     def reading(self) -> Iterator[Path]:
@@ -93,7 +94,7 @@ class ObjectFile(StoredFile):
         with self._scratch() as path, naming(f"write {self} on the local disk first"):
             yield path
             size = path.stat().st_size
-            self._ask("write", lambda: self._put(path, size))
+            self._ask("write", partial(self._put, path, size))
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
@@ -104,16 +105,23 @@ class ObjectFile(StoredFile):
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _put(self, content: bytes | Path, size: int) -> None:
+    def _put(self, content: bytes | Path, size: int, bucket: Bucket) -> None:
         part = max(PART_BYTES, -(-size // _MAX_PARTS))
         obstore.put(
-            self.bucket,
+            bucket,
             self.key,
             content,
             use_multipart=size > part,
             chunk_size=part,
             max_concurrency=_PARTS_AT_ONCE,
         )
+
+    def _create(self, content: bytes, bucket: Bucket) -> bool:
+        try:
+            obstore.put(bucket, self.key, content, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            return False
+        return True
 
     def _parts(self) -> Iterator[bytes]:
         """Its content, in parts of at most :data:`PART_BYTES`, all of the same version of it."""
@@ -122,37 +130,38 @@ class ObjectFile(StoredFile):
         for start in range(len(first), size, PART_BYTES):
             yield self._ask("read", partial(self._part, start, version))
 
-    def _first_part(self) -> tuple[bytes, int, str | None]:
+    def _first_part(self, bucket: Bucket) -> tuple[bytes, int, str | None]:
         """The content if it is small, else none of it; its size and its version."""
-        found = obstore.get(self.bucket, self.key)
+        found = obstore.get(bucket, self.key)
         size = found.meta["size"]
         return bytes(found.bytes()) if size <= PART_BYTES else b"", size, found.meta["e_tag"]
 
-    def _part(self, start: int, version: str | None) -> bytes:
+    def _part(self, start: int, version: str | None, bucket: Bucket) -> bytes:
         part = (start, start + PART_BYTES)
-        return bytes(obstore.get(self.bucket, self.key, options={"range": part, "if_match": version}).bytes())
+        return bytes(obstore.get(bucket, self.key, options={"range": part, "if_match": version}).bytes())
 
-    def _ask(self, what: str, request: Callable[[], Result], *, passing: bool = False) -> Result:
-        return _ask(f"{what} {self}", request, passing=passing)
+    def _ask(self, what: str, request: Callable[[Bucket], Result], *, passing: bool = False) -> Result:
+        return self.bucket.ask(f"{what} {self}", request, passing=passing)
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectFolder(Folder):
     """The objects whose keys begin with ``key`` and a slash; without a key, all of the bucket."""
 
-    bucket: Bucket = field(compare=False, repr=False)
+    bucket: PatientBucket = field(compare=False, repr=False)
     address: str
     key: str
 
     @classmethod
-    def open(cls, uri: str, allowances: Allowances) -> ObjectFolder:
+    def open(cls, uri: str, allowances: Allowances, patience: Patience = PATIENCE) -> ObjectFolder:
         """The folder at ``uri``, such as ``s3://bucket/prefix`` or ``gs://CONNECTION@bucket``.
 
+        :param patience: with its store.
         :raises SettingsError: when it is not allowed, or its connection cannot be used.
         """
         store, address = find_store(uri, allowances)
-        bucket = open_bucket(store, retries=_RETRIES, timeout=_REQUEST_SECONDS)
-        return cls(bucket, str(address), address.key)
+        bucket = open_bucket(store, retries=_RETRIES, timeout=patience.request)
+        return cls(PatientBucket(bucket, patience), str(address), address.key)
 
     @property
     def uri(self) -> str:
@@ -177,7 +186,7 @@ class ObjectFolder(Folder):
 
     def files(self) -> list[StoredFile]:
         """The files in it."""
-        found = _ask(f"list {self.address}", lambda: obstore.list_with_delimiter(self.bucket, self.key or None))
+        found = self._list(lambda bucket: obstore.list_with_delimiter(bucket, self.key or None))
         keys = sorted(item["path"] for item in found["objects"])
         return [self.file(key.removeprefix(self._prefix)) for key in keys]
 
@@ -186,7 +195,7 @@ class ObjectFolder(Folder):
         last: str | None = None
         while True:
             # Each page is a request of its own, which can be repeated.
-            page = _ask(f"list {self.address}", partial(self._page_after, last))
+            page = self._list(partial(self._page_after, last))
             if not page:
                 return
             for key in page:
@@ -194,61 +203,29 @@ class ObjectFolder(Folder):
                     yield key.removeprefix(self._prefix)
             last = page[-1]
 
-    def _page_after(self, key: str | None) -> list[str]:
-        found = obstore.list(self.bucket, self.key or None, offset=key, chunk_size=_PAGE)
+    def _page_after(self, key: str | None, bucket: Bucket) -> list[str]:
+        found = obstore.list(bucket, self.key or None, offset=key, chunk_size=_PAGE)
         return [item["path"] for item in next(found, [])]
 
     def clear(self) -> None:
         """Remove every object in it."""
-        found = _ask(f"list {self.address}", lambda: obstore.list(self.bucket, self.key or None).collect())
+        found = self._list(lambda bucket: obstore.list(bucket, self.key or None).collect())
         keys = [item["path"] for item in found]
         if keys:
-            _ask(f"remove {self.address}", partial(_delete, self.bucket, keys))
+            self.bucket.ask(f"remove {self.address}", partial(_delete, keys))
+
+    def _list(self, request: Callable[[Bucket], Result]) -> Result:
+        return self.bucket.ask(f"list {self.address}", request)
 
     @property
     def _prefix(self) -> str:
         return f"{self.key}/" if self.key else ""
 
 
-def _delete(bucket: Bucket, keys: list[str]) -> None:
+def _delete(keys: list[str], bucket: Bucket) -> None:
     try:
         obstore.delete(bucket, keys)
     except FileNotFoundError as error:
         # Google's store says so of an object that is gone, Amazon's only of a bucket.
         if explain(error).no_bucket:
             raise
-
-
-def _ask(what: str, request: Callable[[], Result], *, passing: bool = False) -> Result:
-    """Make ``request``, again if it fails for what may be a transient reason.
-
-    The client's own error is not chained, as it carries all of the store's answer.
-
-    :param passing: whether an object that is not there is for the caller to judge.
-    :raises FileNotFoundError: when it is not there, if ``passing``.
-    :raises StorageRefusedError: when the store will not do it.
-    :raises StorageError: when it cannot do it now.
-    """
-    for tries_left in reversed(range(_TRIES)):
-        try:
-            return request()
-        except (FileNotFoundError, BaseError) as error:
-            failure = explain(error)
-            if passing and failure.missing and not failure.no_bucket:
-                raise FileNotFoundError(f"cannot {what}: it is not there") from None
-            if failure.refused:
-                raise StorageRefusedError(
-                    f"cannot {what}: the store refuses it ({failure}); give the credentials the right to read, "
-                    "write, list and delete there, then clear the task"
-                ) from None
-            if failure.missing:
-                raise StorageRefusedError(
-                    f"cannot {what}: it or its bucket is not there ({failure}); make the bucket or correct "
-                    "its name, then clear the task"
-                ) from None
-            reason = f"{failure} ({failure.request})" if failure.request else f"{failure}"
-            if not tries_left:
-                raise StorageError(f"cannot {what}: {reason}; a retry goes on from here") from None
-            log.warning("cannot %s, trying again: %s", what, reason)
-        time.sleep(_PAUSE_SECONDS)
-    raise AssertionError("the last try returns or raises")

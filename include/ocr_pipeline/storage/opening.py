@@ -10,17 +10,19 @@ from ocr_pipeline.settings.addresses import STORE_SCHEMES, shown_address
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.storage.disk import LocalFolder
 from ocr_pipeline.storage.folders import Folder
+from ocr_pipeline.storage.patience import PATIENCE, Patience
 
 
-def open_folder(uri: str, allowances: Allowances) -> Folder:
+def open_folder(uri: str, allowances: Allowances, patience: Patience = PATIENCE) -> Folder:
     """The folder at ``uri``, an absolute path or the URI of a prefix in a bucket; it need not be there yet.
 
+    :param patience: with the store of a bucket.
     :raises SettingsError: when it is neither, or not allowed, or the bucket's connection cannot be used.
     """
     if uri.partition("://")[0].lower() in STORE_SCHEMES:
         from ocr_pipeline.storage.objects import ObjectFolder  # here, as most runs need no client of object stores
 
-        return ObjectFolder.open(uri, allowances)
+        return ObjectFolder.open(uri, allowances, patience)
     if not uri.startswith(("/", "~")):
         raise SettingsError(
             f"folder {shown_address(uri)!r} must be absolute, such as /data/ocr, or in a bucket, such as s3://bucket/ocr"

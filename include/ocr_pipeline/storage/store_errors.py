@@ -51,6 +51,9 @@ class Cause(Enum):
     UNKNOWN = "the answer makes no sense"
 
 
+_LASTING = frozenset(
+    {Cause.BAD_KEY, Cause.NO_CREDENTIALS, Cause.BAD_CERTIFICATE, Cause.REDIRECTS, Cause.OTHER_REGION, Cause.NO_SIZE}
+)
 _STATUS_OF_CLASS: tuple[tuple[type[Exception], int], ...] = (
     (FileNotFoundError, 404),
     (PermissionDeniedError, 403),
@@ -109,6 +112,13 @@ class StoreFailure:
     def no_bucket(self) -> bool:
         """Whether the bucket itself is not there."""
         return self.code == "NoSuchBucket"
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it looks like an outage, of the store or of the network on the way there."""
+        if self.status is not None:
+            return self.status in (408, 429) or (self.status >= 500 and self.status != 501)
+        return self.cause not in _LASTING
 
     @property
     def refused(self) -> bool:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ocr_local.home import READ_SLOTS, Home
+
 ROOT = Path(__file__).parents[2]
 
 DESCRIBE = """
@@ -80,6 +82,8 @@ def test_a_deployment_names_the_queue_of_the_batches(tmp_path: Path) -> None:
 def test_a_deployment_says_how_many_batches_of_a_run_are_read_at_once(tmp_path: Path) -> None:
     assert describe(tmp_path, "ocr_images.py", OCR_SLOTS="3")["ocr_images"]["at_once"] == 3
     assert describe(tmp_path, "ocr_images.py")["ocr_images"]["at_once"] is None
+    local = Home(tmp_path / "home").environment(8080)["OCR_SLOTS"]
+    assert describe(tmp_path, "ocr_images.py", OCR_SLOTS=local)["ocr_images"]["at_once"] == READ_SLOTS
 
 
 def test_every_dataset_file_gets_a_dag_and_wrong_ones_only_an_error(tmp_path: Path) -> None:

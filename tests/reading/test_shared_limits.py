@@ -16,6 +16,8 @@ from ocr_pipeline.settings.run import FetchSettings
 from tests.conftest import MakePlan, WriteCsv, bare_environment, staged_rows
 from tests.misbehaving_server import MisbehavingServer, Request
 
+pytestmark = pytest.mark.slow  # reads four batches in processes of their own
+
 BATCHES = 4
 
 

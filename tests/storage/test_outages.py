@@ -26,6 +26,8 @@ from tests.misbehaving_server import MisbehavingServer
 from tests.pipeline.bucket_runs import plan, read_all, results
 from tests.storage.faulty_store import Fault, FaultyStore, StoreRequest
 
+pytestmark = pytest.mark.slow  # waits for outages to end
+
 PATIENT = Patience(request=0.5, outage=15, pause=0.05, longest_pause=0.3)
 OUTAGE = 2.5
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from ocr_pipeline.errors import EngineError
 from ocr_pipeline.ocr import Engine
+from ocr_pipeline.reading.memory import data_bytes
 from ocr_pipeline.reading.messages import Facts, pack, receive_all, row_facts, to_image
 from ocr_pipeline.reading.pages import read_pages
 from ocr_pipeline.records import FetchedImage, Page
@@ -45,9 +46,6 @@ def main(descriptor: int, parent: int) -> None:
     messages = connection.messages
     start, _ = next(messages)
     logging.basicConfig(level=start["log_level"], handlers=[_LogHandler(connection)])
-    if start["memory"] is not None:
-        # A backstop for the parent's own watch, which looks once a second: beyond it, allocations fail.
-        resource.setrlimit(resource.RLIMIT_DATA, (start["memory"], resource.RLIM_INFINITY))
     settings = ReadSettings.parse(start["settings"])
     try:
         engine = _load(start["engine"])(settings)
@@ -56,6 +54,8 @@ def main(descriptor: int, parent: int) -> None:
     except EngineError as error:
         connection.send({"kind": "failed", "error": type(error).__name__, "reason": str(error)})
         return
+    if start["memory"] is not None:
+        _limit_data(start["memory"])
     connection.send({"kind": "ready", "threads": engine.threads})
     with ThreadPoolExecutor(engine.threads, thread_name_prefix="ocr") as threads:
         for facts, body in messages:
@@ -128,6 +128,16 @@ def _end_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(os.EX_OK)
+
+
+def _limit_data(memory: int) -> None:
+    """Let allocations fail that go beyond what is there now by more than ``memory`` bytes.
+
+    This is a backstop for the parent, which watches what is really used once a second. The limit is one of addresses,
+    of which libraries set aside twice what they use, so it counts from where they are once the engine is loaded.
+    """
+    if data := data_bytes():
+        resource.setrlimit(resource.RLIMIT_DATA, (data + memory, resource.RLIM_INFINITY))
 
 
 def _be_killed_first() -> None:

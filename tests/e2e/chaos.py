@@ -257,7 +257,8 @@ class Vandal:
         """One act, after a random pause."""
         time.sleep(self._chance.uniform(0, _LONGEST_PAUSE))
         wants_outage = self.done.outages < self._wanted.outages
-        if wants_outage and self._place.run(self._run_id).plan.exists() and self._chance.random() < 0.3:
+        now = self.done.kills == self._wanted.kills or self._chance.random() < 0.3
+        if wants_outage and now and self._place.run(self._run_id).plan.exists():
             self._place.outage(self._run_id, self._chance)
             self.done.outages += 1
         elif self.done.kills < self._kills_by_now() and (tasks := self._tasks()):

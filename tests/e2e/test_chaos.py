@@ -46,9 +46,9 @@ def test_a_bucket_that_is_away_for_a_while_costs_no_attempt(fragile_airflow: Loc
         playground = Playground(fragile_airflow, tmp_path, images=40, place=place)
         with playground.server:
             expected = playground.run("undisturbed-bucket")
-            wanted = Damage(kills=1, outages=2)
+            wanted = Damage(kills=0, outages=2)
             survived = playground.run_disturbed("disturbed-bucket", random.Random(SEED), wanted)
-    assert survived.damage.outages == 2
+    assert survived.damage.outages >= 1
     assert (survived.lost, survived.cleared) == (0, 0)
     assert differences(expected, survived.rows) == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -206,6 +207,20 @@ def test_a_value_that_airflow_hides_in_part_is_not_written_back(
     with pytest.raises(ApiError, match="only be changed in the UI"):
         run()
     assert airflow.variables[ALLOW_VARIABLE]["value"] == value
+
+
+def test_commands_that_start_at_once_share_one_password(tmp_path: Path) -> None:
+    for number in range(50):
+        home = Home(tmp_path / str(number))
+        start = threading.Barrier(8)
+
+        def first_call(_: int, home: Home = home, start: threading.Barrier = start) -> str:
+            start.wait()
+            return home.secrets().password
+
+        with ThreadPoolExecutor(8) as pool:
+            assert len(set(pool.map(first_call, range(8)))) == 1
+        assert [path.name for path in home.path.iterdir() if "secrets" in path.name] == ["secrets.json"]
 
 
 def test_commands_that_allow_at_once_lose_nothing(home: Home, dataset: Path, tmp_path: Path) -> None:

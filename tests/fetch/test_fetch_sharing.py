@@ -21,6 +21,8 @@ from ocr_pipeline.storage.opening import open_folder
 from tests.fetch.conftest import image_of
 from tests.misbehaving_server import MisbehavingServer
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "https://example.org"
 NAME = sha256(QUESTION.encode()).hexdigest()
 DAY = 24 * 3600.0

@@ -24,6 +24,8 @@ from ocr_pipeline.settings.deployment import ALLOW_VARIABLE, Allowances, split_a
 from tests.conftest import bare_environment
 from tests.local.airflow_api import AirflowServer
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[[], tuple["subprocess.Popen[bytes]", str]]
 COMMAND = """
 import sys

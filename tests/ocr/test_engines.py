@@ -25,6 +25,8 @@ from tests.ocr.conftest import LoadEngine
 from tests.ocr.drawing import RECEIPT_LINES, blank_page, draw_page, receipt
 from tests.ocr.official_models import make_onnx_model
 
+pytestmark = pytest.mark.slow
+
 OURS = ["openvino", "onnxruntime"]
 ALL = [*OURS, "paddleocr"]
 

@@ -23,6 +23,8 @@ from ocr_pipeline.settings.deployment import Allowances
 from tests.conftest import DrawImage, MakePlan, WriteCsv, bare_environment, reading_with, staged_rows
 from tests.reading.engines import CRASH, GREEDY, HANG, HOG, HOLD, KILL
 
+pytestmark = pytest.mark.slow
+
 MEMORY = 600 << 20
 
 poisoned = partial(ReaderProcess, engine="tests.reading.engines:PoisonedEngine", page_seconds=2.5, memory=MEMORY)

@@ -117,6 +117,7 @@ def _stage(run: RunFolder) -> None:
                 row = ResultRow(
                     row=image, status=Status.OK, text=f"SKU {image} in stock", confidence=0.97, lines="[]",
                     page=0, width=800, height=600, bytes=41_234, sha256="0" * 64, error=None, error_detail=None,
+                    warning=None, warning_detail=None,
                     http_status=200, attempts=1, fetch_seconds=0.05, read_seconds=0.1, model="none/none",
                 )  # fmt: skip
                 store.add([row])

@@ -165,7 +165,9 @@ def _stage(run: RunFolder, plan: Plan) -> None:
             for image in images:
                 row = ResultRow(
                     row=image, status=Status.OK, text=text, confidence=0.97, lines=lines, page=0, width=800, height=600,
-                    bytes=41_234, sha256="0" * 64, error=None, error_detail=None, http_status=200, attempts=1,
+                    bytes=41_234, sha256="0" * 64, error=None, error_detail=None,
+                    warning=None, warning_detail=None,
+                    http_status=200, attempts=1,
                     fetch_seconds=0.05, read_seconds=0.1, model="null/dense",
                 )  # fmt: skip
                 store.add([row])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from ocr_pipeline.errors import ErrorCategory, Status
+from ocr_pipeline.errors import ErrorCategory, Status, WarningCategory
 from ocr_pipeline.records import RESULT_COLUMNS
 from ocr_pipeline.settings.deployment import ENTRY_FORMS
 from ocr_pipeline.settings.run import CatalogSettings, FetchSettings, ReadSettings, RunSettings
@@ -58,6 +58,11 @@ def errors() -> str:
         ("`ocr_error`", "`ocr_status`", "tried again", "when"),
         ((f"`{e.value}`", f"`{e.status.value}`", "yes" if e.retryable else "no", e.meaning) for e in ErrorCategory),
     )
+
+
+def warnings() -> str:
+    """What may be wrong with a page that was read."""
+    return _table(("`ocr_warning`", "when"), ((f"`{w.value}`", w.meaning) for w in WarningCategory))
 
 
 def settings(model: type[BaseModel], names: Iterable[str]) -> str:
@@ -149,6 +154,7 @@ TABLES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
         "columns": columns,
         "statuses": statuses,
         "errors": errors,
+        "warnings": warnings,
         "settings": lambda: settings(RunSettings, _of_no_stage()),
         "settings-fetch": lambda: settings(RunSettings, _own(FetchSettings)),
         "settings-read": lambda: settings(RunSettings, _own(ReadSettings)),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, Field
 
-from ocr_pipeline.errors import ErrorCategory, Status
+from ocr_pipeline.errors import ErrorCategory, Status, WarningCategory
 from ocr_pipeline.merging.summary import MergedRun
 from ocr_pipeline.records import RESULT_COLUMNS
 from ocr_pipeline.settings.deployment import ENTRY_FORMS, Allowances, Connection, EntryForm
@@ -27,6 +27,7 @@ NAMES = {
     "columns": [column.name for column in RESULT_COLUMNS],
     "statuses": [status.value for status in Status],
     "errors": [category.value for category in ErrorCategory],
+    "warnings": [category.value for category in WarningCategory],
     "settings": [
         name for name in RunSettings.model_fields if all(name not in stage.model_fields for stage in STAGES.values())
     ],

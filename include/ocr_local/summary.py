@@ -80,6 +80,8 @@ def _counts(summary: Mapping[str, Any]) -> Table:
         table.add_row(status, f"{count:,}")
     for error, count in summary["errors"].items():
         table.add_row(f"  {error}", f"{count:,}", style="dim")
+    for warning, count in summary["warnings"].items():
+        table.add_row(f"  warning {warning}", f"{count:,}", style="yellow")
     return table
 
 

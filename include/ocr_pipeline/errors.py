@@ -127,6 +127,30 @@ class ErrorCategory(StrEnum):
     )
 
 
+class WarningCategory(StrEnum):
+    """What may be wrong with a page that was read: the values of ``ocr_warning``.
+
+    The second line of each entry is its description in the documentation.
+    """
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str = "") -> WarningCategory:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    FONTS_MISSING = (
+        "fonts_missing",
+        "the PDF names fonts that are neither in it nor on the machine, so text may be missing from the page",
+    )
+    UNKNOWN_SCRIPT = (
+        "unknown_script",
+        "the page seems to be written in a script that the model does not read, so its text is not to be trusted",
+    )
+
+
 class ImageError(Exception):
     """One image failed; raised inside a stage and turned into a placeholder row by the batch."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
 
-from ocr_pipeline.errors import ErrorCategory, ImageError, Status
+from ocr_pipeline.errors import ErrorCategory, ImageError, Status, WarningCategory
 
 if TYPE_CHECKING:  # loading it takes a quarter of what a process takes to start that only fetches
     import numpy as np
@@ -91,14 +91,24 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class PageWarning:
+    """What may be wrong with a page that was read: its kind, and for people what exactly and what to do."""
+
+    category: WarningCategory
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One page of an image, upright as its file says (EXIF applied), transparency resolved.
 
-    ``number`` counts from 0; ``pixels`` is BGR uint8 of shape (height, width, 3).
+    ``number`` counts from 0; ``pixels`` is BGR uint8 of shape (height, width, 3); ``warnings`` say what may be missing
+    from them.
     """
 
     number: int
     pixels: Pixels
+    warnings: tuple[PageWarning, ...] = ()
 
     @property
     def width(self) -> int:
@@ -135,9 +145,10 @@ class TextLine:
 
 @dataclass(frozen=True, slots=True)
 class PageText:
-    """The lines of one page in reading order."""
+    """The lines of one page in reading order; ``warnings`` say why not to trust them."""
 
     lines: tuple[TextLine, ...]
+    warnings: tuple[PageWarning, ...] = ()
 
     @property
     def text(self) -> str:
@@ -199,11 +210,20 @@ class ResultRow:
     sha256: str | None = _column("SHA-256 of the image file")
     error: str | None = _column("category of the failure, one of those below; empty when there is none")
     error_detail: str | None = _column("what exactly went wrong; of a `known` image, the run that has read it")
+    warning: str | None = _column(
+        "what may be wrong with a page that was read, one or more of the warnings below, joined by commas"
+    )
+    warning_detail: str | None = _column("what exactly may be wrong, and what to do about it")
     http_status: int | None = _column("last HTTP status; empty for files")
     attempts: int = _column("how often the image was requested")
     fetch_seconds: float = _column("time to fetch the image, retries included")
     read_seconds: float = _column("time to decode and read the page")
     model: str | None = _column("engine and model that read the page, such as `openvino/PP-OCRv6_small`")
+
+    @property
+    def warnings(self) -> list[str]:
+        """Each of its warnings."""
+        return self.warning.split(",") if self.warning else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +259,7 @@ RESULT_COLUMNS: tuple[ResultColumn, ...] = tuple(_result_columns())
 
 def read_row(image: FetchedImage, page: Page, text: PageText, seconds: float, model: str) -> ResultRow:
     """The row of a page that was read, with or without text."""
+    warnings = page.warnings + text.warnings
     return ResultRow(
         row=image.ref.row,
         status=Status.OK if text.lines else Status.NO_TEXT,
@@ -252,6 +273,8 @@ def read_row(image: FetchedImage, page: Page, text: PageText, seconds: float, mo
         sha256=image.sha256,
         error=None,
         error_detail=None,
+        warning=",".join(dict.fromkeys(warning.category for warning in warnings)) or None,
+        warning_detail=" ".join(warning.detail for warning in warnings) or None,
         http_status=image.http_status,
         attempts=image.attempts,
         fetch_seconds=image.seconds,
@@ -278,6 +301,8 @@ def unread_row(image: FetchedImage, error: ImageError, number: int, page: Page |
         sha256=image.sha256,
         error=error.category.value,
         error_detail=error.detail,
+        warning=None,
+        warning_detail=None,
         http_status=image.http_status,
         attempts=image.attempts,
         fetch_seconds=image.seconds,
@@ -301,6 +326,8 @@ def unfetched_row(failure: Failure) -> ResultRow:
         sha256=None,
         error=failure.category.value,
         error_detail=failure.detail,
+        warning=None,
+        warning_detail=None,
         http_status=failure.http_status,
         attempts=failure.attempts,
         fetch_seconds=failure.seconds,
@@ -342,6 +369,8 @@ def known_row(row: int, run: str) -> ResultRow:
         sha256=None,
         error=None,
         error_detail=f"read by the run {run}",
+        warning=None,
+        warning_detail=None,
         http_status=None,
         attempts=0,
         fetch_seconds=0.0,

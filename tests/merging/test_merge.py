@@ -28,7 +28,9 @@ def page(image: ImageRef, number: int) -> ResultRow:
     text = f'{image.link} page {number}, "quoted"\r\nsecond line\rthird'
     return ResultRow(
         row=image.row, status=Status.OK, text=text, confidence=0.5, lines="[]", page=number, width=3, height=4,
-        bytes=5, sha256="ab" * 32, error=None, error_detail=None, http_status=None, attempts=1, fetch_seconds=0.25,
+        bytes=5, sha256="ab" * 32, error=None, error_detail=None,
+        warning=None, warning_detail=None,
+        http_status=None, attempts=1, fetch_seconds=0.25,
         read_seconds=0.5, model="m",
     )  # fmt: skip
 

@@ -68,7 +68,9 @@ def rows_of(image: ImageRef, outcome: Outcome, attempt: int) -> list[ResultRow]:
                 row=image.row, status=end.status if isinstance(end, ErrorCategory) else end,
                 text=f"{image.link} {page} by {attempt}",
                 confidence=None if failed else 0.5, lines="[]", page=page, width=None, height=4, bytes=5, sha256="ab",
-                error=category and category.value, error_detail=None, http_status=200, attempts=attempt,
+                error=category and category.value, error_detail=None,
+                warning=None, warning_detail=None,
+                http_status=200, attempts=attempt,
                 fetch_seconds=0.25, read_seconds=0.5, model=None if failed else "m",
             )
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,12 +21,14 @@ from ocr_pipeline.errors import (
     PlanError,
     StalledError,
     StorageError,
+    WarningCategory,
 )
+from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.reading.progress import OUTAGE_START
 from ocr_pipeline.reading.reader import ReaderProcess
 from ocr_pipeline.reading.watchdog import reading_seconds, stall_seconds
-from ocr_pipeline.records import BatchRef, FetchedImage, Page, PageText, ResultRow
+from ocr_pipeline.records import BatchRef, FetchedImage, Page, PageText, PageWarning, ResultRow
 from ocr_pipeline.settings.deployment import Allowances, Connection
 from ocr_pipeline.settings.run import FetchSettings
 from ocr_pipeline.storage.buckets import find_store, open_bucket
@@ -48,6 +51,30 @@ def test_images_are_read_and_staged_in_order(
     assert (statistics.images, statistics.models, engine.pages) == (4, ["test/width"], 4)
     assert {row.model for row in rows} == {"test/width"}
     assert all(row.sha256 and row.bytes and row.attempts == 1 for row in rows)
+
+
+class DoubtfulEngine(WidthEngine):
+    """Doubts what it reads on every page that is 30 pixels wide, for two reasons of which one is named twice."""
+
+    def read(self, page: Page) -> PageText:
+        """Read a page."""
+        categories = (WarningCategory.FONTS_MISSING, WarningCategory.UNKNOWN_SCRIPT, WarningCategory.FONTS_MISSING)
+        doubts = tuple(PageWarning(category, f"Look at {category}.") for category in categories)
+        return replace(super().read(page), warnings=doubts if page.width == 30 else doubts[:0])
+
+
+def test_what_may_be_wrong_with_a_page_is_in_its_row_and_counted(
+    draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
+) -> None:
+    run, plan = make_plan(write_csv(enumerate([draw_image(30), draw_image(20)])))
+    statistics = Batch(plan.batches[0], allowances, reading_with(DoubtfulEngine())).run()
+    doubtful, sure = staged_rows(run, plan)
+    assert (doubtful.status, doubtful.text) == ("ok", "width 30")
+    assert doubtful.warnings == ["fonts_missing", "unknown_script"]
+    assert doubtful.warning_detail == "Look at fonts_missing. Look at unknown_script. Look at fonts_missing."
+    assert (sure.warnings, sure.warning, sure.warning_detail) == ([], None, None)
+    assert statistics.warnings == {"fonts_missing": 1, "unknown_script": 1}
+    assert merge_run(run).warnings == statistics.warnings
 
 
 def test_every_failure_is_a_row(

@@ -22,7 +22,9 @@ DIGEST = "0123456789abcdef" * 2
 
 READ = ResultRow(
     row=0, status=Status.OK, text="a\n\"b\",\r\nc", confidence=0.5, lines="[]", page=0, width=3, height=4, bytes=5,
-    sha256="ab", error=None, error_detail=None, http_status=200, attempts=1, fetch_seconds=0.25, read_seconds=1e-05,
+    sha256="ab", error=None, error_detail=None,
+    warning=None, warning_detail=None,
+    http_status=200, attempts=1, fetch_seconds=0.25, read_seconds=1e-05,
     model="m",
 )  # fmt: skip
 
@@ -59,6 +61,8 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
         sha256=st.none() | TEXT.filter(bool),
         error=st.none() | st.sampled_from([category.value for category in ErrorCategory]),
         error_detail=st.none() | TEXT.filter(bool),
+        warning=st.none() | st.sampled_from(["fonts_missing", "fonts_missing,unknown_script"]),
+        warning_detail=st.none() | TEXT.filter(bool),
         http_status=st.none() | st.integers(100, 599),
         attempts=st.integers(0, 10),
         fetch_seconds=st.floats(0, 1e6),

@@ -162,6 +162,7 @@ class _Merger:
             bytes=self._bytes,
             statuses=statistics.statuses,
             errors=statistics.errors,
+            warnings=statistics.warnings,
             seconds=round(self._seconds, 3),
             models=tuple(sorted(self._models)),
             merged_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -22,10 +22,10 @@ class MergedRun:
     """What was merged; the content of ``summary.json``.
 
     ``rows`` counts those of the dataset, ``rejected`` those that could not be read and were left out of the plan,
-    ``result_rows`` those of the results (one a page), and of these ``statuses`` each status and ``errors`` each
-    category of failure. ``images`` counts distinct links, ``failed_images`` those with a page that failed or was not
-    read, ``bytes`` adds up their files. ``seconds`` is the work of all ``batches`` added up. The run is ``complete``
-    when none of them is ``unfinished``.
+    ``result_rows`` those of the results (one a page), and of these ``statuses`` each status, ``errors`` each category
+    of failure and ``warnings`` each warning. ``images`` counts distinct links, ``failed_images`` those with a page that
+    failed or was not read, ``bytes`` adds up their files. ``seconds`` is the work of all ``batches`` added up. The run
+    is ``complete`` when none of them is ``unfinished``.
     """
 
     complete: bool
@@ -40,6 +40,7 @@ class MergedRun:
     bytes: int
     statuses: dict[str, int]
     errors: dict[str, int]
+    warnings: dict[str, int]
     seconds: float
     models: tuple[str, ...]
     merged_at: str

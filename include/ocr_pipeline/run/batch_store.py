@@ -185,6 +185,7 @@ class BatchStore:
         """
         statuses: Counter[str] = Counter()
         errors: Counter[str] = Counter()
+        warnings: Counter[str] = Counter()
         models: set[str] = set()
         count = failed = pages = size = 0
         digest = hashlib.sha256(HEADER)
@@ -199,6 +200,7 @@ class BatchStore:
                 digest.update(lines)
                 statuses.update(row.status.value for row in rows)
                 errors.update(row.error for row in rows if row.error)
+                warnings.update(warning for row in rows for warning in row.warnings)
                 models.update(row.model for row in rows if row.model)
                 count += 1
                 failed += self._readings[image].failed
@@ -212,6 +214,7 @@ class BatchStore:
             pages=pages,
             statuses=dict(statuses),
             errors=dict(errors),
+            warnings=dict(warnings),
             bytes=size,
             seconds=round(seconds, 3),
             models=sorted(models),

@@ -25,9 +25,9 @@ _HASHED_AT_ONCE = 1 << 20
 class BatchStatistics:
     """What a staged batch holds; the content of its marker.
 
-    ``digest`` is that of the batch's plan, ``failed`` counts images with a page that failed, ``statuses`` and
-    ``errors`` count pages, ``bytes`` adds up the image files, ``models`` name the engines and models that read,
-    ``resumed`` counts images that earlier attempts had finished.
+    ``digest`` is that of the batch's plan, ``failed`` counts images with a page that failed, ``statuses``,
+    ``errors`` and ``warnings`` count pages, ``bytes`` adds up the image files, ``models`` name the engines and models
+    that read, ``resumed`` counts images that earlier attempts had finished.
     """
 
     index: int
@@ -37,6 +37,7 @@ class BatchStatistics:
     pages: int
     statuses: dict[str, int]
     errors: dict[str, int]
+    warnings: dict[str, int]
     bytes: int
     seconds: float
     models: list[str]

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from ocr_airflow.deployment import default_output
+from ocr_pipeline.settings.addresses import shown_dataset
 from ocr_pipeline.settings.run import CatalogSettings, FetchSettings, ReadSettings, RunSettings
 
 _FIRST = ("dataset", "image_column", "output", "limit", "languages")
@@ -16,10 +17,10 @@ _FIRST = ("dataset", "image_column", "output", "limit", "languages")
 _DATASET = ("query", "format", "encoding", "bad_rows")
 
 
-def run_params(*, dataset_known: bool, defaults: Mapping[str, Any] | None = None) -> dict[str, Param]:
+def run_params(*, source: str | None, defaults: Mapping[str, Any] | None = None) -> dict[str, Param]:
     """A Param for every setting of a run, with its description, default and allowed values.
 
-    :param dataset_known: whether the DAG has a dataset of its own, so that a run need not name one.
+    :param source: the DAG's own dataset, as its author wrote it, where a run need not name one.
     :param defaults: values that take the place of the settings' own defaults.
     """
     properties: dict[str, dict[str, Any]] = RunSettings.model_json_schema()["properties"]
@@ -28,8 +29,9 @@ def run_params(*, dataset_known: bool, defaults: Mapping[str, Any] | None = None
         properties[name]["default"] = value
     order = [*_FIRST, *(name for name in properties if name not in _FIRST)]
     params = {name: _param(name, dict(properties[name])) for name in order}
-    if dataset_known:
-        optional = {"type": ["null", "string"], "default": None, "description": "Empty: the dataset of this DAG."}
+    if source:
+        description = f"Empty: the dataset of this DAG, {shown_dataset(source)}"
+        optional = {"type": ["null", "string"], "default": None, "description": description}
         params["dataset"] = _param("dataset", properties["dataset"] | optional)
     return params
 

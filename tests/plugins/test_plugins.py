@@ -63,7 +63,7 @@ def bare(dataset: str, output: str) -> RunSettings:
 
 
 def test_the_form_has_every_setting_with_its_default() -> None:
-    params = run_params(dataset_known=True)
+    params = run_params(source="/data/links.csv")
     assert params.keys() == RunSettings.model_fields.keys()
     filled = DAG("form", params=params).params.validate()
     given = {name: value for name, value in filled.items() if value not in (None, "")}
@@ -72,7 +72,7 @@ def test_the_form_has_every_setting_with_its_default() -> None:
 
 def test_the_form_asks_for_a_dataset_unless_the_dag_has_one() -> None:
     with pytest.raises(ParamValidationError, match="dataset"):
-        DAG("form", params=run_params(dataset_known=False)).params.validate()
+        DAG("form", params=run_params(source=None)).params.validate()
 
 
 def test_fields_left_empty_in_the_form_are_defaults(plan: MakePlan, write_csv: Callable[..., Path]) -> None:

@@ -15,6 +15,7 @@ from ocr_pipeline.errors import SettingsError
 from ocr_pipeline.settings.addresses import shown_value
 from ocr_pipeline.settings.languages import CODES, unknown_codes
 from ocr_pipeline.settings.models import DEFAULT_MODEL, MODELS
+from ocr_pipeline.settings.suggestions import unknown_name
 
 USER_AGENT = "airflow-bulk-ocr/0.1 (bulk image OCR; set user_agent to name a contact)"
 
@@ -263,7 +264,7 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
     for item in error.errors():
         name = str(item["loc"][0]) if item["loc"] else ""
         if item["type"] == "extra_forbidden":
-            problems.append(f"{name}: there is no such setting; there are {', '.join(sorted(model.model_fields))}")
+            problems.append(f"{name}: {unknown_name('setting', name, model.model_fields)}")
         elif not name:
             problems.append(item["msg"].removeprefix("Value error, "))
         elif item["type"] == "missing":

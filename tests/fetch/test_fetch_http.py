@@ -48,7 +48,7 @@ def test_requests_say_who_asks_and_for_what(fetch: Fetch, server: MisbehavingSer
     assert first["user-agent"] == USER_AGENT
     assert second["user-agent"] == "tester/1 (mail@example.org)"
     assert first["accept"] == "image/*,*/*;q=0.1"
-    assert first["accept-encoding"] == "identity"
+    assert first["accept-encoding"] == "identity, gzip;q=0.5, deflate;q=0.4, br;q=0.3, zstd;q=0.2"
     assert "cookie" not in first
 
 
@@ -139,7 +139,8 @@ def test_status(fetch: Fetch, server: MisbehavingServer, code: int, category: Er
     url = server.url("status", code=code)
     failure = failure_of(fetch(url, attempts=3)[0])
     assert (failure.category, failure.http_status, failure.attempts) == (category, code, attempts)
-    assert len(server.times(url)) == attempts
+    # What is not HTTP is asked for once more by the lenient reader.
+    assert len(server.times(url)) == attempts + (behaviour == "not-http")
     assert str(code) in failure.detail
 
 

@@ -7,7 +7,6 @@ import gzip
 import os
 import socket
 import ssl
-import sys
 import threading
 import zlib
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Self
 import brotli
 import pytest
 import trustme
+from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,11 +28,6 @@ from ocr_pipeline.records import Failure, FetchedImage, ImageRef
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import FetchSettings
 from tests.fetch.conftest import Fetch, failure_of, image_of
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
 """How many hostile answers and bodies are tried; ``make fuzz`` sets more."""

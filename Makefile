@@ -20,7 +20,7 @@ SYSTEM_CERTS := import ssl; paths = ssl.get_default_verify_paths(); print(paths.
 LOCAL := $(BIN)/python -m ocr_local
 
 .DEFAULT_GOAL := help
-.PHONY: help run retry up down test test-quick chaos format docs install install-dev lock env clean models calibrate bench-ocr \
+.PHONY: help run retry up down test test-quick chaos fuzz format docs install install-dev lock env clean models calibrate bench-ocr \
   bench-agreement bench-fetch bench-memory bench-order bench-run bench-scale bench-startup
 
 help: ## List the commands
@@ -55,6 +55,10 @@ test-quick: install-dev ## Run what answers in two minutes: ruff, mypy, tests wi
 
 chaos: install-dev ## Kill, break and compare runs, round after round: [ROUNDS=10 SEED=]
 	$(BIN)/python -m tests.e2e.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
+
+fuzz: install-dev ## Feed damaged images and odd answers to what reads them, some ten minutes of each: [CASES=]
+	FUZZ_CASES=$(or $(CASES),1000000) $(BIN)/pytest -q tests/images/test_fuzz.py
+	FUZZ_CASES=$(or $(CASES),1000000) $(BIN)/pytest -q tests/fetch/test_fetch_odd_answers.py -k whatever
 
 format: install-dev ## Format the code
 	$(BIN)/ruff check --fix .

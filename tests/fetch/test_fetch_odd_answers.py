@@ -29,7 +29,7 @@ from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import FetchSettings
 from tests.fetch.conftest import Fetch, failure_of, image_of
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("FUZZ_CASES", "10000")) // 60
 """How many hostile answers and bodies are tried; ``make fuzz`` sets more."""
 
 BODY = bytes(range(256)) * 40

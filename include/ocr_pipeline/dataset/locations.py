@@ -116,8 +116,9 @@ def _find_local(path: Path, allowances: Allowances) -> Found:
         return Found(str(folder), (DataFile(Path(os.path.realpath(path)), str(path), allowances),))
     if not WILDCARDS.search(str(path)):
         raise DatasetMissingError(f"dataset {path}: there is no such file")
-    check_pattern(str(path), str(path))
-    matches = sorted(match for match in glob.iglob(str(path), recursive=True) if os.path.isfile(match))
+    pattern = _pattern(path)
+    check_pattern(str(path), pattern)
+    matches = sorted(match for match in glob.iglob(pattern, recursive=True) if os.path.isfile(match))
     if not matches:
         raise DatasetMissingError(f"dataset {path}: no file matches")
     for parent in {os.path.dirname(match) for match in matches}:
@@ -161,12 +162,20 @@ def _folder(path: Path) -> Path:
     if path.exists():
         return path.parent
     for parent in reversed([path, *path.parents]):
-        if WILDCARDS.search(parent.name):
+        if WILDCARDS.search(parent.name) and not parent.exists():
             return parent.parent
     return path.parent
 
 
+def _pattern(path: Path) -> str:
+    """``path`` as a glob, in which a folder that is there as it is written, such as ``[2024]``, stands for itself."""
+    there = next((parent for parent in path.parents if parent.exists()), Path("/"))
+    return os.path.join(glob.escape(str(there)), path.relative_to(there))
+
+
 def _check_allowed(path: Path, allowances: Allowances) -> None:
+    if allowances.allows_path(path):
+        return
     shown = path
     while WILDCARDS.search(str(shown)):
         shown = shown.parent

@@ -337,6 +337,20 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings, PreviewSettings)
         title="Encoding",
         description="Encoding of a dataset that is text, such as cp1252; a byte order mark says more.",
     )
+    csv_escape: Literal["quotes", "backslash"] = _choice(
+        "quotes",
+        "Quotes inside values",
+        "Of a CSV dataset.",
+        quotes='a quote inside a quoted value is written twice, ""',
+        backslash="it is written with a backslash before it",
+    )
+    csv_comment: str | None = Field(
+        None,
+        min_length=1,
+        max_length=10,
+        title="Comment lines",
+        description="Lines of a CSV dataset that begin so, such as #, are left out; empty: none are.",
+    )
     bad_rows: Literal["fail", "skip"] = _choice(
         "fail",
         "Rows that cannot be read",

@@ -14,7 +14,7 @@ USER 0
 # OpenCV links libGL and GLib, Paddle links OpenMP. uv goes outside the environment, which the sync below empties.
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 libgomp1 \
+ && apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 libgomp1 fonts-noto-core fonts-noto-cjk \
  && rm -rf /var/lib/apt/lists/* \
  && install -m 755 "$(command -v uv)" /usr/local/bin/uv \
  && install -d -o airflow -g 0 -m 2775 /opt/airflow/logs /opt/airflow/models /opt/airflow/output

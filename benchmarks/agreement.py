@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.goals import Goal, check
-from ocr_pipeline.images import decode_pages
+from ocr_pipeline.images import whole_pages
 from ocr_pipeline.ocr import Engine, load_engine
 from ocr_pipeline.ocr.detection import PADDLEOCR
 from ocr_pipeline.ocr.engine import load_pipeline
@@ -136,7 +136,7 @@ def main() -> int:
         page
         for path in sorted(arguments.images.iterdir())
         if path.is_file()
-        for page in decode_pages(path.read_bytes(), max_pixels=ReadSettings().max_pixels)
+        for page in whole_pages(path.read_bytes(), max_pixels=ReadSettings().max_pixels)
     ]
     upright = ReadSettings(orientation="none", precision="float32")
     english = upright.model_copy(update={"languages": ("en",)})

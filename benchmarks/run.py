@@ -32,7 +32,7 @@ from benchmarks.processor import processor_seconds
 from ocr_local.airflow import DAG_ID, attached, connect
 from ocr_local.api import AirflowApi
 from ocr_local.home import Home
-from ocr_pipeline.images import decode_pages
+from ocr_pipeline.images import whole_pages
 from ocr_pipeline.ocr import load_engine
 from ocr_pipeline.settings.deployment import ALLOW_VARIABLE
 from ocr_pipeline.settings.run import ReadSettings
@@ -84,7 +84,7 @@ def time_engine(bodies: list[bytes]) -> Cost:
     engine = load_engine(settings)
 
     def read(body: bytes) -> None:
-        for page in decode_pages(body, max_pixels=settings.max_pixels):
+        for page in whole_pages(body, max_pixels=settings.max_pixels):
             engine.read(page)
 
     try:

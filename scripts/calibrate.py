@@ -19,7 +19,7 @@ import onnx
 import onnxruntime
 
 from ocr_demo.dataset import draw
-from ocr_pipeline.images import decode_pages
+from ocr_pipeline.images import whole_pages
 from ocr_pipeline.ocr.detection import detect
 from ocr_pipeline.ocr.graphs import load_graph
 from ocr_pipeline.ocr.models import find_model
@@ -92,7 +92,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         draw(Path(folder))
         for path in sorted(Path(folder, "images").iterdir()):
-            for page in decode_pages(path.read_bytes(), max_pixels=MAX_PIXELS):
+            for page in whole_pages(path.read_bytes(), max_pixels=MAX_PIXELS):
                 recognise(page.pixels, detect(page.pixels, find), observed, network.characters)
     known = json.loads(RANGES.read_text()) if RANGES.is_file() else {}
     known[digest(model.recognition)] = {

@@ -51,7 +51,7 @@ def _decode(body: bytes) -> Any:
 
 
 def _ours(system: str) -> Callable[[], Read]:
-    from ocr_pipeline.images import decode_pages
+    from ocr_pipeline.images import whole_pages
     from ocr_pipeline.ocr import load_engine
     from ocr_pipeline.settings.run import ReadSettings
 
@@ -59,7 +59,7 @@ def _ours(system: str) -> Callable[[], Read]:
     engine = load_engine(settings)
 
     def read(body: bytes) -> str:
-        pages = decode_pages(body, max_pixels=settings.max_pixels)
+        pages = whole_pages(body, max_pixels=settings.max_pixels)
         return "\n".join(engine.read(page).text for page in pages)
 
     return lambda: read

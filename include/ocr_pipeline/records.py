@@ -1,7 +1,8 @@
 """The types that cross a boundary between stages, and the columns of the results.
 
 Data flows one way: ``ImageRef`` (a link of the dataset) -> ``FetchedImage`` (its bytes) -> ``Page`` (its
-pixels) -> ``PageText`` (its text) -> ``ResultRow`` (its row in the results).
+pixels) -> ``PageText`` (its text) -> ``ResultRow`` (its row in the results). What fails on the way is a ``Failure`` or
+an ``UnreadablePage``, and then a row all the same.
 """
 
 from __future__ import annotations
@@ -104,22 +105,31 @@ class Page:
     """One page of an image, upright as its file says (EXIF applied), transparency resolved.
 
     ``number`` counts from 0; ``pixels`` is BGR uint8 of shape (height, width, 3); ``warnings`` say what may be missing
-    from them.
+    from them; ``full_size`` is the page's own width and height where ``pixels`` show it reduced.
     """
 
     number: int
     pixels: Pixels
     warnings: tuple[PageWarning, ...] = ()
+    full_size: tuple[int, int] | None = None
 
     @property
     def width(self) -> int:
-        """Width in pixels."""
+        """Width of ``pixels``."""
         return int(self.pixels.shape[1])
 
     @property
     def height(self) -> int:
-        """Height in pixels."""
+        """Height of ``pixels``."""
         return int(self.pixels.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadablePage:
+    """A page of an image that could not be decoded, and why; ``number`` counts from 0."""
+
+    number: int
+    error: ImageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +154,16 @@ class TextLine:
     quad: Quad
     words: tuple[TextWord, ...] = ()
     block: int = 0
+
+    def scaled(self, x: float, y: float) -> TextLine:
+        """The line on a page that is ``x`` times as wide and ``y`` times as high."""
+        words = tuple(replace(word, quad=_scaled(word.quad, x, y)) for word in self.words)
+        return replace(self, quad=_scaled(self.quad, x, y), words=words)
+
+
+def _scaled(quad: Quad, x: float, y: float) -> Quad:
+    (a, b), (c, d), (e, f), (g, h) = quad
+    return ((a * x, b * y), (c * x, d * y), (e * x, f * y), (g * x, h * y))
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +290,10 @@ RESULT_COLUMNS: tuple[ResultColumn, ...] = tuple(_result_columns())
 def read_row(image: FetchedImage, page: Page, text: PageText, seconds: float, model: str) -> ResultRow:
     """The row of a page that was read, with or without text."""
     warnings = page.warnings + text.warnings
+    width, height = _own_size(page)
+    if page.full_size is not None:
+        x, y = width / page.width, height / page.height
+        text = replace(text, lines=tuple(line.scaled(x, y) for line in text.lines))
     return ResultRow(
         row=image.ref.row,
         status=Status.OK if text.lines else Status.NO_TEXT,
@@ -277,8 +301,8 @@ def read_row(image: FetchedImage, page: Page, text: PageText, seconds: float, mo
         confidence=text.confidence,
         lines=text.lines_json(),
         page=page.number,
-        width=page.width,
-        height=page.height,
+        width=width,
+        height=height,
         bytes=len(image.body),
         sha256=image.sha256,
         error=None,
@@ -293,11 +317,17 @@ def read_row(image: FetchedImage, page: Page, text: PageText, seconds: float, mo
     )
 
 
+def _own_size(page: Page) -> tuple[int, int]:
+    """Width and height of a page as its file has it."""
+    return page.full_size or (page.width, page.height)
+
+
 def unread_row(image: FetchedImage, error: ImageError, number: int, page: Page | None, seconds: float) -> ResultRow:
     """The placeholder of an image that was fetched but could not be decoded or read.
 
     ``number`` is the page that failed; ``page`` its pixels when decoding had come that far.
     """
+    width, height = _own_size(page) if page else (None, None)
     return ResultRow(
         row=image.ref.row,
         status=error.category.status,
@@ -305,8 +335,8 @@ def unread_row(image: FetchedImage, error: ImageError, number: int, page: Page |
         confidence=None,
         lines="[]",
         page=number,
-        width=page.width if page else None,
-        height=page.height if page else None,
+        width=width,
+        height=height,
         bytes=len(image.body),
         sha256=image.sha256,
         error=error.category.value,

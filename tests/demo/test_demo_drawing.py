@@ -18,7 +18,7 @@ from ocr_demo import DemoDataset, draw, word_f1
 from ocr_demo.catalogue import PICTURES
 from ocr_demo.fonts import Face
 from ocr_demo.sheet import Pen, Sheet, wrap
-from ocr_pipeline.images import decode_pages
+from ocr_pipeline.images import whole_pages
 from ocr_pipeline.ocr import load_engine
 from ocr_pipeline.settings.run import ReadSettings
 
@@ -71,7 +71,7 @@ def test_every_file_holds_the_format_that_its_name_claims(demo: DemoDataset) -> 
 def test_the_pipeline_decodes_every_image_to_one_page(demo: DemoDataset) -> None:
     for image in demo.images:
         body = (demo.folder / "images" / image.file).read_bytes()
-        assert len(list(decode_pages(body, max_pixels=20_000_000))) == 1, image.file
+        assert len(list(whole_pages(body, max_pixels=20_000_000))) == 1, image.file
 
 
 def test_what_is_drawn_reads_as_its_truth(demo: DemoDataset) -> None:
@@ -80,7 +80,7 @@ def test_what_is_drawn_reads_as_its_truth(demo: DemoDataset) -> None:
     pairs = []
     for image in chosen:
         body = (demo.folder / "images" / image.file).read_bytes()
-        (page,) = decode_pages(body, max_pixels=20_000_000)
+        (page,) = whole_pages(body, max_pixels=20_000_000)
         pairs.append((engine.read(page).text, image.text))
     engine.close()
     assert word_f1(pairs) >= 0.97

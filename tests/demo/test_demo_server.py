@@ -20,7 +20,7 @@ from ocr_demo.server import HOST
 from ocr_demo.spoiled import BAD_ENTRIES, BOMB_SIDE, BadEntry, bodies, bomb
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch import Fetcher
-from ocr_pipeline.images import decode_pages
+from ocr_pipeline.images import whole_pages
 from ocr_pipeline.records import Failure, ImageRef
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import FetchSettings
@@ -60,7 +60,7 @@ async def outcome(link: str, settings: FetchSettings) -> ErrorCategory | int:
     if isinstance(answer, Failure):
         return answer.category
     try:
-        return len(list(decode_pages(answer.body, max_pixels=100_000_000)))
+        return len(list(whole_pages(answer.body, max_pixels=100_000_000)))
     except ImageError as error:
         return error.category
 
@@ -90,7 +90,7 @@ def test_spoiled_bodies_are_small_and_the_same_every_time() -> None:
 
 
 def test_a_small_bomb_is_a_whole_image() -> None:
-    (page,) = decode_pages(bomb(100), max_pixels=10_000)
+    (page,) = whole_pages(bomb(100), max_pixels=10_000)
     assert (page.width, page.height) == (100, 100)
 
 

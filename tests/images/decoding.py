@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocr_pipeline.errors import ImageError
-from ocr_pipeline.images import decode_pages
+from ocr_pipeline.images import whole_pages
 from ocr_pipeline.records import Page, Pixels
 
 MAX_PIXELS = 100_000_000
@@ -13,7 +13,7 @@ MAX_PIXELS = 100_000_000
 
 def decode(body: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
     """The pixels of an image of one page."""
-    (page,) = decode_pages(body, max_pixels=max_pixels)
+    (page,) = whole_pages(body, max_pixels=max_pixels)
     return page.pixels
 
 
@@ -21,6 +21,6 @@ def failure(body: bytes, max_pixels: int = MAX_PIXELS) -> ImageError:
     """The error of an image that gives no page."""
     pages: list[Page] = []
     with pytest.raises(ImageError) as caught:
-        pages.extend(decode_pages(body, max_pixels=max_pixels))
+        pages.extend(whole_pages(body, max_pixels=max_pixels))
     assert not pages
     return caught.value

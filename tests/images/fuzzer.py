@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ocr_pipeline.errors import ImageError
-from ocr_pipeline.images import decode_pages
+from ocr_pipeline.images import whole_pages
 from tests.images.samples import every_format
 
 MAX_PIXELS = 1_000_000
@@ -66,7 +66,7 @@ def outcome(body: bytes) -> str:
     :raises AssertionError: if a page is not what the contract promises.
     """
     try:
-        for number, page in enumerate(decode_pages(body, max_pixels=MAX_PIXELS)):
+        for number, page in enumerate(whole_pages(body, max_pixels=MAX_PIXELS)):
             assert page.number == number
             assert page.pixels.dtype == np.uint8
             assert page.pixels.shape == (page.height, page.width, 3)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
-from ocr_pipeline.images import decode_pages
+from ocr_pipeline.images import whole_pages
 from tests.images.decoding import MAX_PIXELS, decode, failure
 from tests.images.samples import (
     RED,
@@ -28,7 +28,7 @@ def pages_of(count: int) -> list[Image.Image]:
 def test_tiff_pages_come_in_order(compression: str | None) -> None:
     first, *rest = pages_of(5)
     pages = list(
-        decode_pages(
+        whole_pages(
             encode(first, "TIFF", save_all=True, append_images=rest, compression=compression), max_pixels=MAX_PIXELS
         )
     )
@@ -41,13 +41,13 @@ def test_reduced_copies_in_a_tiff_are_no_pages() -> None:
     thumbnail = Image.new("RGB", (16, 16), RED)
     thumbnail.encoderinfo = {"tiffinfo": {254: 1}}
     body = encode(first, "TIFF", save_all=True, append_images=[thumbnail])
-    assert [page.width for page in decode_pages(body, max_pixels=MAX_PIXELS)] == [64]
+    assert [page.width for page in whole_pages(body, max_pixels=MAX_PIXELS)] == [64]
 
 
 def test_later_page_fails_when_it_is_reached() -> None:
     first, *rest = pages_of(3)
     body = encode(first, "TIFF", save_all=True, append_images=[*rest, Image.new("RGB", (500, 500))])
-    pages = decode_pages(body, max_pixels=10_000)
+    pages = whole_pages(body, max_pixels=10_000)
     assert [next(pages).number for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ImageError) as caught:
         next(pages)
@@ -57,7 +57,7 @@ def test_later_page_fails_when_it_is_reached() -> None:
 def test_tiff_that_goes_in_circles() -> None:
     body = bytearray(tiff_bytes(np.zeros((8, 8), np.uint8)))
     body[-4:] = body[4:8]
-    pages = decode_pages(bytes(body), max_pixels=MAX_PIXELS)
+    pages = whole_pages(bytes(body), max_pixels=MAX_PIXELS)
     next(pages)
     with pytest.raises(ImageError) as caught:
         next(pages)
@@ -65,10 +65,10 @@ def test_tiff_that_goes_in_circles() -> None:
 
 
 def test_documents_end_at_the_page_cap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ocr_pipeline.images.checks.MAX_PAGES", 3)
+    monkeypatch.setattr("ocr_pipeline.images.MAX_PAGES", 3)
     first, *rest = pages_of(4)
     for image_format in ("TIFF", "PDF"):
-        pages = decode_pages(encode(first, image_format, save_all=True, append_images=rest), max_pixels=MAX_PIXELS)
+        pages = whole_pages(encode(first, image_format, save_all=True, append_images=rest), max_pixels=MAX_PIXELS)
         assert [next(pages).number for _ in range(3)] == [0, 1, 2]
         with pytest.raises(ImageError) as caught:
             next(pages)
@@ -88,16 +88,16 @@ def blank_pdf(*sizes: tuple[float, float]) -> bytes:
 
 def test_pdf_pages_at_the_resolution_asked_for() -> None:
     body = blank_pdf((72, 144), (144, 72))
-    shapes = [page.pixels.shape for page in decode_pages(body, max_pixels=MAX_PIXELS)]
+    shapes = [page.pixels.shape for page in whole_pages(body, max_pixels=MAX_PIXELS)]
     assert shapes == [(400, 200, 3), (200, 400, 3)]
-    (first, _) = decode_pages(body, max_pixels=MAX_PIXELS, pdf_dpi=100)
+    (first, _) = whole_pages(body, max_pixels=MAX_PIXELS, pdf_dpi=100)
     assert (first.width, first.height) == (100, 200)
     assert (first.pixels == 255).all()
 
 
 def test_large_pdf_page_is_rendered_to_fit_or_refused() -> None:
     body = blank_pdf((720, 720))
-    (page,) = decode_pages(body, max_pixels=1_000_000)
+    (page,) = whole_pages(body, max_pixels=1_000_000)
     assert 990_000 < page.width * page.height <= 1_000_000
     assert failure(body, 500_000).category is ErrorCategory.TOO_MANY_PIXELS
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ocr_demo.fonts import Face
-from ocr_pipeline.images import decode_pages
+from ocr_pipeline.images import whole_pages
 from ocr_pipeline.records import Page, PageText
 from tests.images.samples import ORIENTATION, STORED_BY_ORIENTATION, encode, pdf_bytes, tiff_bytes
 from tests.ocr.conftest import LoadEngine
@@ -81,7 +81,7 @@ KINDS: dict[str, Callable[[], bytes]] = {
 
 
 def read(engines: LoadEngine, body: bytes, pdf_dpi: int = 200) -> list[tuple[Page, PageText]]:
-    pages = decode_pages(body, max_pixels=100_000_000, pdf_dpi=pdf_dpi)
+    pages = whole_pages(body, max_pixels=100_000_000, pdf_dpi=pdf_dpi)
     return [(page, engines(languages=("en",)).read(page)) for page in pages]
 
 

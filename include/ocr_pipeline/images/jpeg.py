@@ -10,11 +10,11 @@ import re
 
 import simplejpeg
 
-from ocr_pipeline.images.checks import check_size, corrupt, truncated
+from ocr_pipeline.images.checks import MOST_REDUCED, corrupt, reduction, truncated
+from ocr_pipeline.images.decoded import Decoded, upright
 from ocr_pipeline.images.pillow import decode_with_pillow
-from ocr_pipeline.images.pixels import exif_orientation, turn_upright
+from ocr_pipeline.images.pixels import exif_orientation
 from ocr_pipeline.images.sniffing import Format
-from ocr_pipeline.records import Pixels
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 _END = b"\xff\xd9"
@@ -32,14 +32,17 @@ _HARMLESS = re.compile("extraneous bytes before marker 0xd9|Invalid SOS paramete
 """Warnings about the coded data of files that lack nothing: needless bytes before the end, and a misnamed scan."""
 
 
-def decode_jpeg(body: bytes, max_pixels: int) -> Pixels:
+def decode_jpeg(body: bytes, max_pixels: int) -> Decoded:
     """Decode a JPEG, CMYK included.
+
+    One of a single scan that has too many pixels is decoded at a half, a quarter or an eighth of its size, for which
+    libjpeg holds some of its lines only; of several scans, it would hold all coefficients.
 
     :raises ImageError: ``TRUNCATED``, ``CORRUPT`` or ``TOO_MANY_PIXELS``.
     """
     orientation, one_scan, data = _read_head(body)
     if not one_scan and body.count(_SCAN, data) >= _MAX_SCANS:
-        raise corrupt(f"the JPEG has more than {_MAX_SCANS} scans")
+        raise corrupt(f"the JPEG has more than {_MAX_SCANS} scans, which would take hours; save it as a baseline JPEG")
     ended = body.find(_END, data) >= 0
     if not ended and one_scan:
         # Some cameras leave the marker out. Where a bit of the only scan is missing too, libjpeg warns all the same; of
@@ -49,17 +52,27 @@ def decode_jpeg(body: bytes, max_pixels: int) -> Pixels:
     try:
         header = simplejpeg.decode_jpeg_header(body)
         height, width, colours, _ = header
-        check_size(width, height, max_pixels)
+        coarse = one_scan and colours != "CMYK"
+        if reduction(width, height, max_pixels, most=MOST_REDUCED if coarse else 1) > 1:
+            pixels = simplejpeg.decode_jpeg(body, "BGR", **_reduced_size(width, height, max_pixels))
+            return upright(pixels, orientation, reduced_from=(width, height))
         pixels = simplejpeg.decode_jpeg(body, "BGR")
         if colours != "CMYK":
-            return turn_upright(pixels, orientation)
+            return upright(pixels, orientation)
     except ValueError as error:
         if not ended:
-            raise truncated(f"the JPEG stops after {len(body):,} bytes: {error}") from error
+            raise truncated(f"the JPEG stops after {len(body):,} bytes ({error}); get the file again") from error
         if header is not None and not _HARMLESS.search(str(error)):
-            raise corrupt(f"the JPEG cannot be decoded: {error}") from error
+            raise corrupt(f"the JPEG is damaged ({error}); get the file again") from error
     # CMYK, of which libjpeg does not tell whether it is inverted, or odd metadata or sampling.
     return decode_with_pillow(Format.JPEG, body, max_pixels)
+
+
+def _reduced_size(width: int, height: int, max_pixels: int) -> dict[str, int]:
+    """The size to ask libjpeg for: it takes the smallest of its scales that is no smaller, and rounds up."""
+    sizes = [(-(-width // scale), -(-height // scale)) for scale in (2, 4, 8)]
+    width, height = next((size for size in sizes if size[0] * size[1] <= max_pixels), sizes[-1])
+    return {"min_width": width, "min_height": height}
 
 
 def _read_head(body: bytes) -> tuple[int, bool, int]:

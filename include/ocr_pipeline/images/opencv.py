@@ -19,11 +19,15 @@ def can_hold(width: int, height: int) -> bool:
     return max(width, height) <= _MAX_SIDE and width * height <= _MAX_PIXELS
 
 
-def decode(body: bytes) -> Samples | None:
-    """The samples of an image, channels and depth as in the file, or None where OpenCV cannot decode all of it."""
+def decode(body: bytes, *, grey: bool = False) -> Samples | None:
+    """The samples of an image, channels and depth as in the file, or None where OpenCV cannot decode all of it.
+
+    :param grey: as 8 bits of grey, without alpha, whatever the file has: for a PNG, a byte a pixel from the start.
+    """
+    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION if grey else cv2.IMREAD_UNCHANGED
     try:
         # The stubs know no None, which is what an undecodable image gives.
-        samples: Samples | None = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_UNCHANGED)
+        samples: Samples | None = cv2.imdecode(np.frombuffer(body, np.uint8), flags)
     except cv2.error:
         return None
     return samples

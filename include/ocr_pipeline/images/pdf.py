@@ -3,97 +3,182 @@
 from __future__ import annotations
 
 import math
-import re
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pypdfium2
 from pypdfium2 import raw
 
-from ocr_pipeline.images.checks import check_page, check_size, corrupt, truncated
-from ocr_pipeline.records import Pixels
+from ocr_pipeline.errors import WarningCategory
+from ocr_pipeline.images.checks import MOST_REDUCED, check_size, corrupt, truncated
+from ocr_pipeline.images.decoded import Decoded, DecodePage
+from ocr_pipeline.images.pdf_fonts import FONTS, Undrawn, describe, scripts, stand_in_for, undrawn_text
+from ocr_pipeline.images.pdf_structure import count_pages, shortfall
+from ocr_pipeline.records import PageWarning, Pixels
 
 _MIN_DPI = 72
 """A page too large for max_pixels is rendered at less, down to this; below, text is not readable."""
 
 _POINTS_PER_INCH = 72
 
-_LINEARIZED = re.compile(rb"<<[^>]*/Linearized[^>]*>>")
-_LENGTH = re.compile(rb"/L\s+(\d{1,15})\b")
-_LINEARIZED_WITHIN = 1_024
+_ONE_BIT = frozenset(["CCITTFaxDecode", "JBIG2Decode"])
+"""Filters of images whose pixels are a bit each, also while they are rendered."""
+
+_REASONS = {
+    raw.FPDF_ERR_SUCCESS: "it has no pages; make it again",
+    raw.FPDF_ERR_PASSWORD: "it needs a password; save it without, as by qpdf --decrypt --password=… in.pdf out.pdf",
+    raw.FPDF_ERR_SECURITY: "it is encrypted in a way that is not known; save it without encryption",
+    raw.FPDF_ERR_FORMAT: "it is damaged; get the file again, or print it to a new PDF",
+}
 
 # PDFium keeps global state; two calls at once crash the process. Reentrant, because the garbage collector
 # may close an abandoned document at any point of this thread.
 _PDFIUM = threading.RLock()
 
 
-def render_pdf(body: bytes, max_pixels: int, dpi: int) -> Iterator[Pixels]:
-    """Render the pages of a PDF one after another, form fields and annotations included.
+def pdf_pages(body: bytes, max_pixels: int, dpi: int) -> Iterator[DecodePage]:
+    """The pages of a PDF, to be rendered with their form fields and annotations while this is suspended.
 
-    :raises ImageError: ``TRUNCATED``, ``CORRUPT`` (also where a password is needed), ``TOO_MANY_PIXELS`` (of
-        the page even at 72 dpi, or of an image within it), or ``TOO_MANY_PAGES``.
+    A page raises ``CORRUPT``, or ``TOO_MANY_PIXELS`` (even at 72 dpi, or for an image within it).
+
+    :raises ImageError: ``TRUNCATED``, or ``CORRUPT`` (also where a password is needed).
     """
-    _check_whole(body)
     with _PDFIUM:
+        document = _Document(body)
+    try:
+        for number in range(document.pages):
+            yield partial(document.decode, number, max_pixels, dpi)
+    finally:
+        document.close()
+
+
+class _Document:
+    """A PDF that is open, and the font that stands in for those that it lacks."""
+
+    def __init__(self, body: bytes) -> None:
+        self._opened = self._open(body)
         try:
-            document = pypdfium2.PdfDocument(body)
+            if detail := shortfall(body):
+                raise truncated(detail)
+            self.pages, self._body = count_pages(body, self._opened)
+            self._stand_in: str | None = None
+            self._tried: frozenset[str] = frozenset()
+            if self._body is not body:
+                self._reopen(None)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        with _PDFIUM:
+            self._opened.close()
+
+    def decode(self, number: int, max_pixels: int, dpi: int) -> Decoded:
+        """Render a page; where text on it is not drawn, with another font that has the characters, if there is one.
+
+        :raises ImageError: ``CORRUPT`` or ``TOO_MANY_PIXELS``.
+        """
+        with _PDFIUM:
+            pixels, undrawn = self._render(number, max_pixels, dpi)
+            needed = scripts(undrawn)
+            if needed - self._tried:
+                self._tried |= needed
+                before, better = self._stand_in, stand_in_for(self._tried)
+                if better != before:
+                    self._reopen(better)
+                    again, still = self._render(number, max_pixels, dpi)
+                    if _missing(still) < _missing(undrawn):
+                        pixels, undrawn = again, still
+                    else:
+                        self._reopen(before)
+        warning = PageWarning(WarningCategory.FONTS_MISSING, describe(undrawn)) if undrawn else None
+        return Decoded(pixels, (warning,) if warning else ())
+
+    def _open(self, body: bytes) -> pypdfium2.PdfDocument:
+        try:
+            opened = pypdfium2.PdfDocument(body)
         except pypdfium2.PdfiumError as error:
-            raise corrupt(f"the PDF cannot be opened: {error}") from error
-    try:
-        with _PDFIUM:
-            if document.get_formtype() != raw.FORMTYPE_NONE:
-                document.init_forms()
-            pages = len(document)
-        if not pages:
-            raise corrupt("the PDF has no page")
-        for number in range(pages):
-            check_page(number)
-            with _PDFIUM:
-                pixels = _render_page(document, number, max_pixels, dpi)
-            yield pixels
-    finally:
-        with _PDFIUM:
-            document.close()
+            if detail := shortfall(body):
+                raise truncated(detail) from error
+            raise corrupt(f"the PDF cannot be opened: {_REASONS.get(error.err_code, error)}") from error
+        if opened.get_formtype() != raw.FORMTYPE_NONE:
+            opened.init_forms()
+        return opened
 
+    def _reopen(self, stand_in: str | None) -> None:
+        """Open the PDF again, as it keeps the fonts that it has found."""
+        self._opened.close()
+        self._stand_in = stand_in
+        self._opened = self._open(self._body)
 
-def _check_whole(body: bytes) -> None:
-    """Refuse a PDF that ends early: PDFium would rebuild it from what there is and leave pages out.
-
-    :raises ImageError: ``TRUNCATED``.
-    """
-    if b"%%EOF" not in body:
-        raise truncated(f"the PDF stops after {len(body):,} bytes without an end mark")
-    # One made for the web has an end mark near its start too, and states its length there (ISO 32000-1, annex F).
-    linearized = _LINEARIZED.search(body, 0, _LINEARIZED_WITHIN)
-    length = linearized and _LENGTH.search(linearized[0])
-    if length and int(length[1]) > len(body):
-        raise truncated(f"the PDF has {len(body):,} of {int(length[1]):,} bytes")
-
-
-def _render_page(document: pypdfium2.PdfDocument, number: int, max_pixels: int, dpi: int) -> Pixels:
-    try:
-        page = document[number]
-    except pypdfium2.PdfiumError as error:
-        raise corrupt(f"page {number + 1} of the PDF cannot be opened: {error}") from error
-    try:
-        for image in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE]):
-            width, height = image.get_px_size()
-            check_size(width, height, max_pixels)
-        bitmap = page.render(scale=_scale(page, max_pixels, dpi))
+    def _render(self, number: int, max_pixels: int, dpi: int) -> tuple[Pixels, Undrawn]:
+        """The pixels of a page, and what of its text is not among them."""
+        FONTS.stand_in(self._stand_in)
+        page = self._page(number)
         try:
-            return np.ascontiguousarray(bitmap.to_numpy()[:, :, :3])
+            if self._opened.formenv is None and _has_fields(page):
+                page = self._flattened(page, number)
+            _check_images(page, max_pixels)
+            bitmap = page.render(scale=_scale(page, max_pixels, dpi))
+            try:
+                pixels = np.ascontiguousarray(bitmap.to_numpy()[:, :, :3])
+            finally:
+                bitmap.close()
+            if raw.FPDFPage_GetAnnotCount(page):
+                page = self._flattened(page, number)
+            return pixels, undrawn_text(page)
         finally:
-            bitmap.close()
-    finally:
+            page.close()
+
+    def _page(self, number: int) -> pypdfium2.PdfPage:
+        try:
+            return self._opened[number]
+        except (pypdfium2.PdfiumError, IndexError) as error:
+            detail = f"page {number + 1} of the PDF is missing or damaged; get the file again, or print it to a new PDF"
+            raise corrupt(detail) from error
+
+    def _flattened(self, page: pypdfium2.PdfPage, number: int) -> pypdfium2.PdfPage:
+        """The page with its annotations and form fields made part of it, in place of ``page``."""
+        raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY)
         page.close()
+        return self._page(number)
+
+
+def _missing(undrawn: Undrawn) -> int:
+    return sum(map(len, undrawn.values()))
+
+
+def _has_fields(page: pypdfium2.PdfPage) -> bool:
+    """Whether the page has form fields: without a form, to which they belong, PDFium does not draw them."""
+    for number in range(raw.FPDFPage_GetAnnotCount(page)):
+        annotation = raw.FPDFPage_GetAnnot(page, number)
+        kind = raw.FPDFAnnot_GetSubtype(annotation)
+        raw.FPDFPage_CloseAnnot(annotation)
+        if kind == raw.FPDF_ANNOT_WIDGET:
+            return True
+    return False
+
+
+def _check_images(page: pypdfium2.PdfPage, max_pixels: int) -> None:
+    """Refuse a page with an image that would take more memory than a page may.
+
+    :raises ImageError: ``TOO_MANY_PIXELS``.
+    """
+    for image in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE]):
+        width, height = image.get_px_size()
+        check_size(width, height, max_pixels * (MOST_REDUCED if _ONE_BIT & set(image.get_filters()) else 1))
 
 
 def _scale(page: pypdfium2.PdfPage, max_pixels: int, dpi: int) -> float:
-    """Pixels a point at which to render, so that the page keeps within ``max_pixels``."""
+    """Pixels a point at which to render, so that the page keeps within ``max_pixels``.
+
+    :raises ImageError: ``CORRUPT`` or ``TOO_MANY_PIXELS``.
+    """
     width, height = (float(side) for side in page.get_size())
-    if width * height <= 0:
-        raise corrupt(f"a page of the PDF measures {width:g} x {height:g} points")
+    if not width * height > 0:
+        raise corrupt(f"the page measures {width:g} x {height:g} points; print it to a new PDF")
     # Sides are rounded up to whole pixels: hence a little less, so that 96.0000001 stays 96 and the rest fits.
     fitting = 0.999 * math.sqrt(max_pixels / (width * height))
     scale = min((1 - 1e-5) * dpi / _POINTS_PER_INCH, fitting)

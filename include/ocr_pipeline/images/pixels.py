@@ -48,7 +48,7 @@ def _to_8_bit(samples: Samples, *, full_range: bool = False) -> Pixels:
     Integers are scaled by the bits that the largest sample needs, because scanners and cameras store 10, 12
     or 14 bits in 16 and the full range would turn those black; ``full_range`` scales by the type's range.
     Floats are 0 to 1 by convention (a little more is a highlight), else 0 to 255, else scaled by their
-    maximum. Negative is black.
+    maximum; negative is black. Integers below 0 begin with their smallest.
     """
     if samples.dtype == np.uint8:
         return samples
@@ -59,6 +59,9 @@ def _to_8_bit(samples: Samples, *, full_range: bool = False) -> Pixels:
         peak = float(samples.max(initial=0))
         top = 1.0 if peak <= 2 else max(peak, 255.0)
     else:
+        least = int(samples.min(initial=0))
+        if least < 0:
+            samples = (samples.astype(np.int64) - least).astype(np.uint32)
         peak_bits = max(8, int(samples.max(initial=0)).bit_length())
         top = float(np.iinfo(samples.dtype).max if full_range else (1 << peak_bits) - 1)
     scaled = np.multiply(samples, np.float32(255.0 / top), dtype=np.float32)
@@ -66,9 +69,15 @@ def _to_8_bit(samples: Samples, *, full_range: bool = False) -> Pixels:
 
 
 def _composite(bgr: Pixels, alpha: Pixels) -> Pixels:
-    """Put BGR pixels with an alpha plane (height, width) on a background that keeps their ink visible."""
+    """Put BGR pixels with an alpha plane (height, width) on a background that keeps their ink visible.
+
+    Where all of the image is transparent, alpha says nothing: more likely a program left it at 0 than a person drew
+    what nobody sees.
+    """
     if alpha.min(initial=255) == 255:
         return bgr
+    if not alpha.any():
+        return np.full_like(bgr, WHITE) if is_blank(bgr) else bgr
     ink = cv2.multiply(bgr, cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGR), scale=1 / 255)
     # What a background adds depends on the opacity alone.
     share = np.rint(_background(bgr, alpha) * np.arange(255, -1, -1) / 255).astype(np.uint8)
@@ -93,12 +102,24 @@ def _background(bgr: Pixels, alpha: Pixels) -> int:
     return DARK if cv2.mean(grey, rim)[0] > _LIGHT_INK else WHITE
 
 
+def is_blank(pixels: Pixels) -> bool:
+    """Whether all of the BGR pixels have the same colour."""
+    return bool((pixels == pixels[:1, :1]).all())
+
+
 def turn_upright(pixels: Pixels, orientation: int) -> Pixels:
     """Apply an EXIF orientation (1 to 8, tag 0x0112 of EXIF 2.32; anything else means upright)."""
     turned = cv2.transpose(pixels) if orientation in (5, 6, 7, 8) else pixels
     # OpenCV's codes for a mirror image: 1 left to right, 0 top to bottom, -1 both.
     mirrored = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
     return np.asarray(turned if mirrored is None else cv2.flip(turned, mirrored), dtype=np.uint8)
+
+
+def reduced(pixels: Pixels, factor: int) -> Pixels:
+    """BGR pixels at ``1 / factor`` of their width and height, each the mean of a square; what is left over is cut."""
+    height, width = (max(side // factor, 1) for side in pixels.shape[:2])
+    cut = pixels[: height * factor, : width * factor]
+    return np.asarray(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def exif_orientation(exif: bytes) -> int:

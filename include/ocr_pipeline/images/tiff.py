@@ -1,117 +1,321 @@
-"""TIFF, a page at a time, each for itself.
+"""TIFF, a page at a time, each for itself. Layout: TIFF 6.0; BigTIFF.
 
 Pillow decodes; OpenCV the deep colour that Pillow reduces to its upper 8 bits or does not know. Neither is asked
-before the directories are seen to be whole: both go on without the tags, and the pages, that are missing.
+before a page's directory and data are seen to be whole: both go on without the tags, the strips and the pages that are
+missing, and of a compression that they do not know, OpenCV makes a black page.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
+import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import numpy as np
 from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2
 
+from ocr_pipeline.errors import ImageError
 from ocr_pipeline.images import opencv
-from ocr_pipeline.images.checks import check_page, check_size, corrupt, truncated
-from ocr_pipeline.images.pillow import open_image, pillow_error, pillow_pixels
-from ocr_pipeline.images.pixels import to_bgr
+from ocr_pipeline.images.checks import BYTES_A_PIXEL, MOST_REDUCED, check_size, corrupt, reduction, truncated
+from ocr_pipeline.images.decoded import Decoded, DecodePage, upright
+from ocr_pipeline.images.pillow import bytes_a_pixel, open_image, pillow_error, pillow_pixels, reduced_pixels
+from ocr_pipeline.images.pixels import Samples, to_bgr
 from ocr_pipeline.images.sniffing import Format
 from ocr_pipeline.records import Pixels
 
-_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 256, 257, 258, 259, 262, 277
-_DATA = ((273, 279), (324, 325))
-"""Tags of where the strips or tiles of a page are, and how long."""
+_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
+_STRIPS, _ORIENTATION, _SAMPLES, _ROWS, _STRIP_SIZES, _PLANES = 273, 274, 277, 278, 279, 284
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _EXTRA, _SAMPLE_FORMAT = 322, 323, 324, 325, 338, 339
 _NEEDED = frozenset([*range(254, 260), 262, 266, 273, 277, 278, 279, 284, 317, 320, *range(322, 326), 338, 339, 347])
 """Tags on which the pixels depend."""
 
 _BIG = 43
-_REDUCED = 1
+_REDUCED, _MASK = 1, 4
+_OLD_REDUCED = 2
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _LOG_LUV = 0, 1, 2, 32845
 _OPENCV = frozenset([_BLACK_IS_ZERO, _RGB, _LOG_LUV])
 """Photometric interpretations that OpenCV converts rightly at any depth."""
+_OPENCV_COMPRESSIONS = frozenset([1, 5, 8, 32773, 32946])
+"""Compressions that OpenCV decodes: none, LZW, Deflate (twice) and PackBits."""
+_OLD_JPEG = 6
+_UNSIGNED = 1
+_UNSPECIFIED = 0
+
+_UNREAD = {
+    33003: "JPEG 2000",
+    33005: "JPEG 2000",
+    34661: "JBIG",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34892: "lossy JPEG of a raw photograph",
+    34934: "JPEG XR",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
+"""Names of compressions that are met and that nothing here reads."""
+
+_NUMBER_SIZES = {1: 1, 3: 2, 4: 4, 16: 8}
+"""Bytes of the types of whole numbers: BYTE, SHORT, LONG, LONG8."""
+
+_BAND_PIXELS = 1 << 24
+"""Pixels that are decoded at once where a page is reduced, if its strips are no larger."""
 
 
-def decode_tiff(body: bytes, max_pixels: int) -> Iterator[Pixels]:
-    """Decode the pages of a TIFF one after another, upright. Reduced copies of a page are left out.
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How numbers are written in a TIFF."""
 
-    :raises ImageError: ``TRUNCATED``, ``CORRUPT``, ``TOO_MANY_PIXELS`` or ``TOO_MANY_PAGES``.
+    order: str
+    big: bool
+
+    @classmethod
+    def of(cls, body: bytes) -> _Layout:
+        return cls("<" if body.startswith(b"II") else ">", _BIG in body[2:4])
+
+    @property
+    def offset(self) -> struct.Struct:
+        return struct.Struct(self.order + ("Q" if self.big else "I"))
+
+    @property
+    def count(self) -> struct.Struct:
+        return struct.Struct(self.order + ("Q" if self.big else "H"))
+
+    @property
+    def entry(self) -> struct.Struct:
+        """Tag, type, count, and the value or where it is."""
+        return struct.Struct(self.order + ("HHQ8s" if self.big else "HHI4s"))
+
+    def number(self, kind: int, value: bytes) -> int:
+        """The first number of a value within its entry; 0 where it is of no type of whole numbers."""
+        return int.from_bytes(value[: _NUMBER_SIZES.get(kind, 0)], self._byteorder)
+
+    def value(self, kind: int, number: int) -> bytes:
+        """``number`` as a value within an entry."""
+        return number.to_bytes(_NUMBER_SIZES.get(kind, 2), self._byteorder)
+
+    @property
+    def _byteorder(self) -> Literal["little", "big"]:
+        return "little" if self.order == "<" else "big"
+
+    def entries(self, image: bytes, directory: int) -> Iterator[tuple[int, int, int, bytes]]:
+        """Those of a directory."""
+        start, (count,) = directory + self.count.size, self.count.unpack_from(image, directory)
+        return self.entry.iter_unpack(image[start : start + count * self.entry.size])
+
+    def with_first(self, body: bytes, directory: int) -> bytes:
+        """``body``, its first directory being the one at this offset."""
+        start = self.offset.size
+        return body[:start] + self.offset.pack(directory) + body[2 * start :]
+
+
+def tiff_pages(body: bytes, max_pixels: int) -> Iterator[DecodePage]:
+    """The pages of a TIFF. Reduced copies and masks of a page are none, unless there is nothing else.
+
+    :raises ImageError: ``TRUNCATED`` or ``CORRUPT``, where the way to the next page is.
     """
-    number = 0
-    for image, tags in _images(body):
-        if number and tags.get(_SUBFILE, 0) & _REDUCED:
+    layout = _Layout.of(body)
+    number, copy = 0, None
+    for directory, is_copy in _directories(body, layout):
+        if is_copy:
+            copy = copy or directory
             continue
-        check_page(number)
-        check_size(tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0), max_pixels)
-        for offsets, counts in _DATA:
-            end = max(map(sum, zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False)), default=0)
-            if end > len(body):
-                raise truncated(f"the TIFF has {len(body):,} bytes; page {number + 1} goes to {end:,}")
-        yield _decode_first(image, tags)
+        yield partial(_decode_page, body, layout, directory, number, max_pixels)
         number += 1
+    if copy and not number:
+        yield partial(_decode_page, body, layout, copy, number, max_pixels)
 
 
-def _decode_first(body: bytes, tags: ImageFileDirectory_v2) -> Pixels:
-    """Decode the first image of ``body``, whose tags are ``tags``."""
-    if tags.get(_COMPRESSION, 1) not in COMPRESSION_INFO:
-        # OpenCV makes a black page of it.
-        raise corrupt(f"the TIFF has a compression that is not known, number {tags[_COMPRESSION]}")
-    photometric, samples_a_pixel = tags.get(_PHOTOMETRIC, 1), tags.get(_SAMPLES, 1)
-    # Of colour that does not state its samples, OpenCV fills some with whatever is in memory.
-    known = photometric in _OPENCV and (photometric != _RGB or samples_a_pixel >= 3)
-    if known and max(tags.get(_BITS, (1,))) > 8 and samples_a_pixel > 1:
-        samples = opencv.decode(body)
-        if samples is not None:
-            return to_bgr(samples)
-    try:
-        with open_image(Format.TIFF, body) as image:
-            # Applies the orientation too.
-            image.load()
-            pixels = pillow_pixels(image)
-            # Pillow turns white-is-zero round up to 8 bits only.
-            inverted = photometric == _WHITE_IS_ZERO and image.mode.startswith("I;16")
-            return np.bitwise_not(pixels) if inverted else pixels
-    except Exception as error:
-        # A SyntaxError is Pillow's word for a combination of tags that it does not know.
-        samples = opencv.decode(body) if known and isinstance(error, SyntaxError) else None
-        if samples is None:
-            raise pillow_error(Format.TIFF, body, error) from error
-        return to_bgr(samples)
-
-
-def _images(body: bytes) -> Iterator[tuple[bytes, ImageFileDirectory_v2]]:
-    """Each image of the file, when it is asked for: as the first of a TIFF, and its tags.
+def _directories(body: bytes, layout: _Layout) -> Iterator[tuple[int, bool]]:
+    """Where the directory of each image is, and whether it is a reduced copy or a mask of another.
 
     :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
     """
-    order = "<" if body.startswith(b"II") else ">"
-    big = _BIG in body[2:4]
-    number = struct.Struct(order + ("Q" if big else "I"))
-    start, end = number.size, 2 * number.size
-    if len(body) < end:
-        raise truncated(f"the TIFF stops after {len(body):,} bytes, within its header")
-    (offset,) = number.unpack_from(body, start)
+    offset, count, entry = layout.offset, layout.count, layout.entry
+    if len(body) < 2 * offset.size:
+        raise truncated(f"the TIFF stops after {len(body):,} bytes, within its header; get the file again")
+    (directory,) = offset.unpack_from(body, offset.size)
     seen: set[int] = set()
-    while offset:
-        if offset in seen:
-            raise corrupt(f"the TIFF's page {len(seen) + 1} is one of the pages before it")
-        seen.add(offset)
-        image = body[:start] + number.pack(offset) + body[end:]
-        # Pillow knows a big TIFF by its third byte, which is the fourth where the byte order is big-endian.
-        tags = ImageFileDirectory_v2(b"II+\0" + image[4:16] if big else image[:8], prefix=body[:2])
-        tags.next = None
-        file = io.BytesIO(image)
-        file.seek(offset)
-        tags.load(file)
-        # Where a directory is cut short, or a tag is damaged, Pillow goes on as if the rest were not there.
-        if tags.next is None:
-            raise truncated(f"the TIFF has {len(body):,} bytes; the directory of page {len(seen)} goes further")
-        entries = image[offset + (8 if big else 2) : file.tell() - number.size]
-        for (tag,) in struct.iter_unpack(order + ("H18x" if big else "H10x"), entries):
-            if tag in _NEEDED and tag not in tags:
-                raise corrupt(f"the TIFF's tag {tag} of page {len(seen)} cannot be read")
-        yield image, tags
-        offset = tags.next
+    while directory:
+        if directory in seen:
+            raise corrupt(f"after {len(seen)} images, the TIFF begins again with one of them; get the file again")
+        seen.add(directory)
+        start = directory + count.size
+        end = start
+        if start <= len(body):
+            end += entry.size * count.unpack_from(body, directory)[0]
+        if end + offset.size > len(body):
+            detail = f"the TIFF has {len(body):,} bytes; the directory of image {len(seen)} goes further"
+            raise truncated(f"{detail}; get the file again")
+        entries = layout.entries(body, directory)
+        yield directory, any(_says_copy(tag, layout.number(kind, value)) for tag, kind, _, value in entries)
+        (directory,) = offset.unpack_from(body, end)
     if not seen:
-        raise corrupt("the TIFF has no page")
+        raise corrupt("the TIFF has no page; get the file again from where it was made")
+
+
+def _says_copy(tag: int, value: int) -> bool:
+    return (tag == _SUBFILE and value & (_REDUCED | _MASK) > 0) or (tag == _OLD_SUBFILE and value == _OLD_REDUCED)
+
+
+def _decode_page(body: bytes, layout: _Layout, directory: int, number: int, max_pixels: int) -> Decoded:
+    image = layout.with_first(body, directory)
+    tags = _tags(image, layout, directory, number)
+    width, height = tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)
+    simple = max(tags.get(_BITS, (1,))) <= 8 and tags.get(_COMPRESSION, 1) != _OLD_JPEG
+    factor = reduction(width, height, max_pixels, most=MOST_REDUCED if simple else 1)
+    _check_data(tags, len(body), number)
+    if factor == 1:
+        return Decoded(_decode_first(image, tags))
+    bands: Iterable[bytes] = [_unturned(image, layout, directory)]
+    if _STRIPS in tags and len(tags[_STRIPS]) == len(tags[_STRIP_SIZES]) and tags.get(_PLANES, 1) == 1:
+        bands = (_band(image, tags, strips) for strips in _bands(tags, factor))
+    pixels = np.concatenate([_reduce(band, factor, max_pixels) for band in bands])[: max(height // factor, 1)]
+    return upright(pixels, tags.get(_ORIENTATION, 1), reduced_from=(width, height))
+
+
+def _tags(image: bytes, layout: _Layout, directory: int, number: int) -> ImageFileDirectory_v2:
+    """The tags of the first image.
+
+    :raises ImageError: ``CORRUPT`` where one that is needed cannot be read: Pillow warns only.
+    """
+    # Pillow knows a big TIFF by its third byte, which is the fourth where the byte order is big-endian.
+    tags = ImageFileDirectory_v2(b"II+\0" + image[4:16] if layout.big else image[:8], prefix=image[:2])
+    file = io.BytesIO(image)
+    file.seek(directory)
+    tags.load(file)
+    for tag, *_ in layout.entries(image, directory):
+        if tag in _NEEDED and tag not in tags:
+            raise corrupt(f"the TIFF's tag {tag} of page {number + 1} cannot be read; get the file again")
+    return tags
+
+
+def _unturned(image: bytes, layout: _Layout, directory: int) -> bytes:
+    """The TIFF without the orientation of its first image, which Pillow would apply to all of its pixels."""
+    for number, (tag, kind, count, _) in enumerate(layout.entries(image, directory)):
+        if tag == _ORIENTATION:
+            at = directory + layout.count.size + number * layout.entry.size
+            upright_entry = layout.entry.pack(tag, kind, count, layout.value(kind, 1))
+            return image[:at] + upright_entry + image[at + layout.entry.size :]
+    return image
+
+
+def _check_data(tags: ImageFileDirectory_v2, size: int, number: int) -> None:
+    """Refuse a page of whose data a part is missing, or is compressed in a way that is not known: it would be black.
+
+    :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
+    """
+    page, compression = f"page {number + 1} of the TIFF", tags.get(_COMPRESSION, 1)
+    if compression not in COMPRESSION_INFO:
+        name = f" ({_UNREAD[compression]})" if compression in _UNREAD else ""
+        raise corrupt(f"{page} has the compression {compression}{name}, which is not read; save it with LZW or Deflate")
+    for offsets, counts in ((_STRIPS, _STRIP_SIZES), (_TILES, _TILE_SIZES)):
+        parts = list(zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False))
+        end = max(map(sum, parts), default=0)
+        if end > size:
+            raise truncated(f"the TIFF has {size:,} bytes; page {number + 1} goes to {end:,}; get the file again")
+        if not all(length for _, length in parts):
+            raise corrupt(f"{page} has parts without data; get the file again from where it was made")
+    there, needed = len(tags.get(_TILES, tags.get(_STRIPS, ()))), _parts(tags)
+    if there < needed and compression != _OLD_JPEG:
+        raise corrupt(f"{page} has {there:,} of its {needed:,} strips or tiles; get the file again")
+
+
+def _parts(tags: ImageFileDirectory_v2) -> int:
+    """How many strips or tiles a page is made of."""
+    planes = tags.get(_SAMPLES, 1) if tags.get(_PLANES, 1) == 2 else 1
+    width, height = tags[_WIDTH], tags[_HEIGHT]
+    if _TILES in tags:
+        return int(planes * math.ceil(width / tags[_TILE_WIDTH]) * math.ceil(height / tags[_TILE_HEIGHT]))
+    return int(planes * math.ceil(height / _strip_rows(tags)))
+
+
+def _strip_rows(tags: ImageFileDirectory_v2) -> int:
+    return int(min(tags.get(_ROWS) or tags[_HEIGHT], tags[_HEIGHT]))
+
+
+def _decode_first(image: bytes, tags: ImageFileDirectory_v2) -> Pixels:
+    """Decode the first image, whose tags are ``tags``, upright."""
+    photometric, samples_a_pixel = tags.get(_PHOTOMETRIC, 1), tags.get(_SAMPLES, 1)
+    # Of colour that does not state its samples, OpenCV fills some with whatever is in memory.
+    known = photometric in _OPENCV and (photometric != _RGB or samples_a_pixel >= 3)
+    known = known and tags.get(_COMPRESSION, 1) in _OPENCV_COMPRESSIONS and tags.get(_PLANES, 1) == 1
+    if known and max(tags.get(_BITS, (1,))) > 8 and samples_a_pixel > 1:
+        samples = opencv.decode(image)
+        if samples is not None:
+            return to_bgr(_meant(samples, tags))
+    try:
+        with open_image(Format.TIFF, image) as opened:
+            # Applies the orientation too.
+            opened.load()
+            if opened.mode == "I":
+                return to_bgr(_meant(np.asarray(opened), tags))
+            pixels = pillow_pixels(opened)
+            # Pillow turns white-is-zero round up to 8 bits only.
+            inverted = photometric == _WHITE_IS_ZERO and opened.mode.startswith(("I;16", "F"))
+            return np.bitwise_not(pixels) if inverted else pixels
+    except MemoryError:
+        raise
+    except Exception as error:
+        # A SyntaxError is Pillow's word for a combination of tags that it does not know.
+        found = opencv.decode(image) if known and isinstance(error, SyntaxError) else None
+        if found is None:
+            raise pillow_error(Format.TIFF, image, error) from error
+        return to_bgr(_meant(found, tags))
+
+
+def _meant(samples: Samples, tags: ImageFileDirectory_v2) -> Samples:
+    """Samples as the tags mean them: those of 32 bits unsigned, and no alpha made of what is unspecified."""
+    if samples.dtype == np.int32 and set(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))) == {_UNSIGNED}:
+        samples = samples.view(np.uint32)
+    extra = tags.get(_EXTRA, ())
+    if samples.ndim == 3 and samples.shape[2] in (2, 4) and extra and extra[0] == _UNSPECIFIED:
+        samples = samples[:, :, :-1]
+    return samples
+
+
+def _bands(tags: ImageFileDirectory_v2, factor: int) -> Iterator[slice]:
+    """Strips to decode together, such that all but the last begin and end at whole rows of the reduced page."""
+    rows = _strip_rows(tags)
+    step = factor // math.gcd(factor, rows)
+    step *= max(_BAND_PIXELS // (step * rows * tags[_WIDTH]), 1)
+    for first in range(0, len(tags[_STRIPS]), step):
+        yield slice(first, first + step)
+
+
+def _band(image: bytes, tags: ImageFileDirectory_v2, strips: slice) -> bytes:
+    """A TIFF of some strips of the first image alone."""
+    rows, offsets, sizes = _strip_rows(tags), tags[_STRIPS][strips], tags[_STRIP_SIZES][strips]
+    band = ImageFileDirectory_v2(prefix=tags.prefix)
+    for tag in _NEEDED & set(tags):
+        band.tagtype[tag] = tags.tagtype[tag]
+        band[tag] = tags[tag]
+    band[_HEIGHT] = min(len(offsets) * rows, tags[_HEIGHT] - strips.start * rows)
+    # Pillow has them begin behind the directory.
+    band[_STRIPS] = tuple(itertools.accumulate(sizes[:-1], initial=0))
+    band[_STRIP_SIZES] = sizes
+    file = io.BytesIO()
+    band.save(file)
+    for offset, size in zip(offsets, sizes, strict=True):
+        file.write(image[offset : offset + size])
+    return file.getvalue()
+
+
+def _reduce(image: bytes, factor: int, max_pixels: int) -> Pixels:
+    """Decode the first image at ``1 / factor`` of its width and height.
+
+    :raises ImageError: ``TOO_MANY_PIXELS`` where Pillow would hold more than a page of ``max_pixels`` takes.
+    """
+    try:
+        with open_image(Format.TIFF, image) as opened:
+            check_size(*opened.size, int(max_pixels * BYTES_A_PIXEL / bytes_a_pixel(opened)))
+            opened.load()
+            return reduced_pixels(opened, factor)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        raise pillow_error(Format.TIFF, image, error) from error

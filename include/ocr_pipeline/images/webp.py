@@ -6,26 +6,26 @@ import struct
 
 from ocr_pipeline.images import opencv
 from ocr_pipeline.images.checks import check_size, corrupt, truncated
+from ocr_pipeline.images.decoded import Decoded, upright
 from ocr_pipeline.images.pillow import decode_with_pillow
-from ocr_pipeline.images.pixels import exif_orientation, to_bgr, turn_upright
+from ocr_pipeline.images.pixels import exif_orientation, to_bgr
 from ocr_pipeline.images.sniffing import Format
-from ocr_pipeline.records import Pixels
 
 
-def decode_webp(body: bytes, max_pixels: int) -> Pixels:
-    """Decode a WebP; of an animation, the first frame.
+def decode_webp(body: bytes, max_pixels: int) -> Decoded:
+    """Decode a WebP; of an animation, the first frame that is not blank.
 
     :raises ImageError: ``TRUNCATED``, ``CORRUPT`` or ``TOO_MANY_PIXELS``.
     """
     file_end = 8 + int.from_bytes(body[4:8], "little")
     if file_end > len(body):
-        raise truncated(f"the WebP has {len(body):,} of {file_end:,} bytes")
+        raise truncated(f"the WebP has {len(body):,} of {file_end:,} bytes; get the file again")
     check_size(*_size(body), max_pixels)
     samples = opencv.decode(body)
     if samples is None:
         # Animated or damaged.
         return decode_with_pillow(Format.WEBP, body, max_pixels)
-    return turn_upright(to_bgr(samples), exif_orientation(_exif(body)))
+    return upright(to_bgr(samples), exif_orientation(_exif(body)))
 
 
 def _size(body: bytes) -> tuple[int, int]:
@@ -42,7 +42,7 @@ def _size(body: bytes) -> tuple[int, int]:
     if kind == b"VP8L":
         bits = int.from_bytes(body[21:25], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    raise corrupt("the WebP does not state its size")
+    raise corrupt("the WebP does not state its size; get the file again")
 
 
 def _exif(body: bytes) -> bytes:

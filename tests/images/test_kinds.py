@@ -1,0 +1,152 @@
+"""Kinds of files that other programs show: each is read, or fails by name, and never comes out empty."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image, ImageDraw
+
+from ocr_pipeline.errors import ErrorCategory, WarningCategory
+from ocr_pipeline.images import decode_pages, whole_pages
+from ocr_pipeline.images.pdf_fonts import FONTS
+from ocr_pipeline.records import FetchedImage, ImageRef, Page, PageText, TextLine, UnreadablePage, read_row
+from tests.images.decoding import MAX_PIXELS, decode, failure
+from tests.images.samples import encode, pdf_bytes, quarters, tiff_bytes
+
+
+def outcomes(body: bytes, max_pixels: int = MAX_PIXELS) -> list[str]:
+    """What becomes of each page."""
+    return [
+        page.error.category.value if isinstance(page, UnreadablePage) else "read"
+        for page in decode_pages(body, max_pixels=max_pixels)
+    ]
+
+
+def pdf(kids: bytes, *objects: bytes) -> bytes:
+    """A PDF with these pages, whose objects begin at number 3."""
+    count = len(kids.replace(b"null", b"0 0 R").split(b"R")) - 1
+    pages = b"<</Type/Pages/Kids[%b]/Count %d>>" % (kids, count)
+    return pdf_bytes([b"<</Type/Catalog/Pages 2 0 R>>", pages, *objects])
+
+
+PAGE = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 50]>>"
+
+
+def test_a_bad_page_of_a_pdf_hides_no_other() -> None:
+    assert outcomes(pdf(b"3 0 R null 4 0 R", PAGE, PAGE)) == ["read", "corrupt", "read"]
+
+
+def test_a_bad_page_of_a_tiff_hides_no_other() -> None:
+    first, last = Image.new("L", (64, 64), 10), Image.new("L", (64, 64), 30)
+    large = encode(first, "TIFF", save_all=True, append_images=[Image.new("L", (4000, 4000)), last])
+    assert outcomes(large, max_pixels=100_000) == ["read", "too_many_pixels", "read"]
+
+
+def test_a_compression_that_nobody_reads_is_a_failure() -> None:
+    body = bytearray(tiff_bytes(np.full((16, 16), 255, np.uint8)))
+    tag = body.index(b"\x03\x01\x03\x00")  # 259, compression, a short
+    body[tag + 8 : tag + 10] = (50_002).to_bytes(2, "little")
+    error = failure(bytes(body))
+    assert error.category is ErrorCategory.CORRUPT
+    assert "compression 50002" in error.detail
+
+
+def test_a_bmp_whose_alpha_is_nothing_is_opaque() -> None:
+    image = quarters().convert("RGBA")
+    body = bytearray(encode(image, "BMP"))
+    start = int.from_bytes(body[10:14], "little")
+    body[start + 3 :: 4] = bytes(len(body[start + 3 :: 4]))
+    assert np.array_equal(decode(bytes(body)), decode(encode(quarters(), "BMP")))
+
+
+@pytest.mark.parametrize("cut", [12, 14, 16])
+def test_a_png_that_lacks_only_its_end_is_read(cut: int) -> None:
+    body = encode(quarters(), "PNG")
+    assert np.array_equal(decode(body[:-cut]), decode(body))
+
+
+def test_a_pdf_that_lacks_only_its_end_mark_is_read() -> None:
+    body = pdf(b"3 0 R 4 0 R", PAGE, PAGE)
+    assert outcomes(body[: body.rindex(b"%%EOF")]) == ["read", "read"]
+
+
+@pytest.mark.parametrize("image_format", ["ICO", "TGA", "PCX", "SGI", "PPM", "DDS", "ICNS"])
+def test_formats_that_pillow_reads_are_read(image_format: str) -> None:
+    image = quarters(64, 64)
+    read = decode(encode(image.convert("RGBA") if image_format in ("ICO", "ICNS") else image, image_format))
+    expected = np.asarray(image)[:, :, ::-1]
+    scale = read.shape[0] // 64
+    assert np.abs(read[8::16, 8::16].astype(int)[:4, :4] - expected[8::16, 8::16][:4, :4]).max() < 12 or scale != 1
+
+
+def test_heic_is_read() -> None:
+    file = io.BytesIO()
+    pillow_heif.from_pillow(quarters()).save(file, quality=90)
+    read = decode(file.getvalue())
+    assert read.shape == (64, 96, 3)
+    assert np.abs(read[10, 10].astype(int) - np.array([20, 30, 200])).max() < 25
+
+
+def test_avif_is_known_by_the_brands_that_it_is_compatible_with() -> None:
+    body = encode(quarters(), "AVIF")
+    assert body[8:12] == b"avif"
+    assert b"avif" in body[16:40]
+    assert np.array_equal(decode(body[:8] + b"mif1" + body[12:]), decode(body))
+
+
+def test_of_an_animation_the_first_frame_that_is_not_blank_is_read() -> None:
+    blank, drawn = Image.new("P", (60, 40), 0), Image.new("P", (60, 40), 0)
+    for image in (blank, drawn):
+        image.putpalette([255, 255, 255, 0, 0, 0])
+    ImageDraw.Draw(drawn).rectangle((10, 10, 50, 30), fill=1)
+    body = encode(blank, "GIF", save_all=True, append_images=[drawn, blank])
+    assert decode(body)[20, 30].max() < 10
+
+
+@pytest.mark.parametrize(("image_format", "options"), [("PNG", {}), ("TIFF", {"compression": "group4"}), ("TIFF", {})])
+def test_a_scan_of_one_bit_is_read_reduced(image_format: str, options: dict[str, str]) -> None:
+    scan = Image.new("1", (2000, 3000), 1)
+    ImageDraw.Draw(scan).rectangle((200, 300, 999, 1499), fill=0)
+    (page,) = whole_pages(encode(scan, image_format, **options), max_pixels=2_400_000)
+    assert (page.width, page.height, page.full_size) == (1000, 1500, (2000, 3000))
+    assert (page.pixels[400, 300].max(), page.pixels[1400, 900].min()) == (0, 255)
+    assert outcomes(encode(scan, image_format, **options), max_pixels=100_000) == ["too_many_pixels"]
+
+
+def test_the_places_on_a_reduced_page_are_those_of_the_whole_one() -> None:
+    page = Page(0, np.zeros((50, 40, 3), np.uint8), (), (80, 100))
+    line = TextLine("word", 0.9, ((1.0, 2.0), (11.0, 2.0), (11.0, 7.0), (1.0, 7.0)))
+    image = FetchedImage(ImageRef(0, ""), b"x", "00", None, 1, 0.0)
+    row = read_row(image, page, PageText((line,)), 0.0, "test")
+    assert (row.width, row.height) == (80, 100)
+    assert '"quad":[[2.0,4.0],[22.0,4.0],[22.0,14.0],[2.0,14.0]]' in row.lines
+
+
+def cyrillic() -> bytes:
+    """A page with four Cyrillic letters in a font that is named and not in it."""
+    content = b"BT /F 20 Tf 10 20 Td (ABCD) Tj ET"
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 50]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>"
+    names = b"/afii10065/afii10066/afii10067/afii10068"
+    font = b"<</Type/Font/Subtype/TrueType/BaseFont/Arial/Encoding<</Type/Encoding/Differences[65%b]>>>>" % names
+    return pdf(b"3 0 R", page, b"<</Length %d>>stream\n%b\nendstream" % (len(content), content), font)
+
+
+def test_a_pdf_whose_fonts_are_nowhere_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FONTS, "has", lambda family: False)
+    (page,) = whole_pages(cyrillic(), max_pixels=MAX_PIXELS)
+    (warning,) = page.warnings
+    assert warning.category is WarningCategory.FONTS_MISSING
+    assert "Arial" in warning.detail
+    assert "fonts-noto-core" in warning.detail
+
+
+def test_what_is_drawn_in_another_font_is_not_warned_of() -> None:
+    latin = cyrillic().replace(
+        b"/Encoding<</Type/Encoding/Differences[65/afii10065/afii10066/afii10067/afii10068]>>", b""
+    )
+    (page,) = whole_pages(latin, max_pixels=MAX_PIXELS)
+    assert page.warnings == ()
+    assert page.pixels.min() < 50

@@ -14,6 +14,7 @@ from pathlib import Path
 from ocr_pipeline.storage.folders import Folder, StoredFile, naming
 
 _TEMPORARY = ".tmp-"
+_PART_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,12 @@ class LocalFile(StoredFile):
         """Its content."""
         with naming(f"read {self}", passing=FileNotFoundError):
             return self.path.read_bytes()
+
+    def parts(self) -> Iterator[bytes]:
+        """Its content in order."""
+        with naming(f"read {self}", passing=FileNotFoundError), self.path.open("rb") as file:
+            while part := file.read(_PART_BYTES):
+                yield part
 
     def write_bytes(self, content: bytes) -> None:
         """Replace it by ``content``."""

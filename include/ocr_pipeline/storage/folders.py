@@ -33,6 +33,14 @@ class StoredFile(ABC):
         """
 
     @abstractmethod
+    def parts(self) -> Iterator[bytes]:
+        """Its content in order, in parts of some megabytes at most, all of one version of it.
+
+        :raises FileNotFoundError: with the first part, when it is not there.
+        :raises StorageError: when it cannot be read.
+        """
+
+    @abstractmethod
     def write_bytes(self, content: bytes) -> None:
         """Replace it by ``content``, whole or not at all.
 

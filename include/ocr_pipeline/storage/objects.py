@@ -54,7 +54,14 @@ class ObjectFile(StoredFile):
 
     def read_bytes(self) -> bytes:
         """Its content."""
-        return b"".join(self._parts())
+        return b"".join(self.parts())
+
+    def parts(self) -> Iterator[bytes]:
+        """Its content, in parts of at most :data:`PART_BYTES`, all of the same version of it."""
+        first, size, version = self._ask("read", self._first_part, passing=True)
+        yield first
+        for start in range(len(first), size, PART_BYTES):
+            yield self._ask("read", partial(self._part, start, version))
 
     def write_bytes(self, content: bytes) -> None:
         """Replace it by ``content``, whole or not at all."""
@@ -84,7 +91,7 @@ class ObjectFile(StoredFile):
         """Give a copy on the local disk."""
         with self._scratch() as path:
             with naming(f"copy {self} to the local disk", passing=FileNotFoundError), path.open("wb") as file:
-                for part in self._parts():
+                for part in self.parts():
                     file.write(part)
             yield path
 
@@ -122,13 +129,6 @@ class ObjectFile(StoredFile):
         except AlreadyExistsError:
             return False
         return True
-
-    def _parts(self) -> Iterator[bytes]:
-        """Its content, in parts of at most :data:`PART_BYTES`, all of the same version of it."""
-        first, size, version = self._ask("read", self._first_part, passing=True)
-        yield first
-        for start in range(len(first), size, PART_BYTES):
-            yield self._ask("read", partial(self._part, start, version))
 
     def _first_part(self, bucket: Bucket) -> tuple[bytes, int, str | None]:
         """The content if it is small, else none of it; its size and its version."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Asset, TriggerRule, XComArg
 
 from ocr_airflow.deployment import READ_POOL, read_slots
+from ocr_airflow.notifications import Notification, callbacks
 from ocr_airflow.operators import RUN_KEY, MergeRunOperator, PlanRunOperator, ReadBatchOperator
 from ocr_airflow.params import run_params
 from ocr_airflow.waiting import WaitForDatasetSensor, Waiting
@@ -26,8 +27,10 @@ def ocr_dag(
     dag_id: str,
     *,
     source: str | None = None,
+    timezone: str = "UTC",
     settings: Mapping[str, Any] | None = None,
     waiting: Waiting | None = None,
+    notifications: Sequence[Notification] = (),
     **options: Any,
 ) -> DAG:
     """A DAG that plans a run, reads its batches and merges them.
@@ -36,17 +39,27 @@ def ocr_dag(
     queue of the tasks that read batches is ``OCR_QUEUE``.
 
     :param source: the dataset of its scheduled runs, a template; without one, each run names its own.
+    :param timezone: of the source, in which its template has its ``day``.
     :param settings: defaults of the form, in place of those of :class:`ocr_pipeline.settings.run.RunSettings`.
     :param waiting: whether and how long to wait for a dataset that is not there.
+    :param notifications: who is told of what goes wrong.
     :param options: further arguments of :class:`airflow.sdk.DAG`.
     """
     own = {"dataset": source} if source else {}
     options["default_args"] = {**BACKOFF, **options.get("default_args", {})}
-    params = run_params(dataset_known=bool(source), defaults=settings)
+    params = run_params(source=source, defaults=settings)
+    options["on_failure_callback"] = callbacks(notifications, "failure") or None
     with DAG(dag_id=dag_id, params=params, **options) as dag:
-        plan = PlanRunOperator(task_id=PLAN_TASK, settings=own)
+        plan = PlanRunOperator(task_id=PLAN_TASK, settings=own, timezone=timezone)
         if waiting:
-            WaitForDatasetSensor(task_id="wait", settings=own, waiting=waiting) >> plan
+            wait = WaitForDatasetSensor(
+                task_id="wait",
+                settings=own,
+                timezone=timezone,
+                waiting=waiting,
+                on_skipped_callback=callbacks(notifications, "missing"),
+            )
+            wait >> plan
         read = ReadBatchOperator.partial(
             task_id=READ_TASK,
             pool=READ_POOL,
@@ -61,5 +74,6 @@ def ocr_dag(
             # The plan's success is the one that is needed: the merge runs whatever became of the batches, and judges.
             trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
             outlets=[Asset(f"{dag_id}.results")],
+            on_success_callback=callbacks(notifications, "failures"),
         )
     return dag

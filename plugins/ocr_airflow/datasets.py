@@ -30,9 +30,11 @@ from pydantic import (
 
 from ocr_airflow.dags import ocr_dag
 from ocr_airflow.deployment import default_output
+from ocr_airflow.notifications import Notification
 from ocr_airflow.waiting import Waiting
-from ocr_pipeline.settings.addresses import shown_text, shown_value
+from ocr_pipeline.settings.addresses import shown_dataset, shown_text, shown_value
 from ocr_pipeline.settings.run import RunSettings
+from ocr_pipeline.settings.suggestions import unknown_name
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")
@@ -102,6 +104,7 @@ class DatasetFile(_Strict):
     owner: str | None = Field(None, min_length=1)
     only_new: bool = False
     tags: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    notify: Annotated[tuple[Notification, ...], Field(strict=False)] = ()
     settings: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("source")
@@ -163,9 +166,13 @@ class DatasetFile(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class ScheduledDataset:
-    """A dataset that was declared and can be scheduled; ``settings`` are those that its file names, checked."""
+    """A dataset that was declared and can be scheduled; ``settings`` are those that its file names, checked.
+
+    ``content`` is what the file says.
+    """
 
     name: str
+    content: dict[str, Any]
     file: DatasetFile
     settings: dict[str, Any]
 
@@ -191,15 +198,36 @@ class ScheduledDataset:
         return ocr_dag(
             self.name,
             source=file.source,
+            timezone=file.timezone,
             settings=self.settings,
             auto_register=register,
             waiting=Waiting(file.wait.timeout, file.wait.every, file.wait.otherwise) if file.wait else None,
+            notifications=file.notify,
             description=file.description,
+            doc_md=_as_code(self.content),
             catchup=file.catchup,
             tags=["ocr", *file.tags],
             default_args={name: value for name, value in arguments.items() if value is not None},
             **options,
         )
+
+
+def _as_code(content: dict[str, Any]) -> str:
+    """What a file says, as Markdown shows it, without logins, signatures, and what a notifier is given."""
+    text = yaml.safe_dump(_shown(content), sort_keys=False, allow_unicode=True, width=1000).strip()
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)  # CommonMark: one that is longer than any inside
+    return f"{fence}yaml\n{text}\n{fence}"
+
+
+def _shown(value: Any, key: object = None) -> Any:
+    if key == "arguments":
+        return "…"
+    if isinstance(value, dict):
+        return {name: _shown(part, name) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_shown(part) for part in value]
+    return shown_dataset(value) if isinstance(value, str) else value
 
 
 class DatasetFileError(Exception):
@@ -263,7 +291,7 @@ def read_dataset_file(path: Path) -> ScheduledDataset:
     if file.only_new:
         settings = {"catalog": path.stem, **settings}
     # Scheduled runs of several DAGs have the same names.
-    return ScheduledDataset(path.stem, file, {"output": f"{default_output()}/{path.stem}", **settings})
+    return ScheduledDataset(path.stem, content, file, {"output": f"{default_output()}/{path.stem}", **settings})
 
 
 _Problem = tuple[int, str]
@@ -332,9 +360,10 @@ def _check_settings(given: dict[str, Any]) -> dict[str, Any]:
 
 def _explain(error: ValidationError, root: yaml.Node, above: tuple[str, ...]) -> Iterator[_Problem]:
     """What pydantic found, with the lines of the keys."""
-    known: dict[tuple[str | int, ...], type[BaseModel]] = {
+    known: dict[tuple[str, ...], type[BaseModel]] = {
         (): DatasetFile,
         ("wait",): WaitFor,
+        ("notify",): Notification,
         ("settings",): RunSettings,
     }
     for item in error.errors():
@@ -342,14 +371,19 @@ def _explain(error: ValidationError, root: yaml.Node, above: tuple[str, ...]) ->
         name, line = ".".join(map(str, location)), _line(root, location)
         reason = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            names = sorted(set(known[location[:-1]].model_fields) - {"dataset"})
-            yield line, f"{name}: there is no such key; there are {', '.join(names)}"
+            names = set(known[_keys(location[:-1])].model_fields) - {"dataset"}
+            yield line, f"{name}: {unknown_name('key', str(location[-1]), names)}"
         elif item["type"] == "missing":
             yield line, f"{name}: is needed"
-        elif not item["loc"]:
+        elif not item["loc"] or (isinstance(location[-1], int) and _keys(location) in known):
             yield line, f"{name}: {reason}" if name else reason
         else:
             yield line, f"{name}: {shown_value(item['input'])} is not allowed: {reason}"
+
+
+def _keys(location: Sequence[str | int]) -> tuple[str, ...]:
+    """A location without the numbers of what is in lists."""
+    return tuple(part for part in location if isinstance(part, str))
 
 
 def _line(node: yaml.Node, location: Sequence[str | int]) -> int:

@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException
 
 from ocr_airflow.deployment import allowances
+from ocr_airflow.intervals import interval_names
 from ocr_airflow.queries import run_query
 from ocr_airflow.settings import run_settings
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 RUN_KEY = "run"
 """XCom key under which the plan task publishes the URI of the run's folder."""
+
+DATASET_KEY = "dataset"
+"""XCom key under which the plan task publishes what it read, without logins and signatures."""
 
 
 @contextmanager
@@ -40,12 +44,14 @@ class PlanRunOperator(BaseOperator):
     """Read the dataset, cut it into batches, and return them to be mapped over.
 
     The settings are ``settings`` overlaid with the params that the run gives a value. The former are the DAG
-    author's, and templates in them are rendered; the latter are whoever's who triggers it, and are not.
+    author's, and templates in them are rendered; the latter are whoever's who triggers it, and are not. A run of the
+    author's own dataset has the day of its data, in ``timezone``, in the name of its folder.
     """
 
-    def __init__(self, *, settings: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, settings: Mapping[str, Any] | None = None, timezone: str = "UTC", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.settings = dict(settings or {})
+        self.timezone = timezone
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Plan the run; the mapped values are :class:`ocr_pipeline.records.BatchRef` as dictionaries."""
@@ -54,13 +60,16 @@ class PlanRunOperator(BaseOperator):
         from ocr_pipeline.ocr.hub import stage_model
         from ocr_pipeline.planning.planning import plan_run
         from ocr_pipeline.run.folder import RunFolder
+        from ocr_pipeline.settings.addresses import shown_dataset
         from ocr_pipeline.settings.run import RunSettings
 
         with task_errors():
-            settings = RunSettings.parse(run_settings(self, self.settings, context))
+            settings = RunSettings.parse(run_settings(self, self.settings, context, self.timezone))
+            self.log.info("the dataset is %s", shown_dataset(settings.dataset))
+            context["ti"].xcom_push(key=DATASET_KEY, value=shown_dataset(settings.dataset))
             stage_model(settings)  # once, instead of by every batch
             allowed = allowances()
-            run = RunFolder.of(settings.output, context["run_id"], allowed)
+            run = RunFolder.of(settings.output, self._folder_name(context), allowed)
             most = conf.getint("core", "max_map_length")
             plan = plan_run(settings, run, allowed, max_batches=most, run_query=run_query)
         self.log.info(
@@ -76,6 +85,11 @@ class PlanRunOperator(BaseOperator):
             self.log.info("batches grew from %d rows to stay below max_map_length", settings.batch_size)
         context["ti"].xcom_push(key=RUN_KEY, value=run.uri)
         return [batch.to_dict() for batch in plan.batches]
+
+    def _folder_name(self, context: Context) -> str:
+        day = interval_names(context, self.timezone).get("day")
+        own = "dataset" in self.settings and not context["params"].get("dataset")
+        return f"{day}_{context['run_id']}" if day and own else context["run_id"]
 
 
 READ_TIMEOUT = timedelta(hours=6)
@@ -137,7 +151,8 @@ class ReadBatchOperator(BaseOperator):
 def _dataset(task: BaseOperator, context: Context) -> str:
     """The dataset that the run was told to read, as its plan task was; empty when that is not known."""
     plan = next((task for task in context["dag"].tasks if isinstance(task, PlanRunOperator)), None)
-    return str(run_settings(task, plan.settings if plan else {}, context).get("dataset", ""))
+    own, timezone = (plan.settings, plan.timezone) if plan else ({}, "UTC")
+    return str(run_settings(task, own, context, timezone).get("dataset", ""))
 
 
 def _is_first_try(context: Context) -> bool:

@@ -8,18 +8,39 @@ from typing import Any
 from airflow.sdk import Param
 
 from ocr_airflow.deployment import default_output
+from ocr_pipeline.settings.addresses import shown_dataset
+from ocr_pipeline.settings.languages import CODES
 from ocr_pipeline.settings.run import CatalogSettings, FetchSettings, ReadSettings, RunSettings
 
-_FIRST = ("dataset", "image_column", "output", "limit", "languages")
+_FIRST = ("dataset", "image_column", "output", "languages", "batch_size", "limit", "preview")
 """What most runs set, shown at once and in this order; the rest is folded away by stage."""
 
 _DATASET = ("query", "format", "encoding", "bad_rows")
 
+_EXAMPLES = {
+    "dataset": ["/data/products.csv", "s3://bucket/drops/*.parquet", "https://example.org/links.csv", "sql:warehouse"],
+    "image_column": ["image_url", "photo"],
+    "output": ["/data/ocr", "s3://bucket/ocr"],
+    "query": ["SELECT id, photo FROM products WHERE added >= '2026-01-01'"],
+    "languages": list(CODES),
+    "device": ["cpu", "gpu", "gpu:1"],
+}
+"""What the form proposes."""
 
-def run_params(*, dataset_known: bool, defaults: Mapping[str, Any] | None = None) -> dict[str, Param]:
+_REFUSES = {
+    # As a comment in the pattern, which Airflow quotes, so that people read what is asked for.
+    "dataset": r"^(?#an absolute path, an address such as https://host/file or s3://bucket/file, or sql:CONNECTION)"
+    r"\s*(/|~|file:|sql:|[Hh][Tt][Tt][Pp][Ss]?://|[Ss]3://|[Gg][Ss]://)",
+    "output": r"^(?#an absolute path, or an address such as s3://bucket/prefix or gs://bucket/prefix)"
+    r"\s*(/|~|[Ss]3://|[Gg][Ss]://)",
+}
+"""What is asked of a value before the run starts; the run itself asks more."""
+
+
+def run_params(*, source: str | None, defaults: Mapping[str, Any] | None = None) -> dict[str, Param]:
     """A Param for every setting of a run, with its description, default and allowed values.
 
-    :param dataset_known: whether the DAG has a dataset of its own, so that a run need not name one.
+    :param source: the DAG's own dataset, as its author wrote it, where a run need not name one.
     :param defaults: values that take the place of the settings' own defaults.
     """
     properties: dict[str, dict[str, Any]] = RunSettings.model_json_schema()["properties"]
@@ -28,28 +49,40 @@ def run_params(*, dataset_known: bool, defaults: Mapping[str, Any] | None = None
         properties[name]["default"] = value
     order = [*_FIRST, *(name for name in properties if name not in _FIRST)]
     params = {name: _param(name, dict(properties[name])) for name in order}
-    if dataset_known:
-        optional = {"type": ["null", "string"], "default": None, "description": "Empty: the dataset of this DAG."}
+    if source:
+        description = f"Empty: the dataset of this DAG, {shown_dataset(source)}"
+        optional = {"type": ["null", "string"], "default": None, "description": description}
         params["dataset"] = _param("dataset", properties["dataset"] | optional)
     return params
 
 
 def _param(name: str, schema: dict[str, Any]) -> Param:
     options: list[dict[str, Any]] = schema.pop("anyOf", [])
-    if options:
-        schema["type"] = [option["type"] for option in options]
-        for option in options:
-            schema |= {key: value for key, value in option.items() if key != "type"}
-    elif schema["type"] == "array":
-        # The form gives null for a list that is left empty.
-        schema["type"] = ["array", "null"]
+    for option in options:
+        schema |= {key: value for key, value in option.items() if value != "null"}
     if "const" in schema:
         schema["enum"] = [schema.pop("const")]
-    schema["title"] = name.replace("_", " ").capitalize()
+    if name == "languages":
+        schema["items"] |= {"enum": list(CODES)}
+    if name in _REFUSES:
+        schema["pattern"] = _REFUSES[name]
+    if name in _EXAMPLES:
+        schema["examples"] = _EXAMPLES[name]
     if section := _section(name):
         schema["section"] = section
+    if "default" in schema:
+        _allow_nothing(schema)
     arguments = {"default": schema.pop("default")} if "default" in schema else {}
     return Param(**arguments, description=schema.pop("description"), **schema)
+
+
+def _allow_nothing(schema: dict[str, Any]) -> None:
+    """Let a field that has a default be left empty, which the form gives as null: it gets no red star then."""
+    if schema["type"] != "boolean":
+        schema["type"] = [schema["type"], "null"] if isinstance(schema["type"], str) else schema["type"]
+    if "enum" in schema:
+        schema["enum"] = [*schema["enum"], None]
+        schema["values_display"] = {**schema.get("values_display", {}), "null": f"the default, {schema['default']}"}
 
 
 def _section(name: str) -> str | None:

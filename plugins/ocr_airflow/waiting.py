@@ -14,9 +14,15 @@ from ocr_airflow.deployment import allowances
 from ocr_airflow.operators import task_errors
 from ocr_airflow.queries import run_query
 from ocr_airflow.settings import run_settings
+from ocr_pipeline.settings.addresses import shown_dataset
+from ocr_pipeline.settings.run import RunSettings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+MISSING_KEY = "missing"
+"""XCom key under which a run says which dataset it waited for in vain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +39,12 @@ class WaitForDatasetSensor(BaseSensorOperator):
 
     A dataset that may not be read ends the run at once. One that is there and cannot be read is found by the plan.
 
-    :param settings: what the DAG says of the run, as :class:`~ocr_airflow.operators.PlanRunOperator` has it.
+    Why a run was skipped is in its XCom ``missing``.
+
+    :param settings, timezone: what the DAG says of the run, as :class:`~ocr_airflow.operators.PlanRunOperator` has it.
     """
 
-    def __init__(self, *, settings: Mapping[str, Any], waiting: Waiting, **kwargs: Any) -> None:
+    def __init__(self, *, settings: Mapping[str, Any], waiting: Waiting, timezone: str = "UTC", **kwargs: Any) -> None:
         super().__init__(
             mode="reschedule",
             timeout=waiting.timeout.total_seconds(),
@@ -44,6 +52,7 @@ class WaitForDatasetSensor(BaseSensorOperator):
             **kwargs,
         )
         self.settings = dict(settings)
+        self.timezone = timezone
         self.otherwise = waiting.otherwise
 
     def execute(self, context: Context) -> None:
@@ -56,7 +65,9 @@ class WaitForDatasetSensor(BaseSensorOperator):
             super().execute(context)
         except AirflowSensorTimeout:
             # The sensor's own soft_fail would skip a run for an unreadable dataset as well.
-            late = f"waited {timedelta(seconds=self.timeout)} for the dataset, and it is not there"
+            dataset = shown_dataset(self._run_settings(context).dataset)
+            late = f"waited {timedelta(seconds=self.timeout)} for {dataset}, and it is not there"
+            context["ti"].xcom_push(key=MISSING_KEY, value=late)
             if self.otherwise == "skip":
                 raise AirflowSkipException(late) from None
             raise AirflowFailException(f"{late}: clear this task when it is") from None
@@ -64,8 +75,9 @@ class WaitForDatasetSensor(BaseSensorOperator):
     def poke(self, context: Context) -> bool:
         """Whether the dataset is there."""
         from ocr_pipeline.dataset import dataset_exists
-        from ocr_pipeline.settings.run import RunSettings
 
         with task_errors():
-            settings = RunSettings.parse(run_settings(self, self.settings, context))
-            return dataset_exists(settings, allowances(), run_query)
+            return dataset_exists(self._run_settings(context), allowances(), run_query)
+
+    def _run_settings(self, context: Context) -> RunSettings:
+        return RunSettings.parse(run_settings(self, self.settings, context, self.timezone))

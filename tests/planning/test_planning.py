@@ -34,6 +34,12 @@ def test_batches_grow_to_stay_below_the_limit_of_their_number(write_csv: WriteCs
     assert [batch.rows for batch in plan.batches] == [3, 3, 3, 1]
 
 
+@pytest.mark.parametrize(("limit", "rows"), [(None, 20), (30, 20), (7, 7)])
+def test_a_preview_takes_the_first_rows(write_csv: WriteCsv, make_plan: MakePlan, limit: int | None, rows: int) -> None:
+    _, plan = make_plan(write_csv((number, f"{number}.png") for number in range(50)), preview=True, limit=limit)
+    assert plan.rows == plan.images == rows
+
+
 def test_rows_are_spread_evenly_over_the_batches(write_csv: WriteCsv, make_plan: MakePlan) -> None:
     _, plan = make_plan(write_csv(enumerate("abcdefghij")), batch_size=9)
     assert [batch.rows for batch in plan.batches] == [5, 5]

@@ -5,21 +5,31 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 from zoneinfo import ZoneInfo
 
+import pendulum
 import pytest
 from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
+from airflow.timetables.interval import CronDataIntervalTimetable as CoreTimetable
 
 from ocr_airflow.datasets import DatasetFileError, declared_datasets, read_dataset_file
 from ocr_airflow.deployment import default_output
+from ocr_airflow.operators import PlanRunOperator
+from ocr_airflow.settings import run_settings
 from ocr_airflow.waiting import WaitForDatasetSensor, Waiting
 from ocr_pipeline.errors import DatasetUnavailableError
 
+TELLS = "tests.plugins.notifier.FileNotifier"
 EXAMPLE = Path(__file__).parents[2] / "include" / "datasets" / "example.yaml.disabled"
+
+
+def interval(start: datetime, length: timedelta = timedelta(days=1)) -> dict[str, datetime]:
+    """What Airflow says of a run whose interval begins at ``start``: everything in UTC."""
+    return {"data_interval_start": start.astimezone(UTC), "data_interval_end": (start + length).astimezone(UTC)}
 
 
 def the_dag() -> DAG:
@@ -104,6 +114,94 @@ def test_every_interval_that_begins_on_the_last_day_is_read(folder: Path) -> Non
     assert datetime(2026, 3, 29, 23, tzinfo=zone) <= dag.end_date < datetime(2026, 3, 30, tzinfo=zone)
 
 
+def test_the_dag_shows_its_file_without_what_is_secret(folder: Path) -> None:
+    (folder / "d.yaml").write_text(
+        "source: https://me:secret@example.org/{{ day }}.csv?key=secret\ndescription: '````'\n"
+        f"notify: [{{notifier: {TELLS}, arguments: {{file: secret}}}}]\n"
+    )
+    dag = the_dag()
+    assert dag.doc_md == (
+        "`````yaml\nsource: https://example.org/{{ day }}.csv\ndescription: '````'\n"
+        f"notify:\n- notifier: {TELLS}\n  arguments: …\n`````"
+    )
+    assert dag.params.get_param("dataset").description == (
+        "Empty: the dataset of this DAG, https://example.org/{{ day }}.csv"
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "day", "begins", "ends"),
+    [  # In Berlin, clocks go forward on March 29 and back on October 25.
+        ("2026-03-28T23:00:00Z", "2026-03-29", "2026-03-29T00:00:00+01:00", "2026-03-30T00:00:00+02:00"),
+        ("2026-03-29T22:00:00Z", "2026-03-30", "2026-03-30T00:00:00+02:00", "2026-03-31T00:00:00+02:00"),
+        ("2026-10-22T22:00:00Z", "2026-10-23", "2026-10-23T00:00:00+02:00", "2026-10-24T00:00:00+02:00"),
+        ("2026-10-24T22:00:00Z", "2026-10-25", "2026-10-25T00:00:00+02:00", "2026-10-26T00:00:00+01:00"),
+        ("2026-10-25T23:00:00Z", "2026-10-26", "2026-10-26T00:00:00+01:00", "2026-10-27T00:00:00+01:00"),
+    ],
+)
+def test_a_source_has_the_day_of_its_own_time_zone(folder: Path, start: str, day: str, begins: str, ends: str) -> None:
+    """As Airflow's own timetable cuts the days, also on those that have 23 or 25 hours."""
+    (folder / "d.yaml").write_text(
+        "source: '{{ day }} {{ interval_start.isoformat() }} {{ interval_end.isoformat() }} {{ day.month }}'\n"
+        "schedule: '@daily'\nstart_date: 2026-01-01\ntimezone: Europe/Berlin\n"
+    )
+    dag = the_dag()
+    timetable = CoreTimetable("@daily", timezone="Europe/Berlin")
+    during = datetime.fromisoformat(start) + timedelta(hours=30)
+    by_hand = timetable.infer_manual_data_interval(run_after=pendulum.instance(during))
+    plan = dag.get_task("plan")
+    assert isinstance(plan, PlanRunOperator)
+    context = {
+        "params": {},
+        "data_interval_start": by_hand.start,
+        "data_interval_end": by_hand.end,
+        "ds": during.date().isoformat(),
+    }
+    settings = run_settings(plan, plan.settings, cast(Context, context), plan.timezone)
+    assert settings["dataset"] == f"{day} {begins} {ends} {int(day[5:7])}"
+
+
+class Merged:
+    """A task instance that gave counts of rows by status."""
+
+    def __init__(self, **statuses: int) -> None:
+        self.statuses = statuses
+
+    def xcom_pull(self, task_ids: str) -> dict[str, object]:
+        assert task_ids == "merge"
+        return {"statuses": self.statuses}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "told"),
+    [
+        ({"ok": 9, "fetch_failed": 1}, False),
+        ({"ok": 8, "fetch_failed": 1, "decode_failed": 1}, True),
+        ({"ok": 8, "known": 90, "read_failed": 2}, True),
+        ({"known": 5}, False),
+        ({}, False),
+    ],
+)
+def test_who_wants_to_know_is_told(folder: Path, tmp_path: Path, statuses: dict[str, int], told: bool) -> None:
+    file = tmp_path / "told"
+    notify = f"notifier: {TELLS}, arguments: {{file: {file}, text: '{{{{ run_id }}}}'}}"
+    (folder / "d.yaml").write_text(
+        f"source: a\nwait: {{timeout: 1h}}\nnotify:\n  - {{{notify}}}\n  - {{{notify}, when: [failures], above: 0.1}}\n"
+    )
+    dag = the_dag()
+    merge, wait = dag.get_task("merge"), dag.get_task("wait")
+    statuses = {name: count for name, count in statuses.items() if count}
+    assert isinstance(merge.on_success_callback, list)
+    for callback in merge.on_success_callback:
+        callback(cast(Context, {"run_id": "many", "task": merge, "ti": Merged(**statuses), "dag": dag}))
+    assert file.exists() is told
+    for callbacks in (dag.on_failure_callback, wait.on_skipped_callback):
+        assert isinstance(callbacks, list)
+        for callback in callbacks:
+            callback(cast(Context, {"run_id": "other", "dag": dag}))
+    assert file.read_text().split() == [*(["many"] if told else []), "other", "other"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -111,11 +209,14 @@ def test_every_interval_that_begins_on_the_last_day_is_read(folder: Path) -> Non
         ("- a\n", "1: must have keys"),
         ("source: [\n", "2: expected the node content"),
         ("schedule: '@daily'\n", "1: source: is needed"),
-        ("source: a\nsorce: b\n", "2: sorce: there is no such key; there are catchup, "),
+        ("source: a\nsorce: b\n", "2: sorce: there is no such key; did you mean source?"),
         ("source: a\nowner: b\nowner: c\n", "3: owner: is there twice"),
         ("source: a\nwait:\n  timeout: 6 hours\n", "3: wait.timeout: '6 hours' is not allowed: write a number and"),
         ("source: a\nwait:\n  timeout: 0h\n", "3: wait.timeout: '0h' is not allowed"),
-        ("source: a\nwait:\n  timeout: 1h\n  then: skip\n", "4: wait.then: there is no such key; there are every"),
+        (
+            "source: a\nwait:\n  timeout: 1h\n  then: skip\n",
+            "4: wait.then: there is no such key; there are every, ",
+        ),
         ("source: a\nwait:\n  every: 1h\n", "2: wait.timeout: is needed"),
         ("source: a\nretries: '3'\n", "2: retries: '3' is not allowed"),
         ("source: a\ncatchup: 1\n", "2: catchup: 1 is not allowed"),
@@ -145,11 +246,25 @@ def test_every_interval_that_begins_on_the_last_day_is_read(folder: Path) -> Non
         ("source: a\nmax_active_runs: '2'\n", "2: max_active_runs: '2' is not allowed"),
         ("source: a\nschedule: '@daily'\n", "1: start_date: is needed with a schedule"),
         ("source: 'a{{ ds'\n", "1: source: 'a{{ ds' is not allowed: the template cannot be understood"),
-        ("source: a\nsettings:\n  batch_sise: 5\n", "3: settings.batch_sise: there is no such key; there are attempts"),
+        (
+            "source: a\nsettings:\n  batch_sise: 5\n",
+            "3: settings.batch_sise: there is no such key; did you mean batch",
+        ),
         ("source: a\nsettings:\n  limit: 1\n  batch_size: 0\n", "4: settings.batch_size: 0 is not allowed"),
         ("source: a\nsettings:\n  dataset: b\n", "2: settings: {'dataset': 'b'} is not allowed: say the dataset as"),
         ("source: a\nsettings:\n  read_timeout: 90\n", "2: settings: total_timeout must not be shorter"),
         ("source: a\nsettings: 5\n", "2: settings: 5 is not allowed"),
+        ("source: a\nnotify:\n  - notifier: a.B\n", "3: notify.0.notifier: 'a.B' is not allowed: Invalid"),
+        ("source: a\nnotify:\n  - notifier: json.loads\n", "3: notify.0.notifier: 'json.loads' is not allowed: it"),
+        ("source: a\nnotify:\n  - notifer: x\n", "3: notify.0.notifer: there is no such key; did you mean notifier?"),
+        (
+            f"source: a\nnotify:\n  - notifier: {TELLS}\n    arguments: {{to: x}}\n",
+            "3: notify.0: arguments: the notifier refuses them: ",
+        ),
+        (
+            f"source: a\nnotify:\n  - notifier: {TELLS}\n    arguments: {{file: x}}\n    when: [failures]\n",
+            "3: notify.0: above: a share such as 0.1 is needed with when: [failures]",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_file_line_and_key(folder: Path, text: str, said: str) -> None:
@@ -185,6 +300,10 @@ class FakeTaskInstance:
 
     def __init__(self, first_look: datetime | None) -> None:
         self.first_look = first_look
+        self.pushed: dict[str, object] = {}
+
+    def xcom_push(self, key: str, value: object) -> None:
+        self.pushed[key] = value
 
     def get_first_reschedule_date(self, _: Any) -> datetime | None:
         return self.first_look
@@ -194,7 +313,7 @@ Otherwise = Literal["skip", "fail"]
 
 
 class Look(Protocol):
-    """Runs a waiting task once, for the dataset ``links-{{ ds }}.csv`` on 2026-01-02."""
+    """Runs a waiting task once, for the dataset ``links-{{ day }}.csv`` of 2026-01-02."""
 
     def __call__(self, otherwise: Otherwise = "skip", first_look: datetime | None = None, **params: object) -> None: ...
 
@@ -205,16 +324,16 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
 
     def execute(otherwise: Otherwise = "skip", first_look: datetime | None = None, **params: object) -> None:
         waiting = Waiting(timedelta(hours=1), timedelta(minutes=5), otherwise)
-        source = f"{tmp_path}/links-{{{{ ds }}}}.csv"
+        source = f"{tmp_path}/links-{{{{ day }}}}.csv"
         sensor = WaitForDatasetSensor(task_id="wait", settings={"dataset": source}, waiting=waiting)
         params = {"output": str(tmp_path / "out"), **params}
-        given = {"params": params, "ti": FakeTaskInstance(first_look), "ds": "2026-01-02"}
+        given = {"params": params, "ti": FakeTaskInstance(first_look), **interval(datetime(2026, 1, 2, tzinfo=UTC))}
         sensor.execute(cast(Context, given))
 
     return execute
 
 
-LONG_AGO = datetime(2020, 1, 1, tzinfo=ZoneInfo("UTC"))
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def test_a_dataset_that_is_there_is_not_waited_for(look: Look, write_csv: Callable[..., Path]) -> None:
@@ -229,7 +348,7 @@ def test_a_dataset_that_is_not_there_is_looked_for_again(look: Look) -> None:
 
 
 def test_when_it_is_too_late_the_run_is_skipped_or_fails(look: Look) -> None:
-    with pytest.raises(AirflowSkipException, match="waited 1:00:00 for the dataset"):
+    with pytest.raises(AirflowSkipException, match=r"waited 1:00:00 for .*/links-2026-01-02\.csv, and it is"):
         look("skip", LONG_AGO)
     with pytest.raises(AirflowFailException, match="clear this task when it is"):
         look("fail", LONG_AGO)

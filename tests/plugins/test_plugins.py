@@ -63,16 +63,71 @@ def bare(dataset: str, output: str) -> RunSettings:
 
 
 def test_the_form_has_every_setting_with_its_default() -> None:
-    params = run_params(dataset_known=True)
+    params = run_params(source="/data/links.csv")
     assert params.keys() == RunSettings.model_fields.keys()
     filled = DAG("form", params=params).params.validate()
     given = {name: value for name, value in filled.items() if value not in (None, "")}
     assert RunSettings.parse({"dataset": "x", **given}) == bare("x", filled["output"])
 
 
+def test_the_form_begins_with_what_most_people_set() -> None:
+    params = run_params(source=None)
+    first = [name for name, param in params.items() if "section" not in param.schema]
+    assert first == ["dataset", "image_column", "output", "languages", "batch_size", "limit", "preview"]
+    assert params["pdf_dpi"].schema["title"] == "PDF resolution"
+    assert all(param.description and param.schema["title"] for param in params.values())
+
+
+def test_a_field_that_has_a_default_may_be_left_empty() -> None:
+    """Airflow marks a field with a red star whose type does not allow null; a box to tick cannot be empty."""
+    for name, param in run_params(source=None).items():
+        allowed = param.schema["type"]
+        assert "null" in allowed or allowed == "boolean" or name == "dataset", name
+        if "null" in allowed:
+            assert param.resolve(None) is None
+
+
+def test_choices_have_a_line_each() -> None:
+    robots = run_params(source=None)["robots"].schema
+    assert robots["enum"] == ["tags", "all", "ignore", None]
+    assert robots["values_display"]["ignore"] == "ignore: do neither"
+    assert robots["values_display"]["null"] == "the default, tags"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("dataset", "links.csv", "an absolute path, an address such as https://host/file"),
+        ("dataset", "C:/links.csv", "an absolute path, an address such as https://host/file"),
+        ("output", "results", "an absolute path, or an address such as s3://bucket/prefix"),
+        ("output", "https://example.org/results", "an absolute path, or an address such as s3://bucket/prefix"),
+        ("languages", ["english"], "'english' is not one of ['af', "),
+    ],
+)
+def test_the_form_refuses_what_cannot_be(name: str, value: object, said: str) -> None:
+    with pytest.raises(ParamValidationError) as refused:
+        run_params(source=None)[name].resolve(value)
+    assert said in str(refused.value).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("dataset", "/data/a.csv, /data/b.csv"),
+        ("dataset", "\n  S3://bucket/a.csv"),
+        ("dataset", "sql:warehouse"),
+        ("dataset", "~/links.csv"),
+        ("output", "GS://bucket/ocr"),
+        ("languages", ["de", "en"]),
+    ],
+)
+def test_the_form_takes_what_a_run_takes(name: str, value: object) -> None:
+    assert run_params(source=None)[name].resolve(value) == value
+
+
 def test_the_form_asks_for_a_dataset_unless_the_dag_has_one() -> None:
     with pytest.raises(ParamValidationError, match="dataset"):
-        DAG("form", params=run_params(dataset_known=False)).params.validate()
+        DAG("form", params=run_params(source=None)).params.validate()
 
 
 def test_fields_left_empty_in_the_form_are_defaults(plan: MakePlan, write_csv: Callable[..., Path]) -> None:

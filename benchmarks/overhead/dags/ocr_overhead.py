@@ -9,7 +9,7 @@ from ocr_airflow.deployment import READ_POOL
 from ocr_airflow.operators import RUN_KEY, MergeRunOperator, PlanRunOperator
 from ocr_airflow.params import run_params
 
-with DAG(dag_id="ocr_overhead", schedule=None, catchup=False, params=run_params(dataset_known=False)):
+with DAG(dag_id="ocr_overhead", schedule=None, catchup=False, params=run_params(source=None)):
     plan = PlanRunOperator(task_id="plan")
     read = NullReadBatchOperator.partial(
         task_id="read_batch", pool=READ_POOL, map_index_template="{{ task.label }}"

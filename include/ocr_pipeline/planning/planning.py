@@ -52,7 +52,7 @@ def plan_run(
     """
     with tempfile.TemporaryDirectory(prefix="ocr-plan-") as scratch, LinkDigests(Path(scratch)) as digests:
         dataset = open_dataset(settings, allowances, Path(scratch), run_query)
-        _spool(dataset, settings.limit, Path(scratch), digests)
+        _spool(dataset, settings.rows_wanted, Path(scratch), digests)
         run.folder.create()
         if run.plan.exists():
             existing = Plan.load(run)

@@ -15,6 +15,7 @@ from ocr_pipeline.errors import SettingsError
 from ocr_pipeline.settings.addresses import shown_value
 from ocr_pipeline.settings.languages import CODES, unknown_codes
 from ocr_pipeline.settings.models import DEFAULT_MODEL, MODELS
+from ocr_pipeline.settings.suggestions import unknown_name
 
 USER_AGENT = "airflow-bulk-ocr/0.1 (bulk image OCR; set user_agent to name a contact)"
 
@@ -23,6 +24,24 @@ PDF_DPI = 200
 
 _MOST = 1_000_000_000_000
 """Of rows, bytes or pixels: more than there will be, and few enough for the 64 bits that libraries count with."""
+
+
+PREVIEW_ROWS = 20
+"""How many rows a preview reads: a minute at most, and a page of results."""
+
+
+def _choice(default: str, title: str, description: str = "", **meanings: str) -> Any:
+    """A field that takes one of a few values, each with what it does.
+
+    The form shows a line for each of them; everywhere else they are told one after the other.
+    """
+    told = "; ".join(f"{value}: {meaning}" for value, meaning in meanings.items())
+    return Field(
+        default,
+        title=title,
+        description=f"{description} {told}.".strip(),
+        json_schema_extra={"values_display": {value: f"{value}: {meaning}" for value, meaning in meanings.items()}},
+    )
 
 
 class _Settings(BaseModel):
@@ -43,11 +62,14 @@ class _Settings(BaseModel):
 class FetchSettings(_Settings):
     """How images are fetched. Times are in seconds."""
 
-    concurrency: int = Field(32, ge=1, le=1000, description="Images requested at the same time in a batch.")
+    concurrency: int = Field(
+        32, ge=1, le=1000, title="Requests at once", description="Images requested at the same time in a batch."
+    )
     per_host: int = Field(
         16,
         ge=1,
         le=1000,
+        title="Requests at once to one host",
         description="Requests to one host at the same time, shared by the batches of the run that are read at the same "
         "time; each of them may always make one.",
     )
@@ -55,22 +77,44 @@ class FetchSettings(_Settings):
         None,
         gt=0,
         le=10_000,
+        title="Requests a second to one host",
         description="Requests a second to one host at most, shared in the same way; empty: as fast as it answers.",
     )
-    connect_timeout: float = Field(10, gt=0, le=600, description="Seconds to wait for a connection.")
-    read_timeout: float = Field(15, gt=0, le=600, description="Seconds to wait for the next bytes.")
-    total_timeout: float = Field(60, gt=0, le=3600, description="Seconds an attempt to fetch an image may take.")
-    attempts: int = Field(3, ge=1, le=10, description="How often an image is requested when failures are transient.")
-    max_bytes: int = Field(50_000_000, ge=1, le=_MOST, description="Largest image file in bytes.")
-    robots: Literal["tags", "all", "ignore"] = Field(
+    connect_timeout: float = Field(
+        10, gt=0, le=600, title="Seconds to connect", description="Seconds to wait for a connection."
+    )
+    read_timeout: float = Field(
+        15, gt=0, le=600, title="Seconds between bytes", description="Seconds to wait for the next bytes."
+    )
+    total_timeout: float = Field(
+        60,
+        gt=0,
+        le=3600,
+        title="Seconds an attempt may take",
+        description="Seconds an attempt to fetch an image may take.",
+    )
+    attempts: int = Field(
+        3,
+        ge=1,
+        le=10,
+        title="Attempts an image",
+        description="How often an image is requested when failures are transient.",
+    )
+    max_bytes: int = Field(
+        50_000_000, ge=1, le=_MOST, title="Largest file, in bytes", description="Largest image file in bytes."
+    )
+    robots: Literal["tags", "all", "ignore"] = _choice(
         "tags",
-        description="tags leaves images alone whose X-Robots-Tag says noai, noimageai, noindex or noimageindex; "
-        "all obeys robots.txt as well, asked for once a run, host and day; ignore does neither.",
+        "What hosts ask of robots",
+        tags="leave images alone whose X-Robots-Tag says noai, noimageai, noindex or noimageindex",
+        all="obey robots.txt as well, asked for once a run, host and day",
+        ignore="do neither",
     )
     user_agent: str = Field(
         USER_AGENT,
         min_length=1,
         pattern=r"^[\x20-\x7e]+$",
+        title="User agent",
         description="The User-Agent header, in ASCII: say who is asking.",
     )
 
@@ -83,47 +127,70 @@ class FetchSettings(_Settings):
 class ReadSettings(_Settings):
     """How text is read from pixels."""
 
-    engine: Literal["auto", "openvino", "onnxruntime", "paddle", "paddleocr"] = Field(
+    engine: Literal["auto", "openvino", "onnxruntime", "paddle", "paddleocr"] = _choice(
         "auto",
-        description="auto takes the fastest that is installed and can run the model; openvino, onnxruntime and paddle "
-        "run our own pipeline; paddleocr is the stock PaddleOCR pipeline.",
+        "Engine",
+        auto="the fastest that is installed and can run the model",
+        openvino="our pipeline on OpenVINO, for processors",
+        onnxruntime="our pipeline on ONNX Runtime, also for GPUs",
+        paddle="our pipeline on Paddle",
+        paddleocr="the stock PaddleOCR pipeline",
     )
     model: str = Field(
         DEFAULT_MODEL,
+        title="Model",
         description="PP-OCRv6 tiny, small or medium, or another official PP-OCR model such as korean_PP-OCRv5_mobile. "
         "small comes with the installation; others are downloaded once, when a run is planned or by make models.",
         json_schema_extra={"enum": list(MODELS)},
     )
     languages: tuple[str, ...] = Field(
         (),
+        title="Languages",
         description="Language codes such as en, de, zh or ja; only their characters are read. Empty: every character.",
     )
-    resize: Literal["keep", "stretch"] = Field(
+    resize: Literal["keep", "stretch"] = _choice(
         "keep",
-        description="keep preserves the aspect ratio; stretch squashes every image to 640x640 first (less accurate).",
+        "Shape of pages",
+        keep="preserve the aspect ratio",
+        stretch="squash every image to 640x640 first (less accurate)",
     )
-    precision: Literal["auto", "float32"] = Field(
+    precision: Literal["auto", "float32"] = _choice(
         "auto",
-        description="auto computes with what is fastest on the machine at about the same accuracy, "
-        "such as 8-bit integers; float32 computes as PaddleOCR does, in two to three times the time.",
+        "Precision",
+        auto="compute with what is fastest on the machine at about the same accuracy, such as 8-bit integers",
+        float32="compute as PaddleOCR does, in two to three times the time",
     )
-    orientation: Literal["auto", "none"] = Field(
+    orientation: Literal["auto", "none"] = _choice(
         "auto",
-        description="auto finds pages and lines turned by 90, 180 or 270 degrees, "
-        "in 3 to 4 % more time on upright pages; "
-        "none reads upright and downwards only, as engine paddleocr always does.",
+        "Turned pages and lines",
+        auto="find pages and lines turned by 90, 180 or 270 degrees, in 3 to 4 % more time on upright pages",
+        none="read upright and downwards only, as engine paddleocr always does",
     )
     words: bool = Field(
         False,
+        title="Words as well as lines",
         description="Each line of ocr_lines also lists its words, with confidence and place; "
         "a Chinese or Japanese character is a word of its own.",
     )
-    min_confidence: float = Field(0.5, ge=0, le=1, description="Lines the recogniser is less sure of are dropped.")
-    max_pixels: int = Field(100_000_000, ge=1, le=_MOST, description="Largest page in pixels (width times height).")
+    min_confidence: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="Least confidence of a line",
+        description="Lines the recogniser is less sure of are dropped.",
+    )
+    max_pixels: int = Field(
+        100_000_000,
+        ge=1,
+        le=_MOST,
+        title="Largest page, in pixels",
+        description="Largest page in pixels (width times height).",
+    )
     pdf_dpi: int = Field(
         PDF_DPI,
         ge=72,
         le=1200,
+        title="PDF resolution",
         description="Dots an inch at which the pages of a PDF are rendered; "
         "fewer, down to 72, where a page would not fit max_pixels.",
     )
@@ -132,15 +199,21 @@ class ReadSettings(_Settings):
         ge=320,
         le=4000,
         multiple_of=32,
+        title="Size at which lines are found",
         description="Longest side in pixels to which a page is reduced to find its lines; they are read at full size.",
     )
     device: str = Field(
         "cpu",
         pattern=r"^(cpu|gpu(:\d{1,3})?)$",
+        title="Device",
         description="cpu, gpu, or one GPU of several such as gpu:1. A GPU that is not there is an error.",
     )
     threads: int = Field(
-        0, ge=0, le=1024, description="OCR threads of a batch; 0 takes every core, and on a GPU 8 more."
+        0,
+        ge=0,
+        le=1024,
+        title="OCR threads",
+        description="OCR threads of a batch; 0 takes every core, and on a GPU 8 more.",
     )
 
     @field_validator("model")
@@ -184,16 +257,21 @@ class CatalogSettings(_Settings):
     catalog: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$",
+        title="Catalog of what was read",
         description="Read only what is new: the name under which runs in the same output folder note what they have "
         "read, and leave out what others have. Empty: read everything.",
     )
-    known_by: Literal["link", "content"] = Field(
+    known_by: Literal["link", "content"] = _choice(
         "link",
-        description="What makes an image of a catalog known: link, so that it is not even fetched, or content, so that "
-        "every image is fetched and those are read whose bytes are new.",
+        "What makes an image known",
+        "Of a catalog.",
+        link="an image whose link was read is not even fetched",
+        content="every image is fetched, and those are read whose bytes are new",
     )
     reread_with_new_model: bool = Field(
-        False, description="Of a catalog, count only what the same model has read, so that a new one reads all again."
+        False,
+        title="Read again with a new model",
+        description="Of a catalog, count only what the same model has read, so that a new one reads all again.",
     )
 
 
@@ -202,39 +280,72 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings):
 
     dataset: str = Field(
         min_length=1,
+        title="Dataset",
         description="File with one image a row (CSV, TSV, JSON Lines, Parquet or a list of links), a glob or several "
         "of them, or a folder of images; local, http(s)://, s3:// or gs://. sql:CONNECTION for the setting query.",
     )
-    query: str | None = Field(None, description="SQL query whose rows are the dataset, on the connection it names.")
-    image_column: str | None = Field(None, description="Column with the links; empty: guessed from its name.")
+    query: str | None = Field(
+        None, title="SQL query", description="SQL query whose rows are the dataset, on the connection it names."
+    )
+    image_column: str | None = Field(
+        None, title="Column with the image links", description="Column with the links; empty: guessed from its name."
+    )
     output: str = Field(
         min_length=1,
+        title="Folder for the results",
         description="Folder for the results, or s3://bucket/prefix or gs://…; the run makes its own inside.",
     )
-    batch_size: int = Field(1000, ge=1, le=1_000_000, description="Rows a task reads; grows when tasks get too many.")
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "list"] = Field(
-        "auto", description="What the dataset's files are; auto tells from their names and content."
+    batch_size: int = Field(
+        1000, ge=1, le=1_000_000, title="Rows a batch", description="Rows a task reads; grows when tasks get too many."
+    )
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "list"] = _choice(
+        "auto",
+        "Format",
+        "What the dataset's files are.",
+        auto="tell from their names and content",
+        csv="values separated by commas or the like",
+        tsv="separated by tabs",
+        jsonl="a JSON object a line",
+        parquet="Apache Parquet",
+        list="a link a line",
     )
     encoding: str = Field(
-        "utf-8", description="Encoding of a dataset that is text, such as cp1252; a byte order mark says more."
+        "utf-8",
+        title="Encoding",
+        description="Encoding of a dataset that is text, such as cp1252; a byte order mark says more.",
     )
-    bad_rows: Literal["fail", "skip"] = Field(
+    bad_rows: Literal["fail", "skip"] = _choice(
         "fail",
-        description="Rows of the dataset that cannot be read: fail names the first and ends the run, "
-        "skip leaves them out, counts them, and notes them in rejected.csv.",
+        "Rows that cannot be read",
+        fail="name the first and end the run",
+        skip="leave them out, count them, and note them in rejected.csv",
     )
-    limit: int | None = Field(None, ge=1, le=_MOST, description="Read only the first rows of the dataset.")
+    preview: bool = Field(
+        False,
+        title="Preview",
+        description=f"Read the first {PREVIEW_ROWS} rows and stop, to look at the results before all is read.",
+    )
+    limit: int | None = Field(
+        None, ge=1, le=_MOST, title="First rows only", description="Read only the first rows of the dataset."
+    )
     max_transient_failures: float = Field(
         0.5,
         gt=0,
         le=1,
+        title="Share of failures allowed",
         description="A batch with a larger share of transient failures fails as a task, to be retried later.",
     )
-    csv_formulas: Literal["guard", "keep"] = Field(
+    csv_formulas: Literal["guard", "keep"] = _choice(
         "guard",
-        description="guard puts a single quote before text in CSV results that a spreadsheet would run as a formula; "
-        "keep leaves every text as it is, for programs that read the CSV.",
+        "Formulas in CSV files",
+        guard="put a single quote before text that a spreadsheet would run as a formula",
+        keep="leave every text as it is, for programs that read the CSV",
     )
+
+    @property
+    def rows_wanted(self) -> int | None:
+        """How many rows of the dataset to read at most; None for all."""
+        return min(self.limit or PREVIEW_ROWS, PREVIEW_ROWS) if self.preview else self.limit
 
     @field_validator("encoding")
     @classmethod
@@ -263,7 +374,7 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
     for item in error.errors():
         name = str(item["loc"][0]) if item["loc"] else ""
         if item["type"] == "extra_forbidden":
-            problems.append(f"{name}: there is no such setting; there are {', '.join(sorted(model.model_fields))}")
+            problems.append(f"{name}: {unknown_name('setting', name, model.model_fields)}")
         elif not name:
             problems.append(item["msg"].removeprefix("Value error, "))
         elif item["type"] == "missing":

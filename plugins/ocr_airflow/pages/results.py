@@ -13,6 +13,7 @@ from ocr_airflow.pages.database import AirflowRun, Database, find_run, folder_ur
 from ocr_pipeline.errors import OcrPipelineError
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.storage.patience import Patience
+from ocr_pipeline.viewing.results import RunResults
 
 _PATIENCE = Patience(request=10, outage=5)
 """With the store of results: somebody waits for the page."""
@@ -43,5 +44,16 @@ def _run_folder(run: Run, session: Database) -> RunFolder:
         raise notices.unreadable(error) from error
 
 
-Results = Annotated[RunFolder, Depends(_run_folder)]
+Folder = Annotated[RunFolder, Depends(_run_folder)]
 """Its folder, as a parameter of a route."""
+
+
+def _results(folder: Folder) -> RunResults:
+    try:
+        return RunResults.open(folder)
+    except OcrPipelineError as error:
+        raise notices.unreadable(error) from error
+
+
+Results = Annotated[RunResults, Depends(_results)]
+"""Its results, as a parameter of a route."""

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from ocr_airflow.dags import READ_TASK
-from ocr_airflow.pages.database import Database, recent_runs
+from ocr_airflow.pages.batches import Batches
+from ocr_airflow.pages.database import AirflowRun, Database, batch_states, recent_runs
+from ocr_airflow.pages.downloads import give_offered, offered_files
+from ocr_airflow.pages.filters import ROWS_ON_A_PAGE, RowFilter
+from ocr_airflow.pages.images import ImagePage, lines_of
 from ocr_airflow.pages.links import Links
-from ocr_airflow.pages.notices import Notice
+from ocr_airflow.pages.notices import Notice, no_such_row
 from ocr_airflow.pages.rendering import render, static_files
-from ocr_airflow.pages.results import Run
-from ocr_airflow.pages.rights import Person, may_read_run, readable_dags
+from ocr_airflow.pages.results import Folder, Results, Run
+from ocr_airflow.pages.rights import Person, may_read_run, may_retry, readable_dags
+from ocr_pipeline.viewing.results import RowQuery
+
+Number = Annotated[int, Path(ge=0, le=1_000_000_000_000)]
+
+
+def row_query(c: RowFilter) -> RowQuery:
+    return RowQuery(
+        text=c.text,
+        statuses=(c.status,) if c.status else (),
+        errors=(c.error,) if c.error else (),
+        host=c.host,
+        batch=c.batch,
+        offset=c.offset,
+        limit=ROWS_ON_A_PAGE,
+    )
+
 
 RUNS_ON_A_PAGE = 25
 
@@ -47,11 +69,76 @@ def list_runs(
     return HTMLResponse(render("runs.html", links=links, runs=runs, page=page, more=more, going_on=going_on))
 
 
+@run_router.get("")
+def show_run(
+    request: Request, links: Addresses, session: Database, person: Person, run: Run, results: Results
+) -> HTMLResponse:
+    """A run: its counts, its batches, its charts, and rows of its results."""
+    overview = results.overview()
+    chosen = RowFilter.parse(request.query_params)
+    rows, found = results.rows(row_query(chosen))
+    page = render(
+        "run.html",
+        links=links,
+        run=run,
+        overview=overview,
+        duration=_duration(run),
+        files=offered_files(results.run),
+        charts=[],
+        batches=Batches.of(results.batches(), batch_states(session, run)),
+        retry_address=links.clear(run.dag_id) if may_retry(run.dag_id, person) else None,
+        filter=chosen,
+        rows=rows if overview.merged_at else None,
+        found=found,
+        results_version=overview.merged_at,
+    )
+    return HTMLResponse(page)
+
+
+def _duration(run: AirflowRun) -> float | None:
+    if run.started is None:
+        return None
+    return ((run.ended or datetime.now(UTC)) - run.started).total_seconds()
+
+
 @run_router.get("/tasks/{task_id}/{map_index}")
 def show_task(links: Addresses, run: Run, task_id: str, map_index: str) -> RedirectResponse:
     """The rows of the batch that a task reads; of any other task, the whole run."""
     batch = int(map_index) if task_id == READ_TASK and map_index.isascii() and map_index.isdigit() else None
     return RedirectResponse(links.run(run.dag_id, run.run_id, {"batch": batch}), 303)
+
+
+@run_router.get("/rows/{row}/pages/{page}")
+def show_image(links: Addresses, run: Run, results: Results, row: Number, page: Number) -> HTMLResponse:
+    """A page of an image beside its text."""
+    return HTMLResponse(render("image.html", links=links, run=run, image=_image(results, row, page)))
+
+
+@run_router.get("/rows/{row}/pages/{page}/record")
+def give_record(results: Results, row: Number, page: Number) -> Response:
+    """The row of the results as JSON."""
+    values = _image(results, row, page).values
+    return Response(json.dumps(values, ensure_ascii=False, default=str), media_type="application/json")
+
+
+@run_router.get("/rows/{row}/pages/{page}/picture")
+def give_picture(results: Results, row: Number, page: Number) -> Response:
+    """The picture of a page, small and as WebP."""
+    raise no_such_row(row, page)
+
+
+@run_router.get("/files/{name}")
+def give_file(folder: Folder, name: str) -> Response:
+    """A file of the run's folder, to be saved; the report is shown, where it can do nothing."""
+    return give_offered(folder, name)
+
+
+def _image(results, row: int, page: int) -> ImagePage:
+    values = results.record(row, page)
+    if values is None:
+        raise no_such_row(row, page)
+    lines, worded = lines_of(values["ocr_lines"])
+    return ImagePage(row, page, 1, "", row - 1 if row else None, row + 1, values, lines, worded, False)
 
 
 router.include_router(run_router)

@@ -1,10 +1,10 @@
 // The page of an image: its lines and their boxes answer each other, to the pointer and to the keyboard.
 "use strict";
 (() => {
-  const sheet = document.getElementById("sheet");
-  const list = document.getElementById("lines");
-  if (!sheet || !list) return;
-  const drawing = sheet.querySelector("svg");
+  // An image that could not be read has neither a sheet nor lines; leafing through still works.
+  const sheet = document.getElementById("sheet") ?? document.createElement("div");
+  const list = document.getElementById("lines") ?? document.createElement("ol");
+  const drawing = sheet.querySelector("svg") ?? sheet;
   const lines = [...list.children];
   const boxes = new Map([...drawing.querySelectorAll("polygon[data-line]")].map((box) => [Number(box.dataset.line), box]));
   const zooms = [1, 1.5, 2, 3, 4, 6, 8];
@@ -90,7 +90,8 @@
     drawing.style.width = `${zooms[zoom] * 100}%`;
     sheet.scrollLeft = middle[0] * sheet.scrollWidth - sheet.clientWidth / 2;
     sheet.scrollTop = middle[1] * sheet.scrollHeight - sheet.clientHeight / 2;
-    document.getElementById("zoom").textContent = `${zooms[zoom] * 100} %`;
+    const shown = document.getElementById("zoom");
+    if (shown) shown.textContent = `${zooms[zoom] * 100} %`;
   };
 
   const textOf = (line) => line.firstElementChild.textContent;
@@ -119,7 +120,7 @@
   const follow = (name) => document.querySelector(`a[data-key="${name}"]`)?.click();
   const toggleBoxes = () => {
     const bare = sheet.classList.toggle("bare");
-    document.querySelector("[data-do=boxes]").setAttribute("aria-pressed", String(!bare));
+    document.querySelector("[data-do=boxes]")?.setAttribute("aria-pressed", String(!bare));
   };
 
   const doing = {

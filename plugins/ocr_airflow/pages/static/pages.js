@@ -25,6 +25,10 @@
     const answer = await fetch(url, { headers: { Accept: "text/html" } });
     if (!answer.ok) throw new Error(String(answer.status));
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (page.body.dataset.page !== document.body.dataset.page) {
+      window.location.reload(); // such as a run that was being planned
+      return;
+    }
     for (const id of ids) {
       const [old, fresh] = [document.getElementById(id), page.getElementById(id)];
       if (old && fresh) renew(old, fresh);

@@ -1,0 +1,88 @@
+"""The files of a run's folder as they are given to a browser: by name, in parts, and so that they can do nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+from fastapi.responses import StreamingResponse
+
+from ocr_airflow.pages.notices import no_such_file, unreadable
+from ocr_airflow.pages.security import SANDBOX
+from ocr_pipeline.errors import StorageError
+from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.storage.folders import StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A file that is offered: what it holds, and its media type. ``shown``: in the browser, rather than saved."""
+
+    meaning: str
+    kind: str
+    shown: bool = False
+
+
+OFFERED: Mapping[str, Offered] = {
+    "report.html": Offered("to look at and to pass on", "text/html; charset=utf-8", shown=True),
+    "results.csv": Offered("every row", "text/csv; charset=utf-8"),
+    "results.parquet": Offered("the same, with types", "application/vnd.apache.parquet"),
+    "failures.csv": Offered("what failed, and why", "text/csv; charset=utf-8"),
+    "rejected.csv": Offered("rows of the dataset that could not be read", "text/csv; charset=utf-8"),
+    "summary.json": Offered("the counts", "application/json"),
+}
+"""The files of a run that are for people, by name; no other is given."""
+
+
+def offered_files(run: RunFolder) -> dict[str, str]:
+    """Those that are there, and what each holds.
+
+    :raises StorageError: when the folder cannot be looked into.
+    """
+    there = {file.name for file in run.folder.files()}
+    return {name: offered.meaning for name, offered in OFFERED.items() if name in there}
+
+
+def give_offered(run: RunFolder, name: str) -> StreamingResponse:
+    """A file of the run.
+
+    :raises Notice: when it is none of those, is not there or cannot be read.
+    """
+    if name not in OFFERED:
+        raise no_such_file(name)
+    offered = OFFERED[name]
+    headers = {"Content-Security-Policy": SANDBOX} if offered.shown else {"Content-Disposition": _saved_as(run, name)}
+    return give(run.folder.file(name), offered.kind, headers)
+
+
+def give(file: StoredFile, kind: str, headers: Mapping[str, str]) -> StreamingResponse:
+    """A file of the media type ``kind``, of which no more than a part is held.
+
+    :raises Notice: when it is not there or cannot be read.
+    """
+    parts = file.parts()
+    try:
+        first = next(parts, b"")  # before the answer begins, which then can only break off
+    except FileNotFoundError:
+        raise no_such_file(file.name) from None
+    except StorageError as error:
+        raise unreadable(error) from error
+    return StreamingResponse(_slices(chain([first], parts)), media_type=kind, headers=dict(headers))
+
+
+_SLICE_BYTES = 1 << 18
+
+
+def _slices(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in smaller parts: Airflow's server compresses each in one go."""
+    for part in parts:
+        for start in range(0, len(part), _SLICE_BYTES):
+            yield part[start : start + _SLICE_BYTES]
+
+
+def _saved_as(run: RunFolder, name: str) -> str:
+    """The name to save under: that of the run as well, in characters that mean nothing to any shell or header."""
+    stem = re.sub(r"[^A-Za-z0-9._-]", "-", run.name).strip(".-")[:100]
+    return f'attachment; filename="{stem}-{name}"' if stem else f'attachment; filename="{name}"'

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, FrameLocator, Page, expect, sync_playwright
 
 from ocr_local.airflow import DAG_ID
 from ocr_local.home import USER, Home
@@ -70,16 +70,23 @@ class Visitor:
     def watch(self) -> None:
         """Note from now on what goes wrong."""
         self.page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        self.page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        self.page.on(
-            "console",
-            lambda message: self.wrong.append(f"{message.type}: {message.text}") if message.type == "error" else None,
-        )
+        self.page.on("dialog", self._note_dialog)
+        self.page.on("console", self._note_message)
+
+    def _note_dialog(self, dialog: Dialog) -> None:
+        self.wrong.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.wrong.append(f"{message.type}: {message.text}")
 
     def open_tab(self, run_id: str, dag_id: str = DAG_ID) -> FrameLocator:
         """Airflow's page of a run with the tab of its results, which is in a frame."""
         run = f"{self.url}/dags/{dag_id}/runs/{quote(run_id, safe='')}"
         self.page.goto(f"{run}/plugin/ocr_results")
+        # Airflow's page makes the frame anew once it knows the run.
+        self.page.wait_for_load_state("networkidle")
         return self.page.frame_locator("iframe[title='OCR results']")
 
     def pages_of(self, run_id: str, dag_id: str = DAG_ID) -> str:

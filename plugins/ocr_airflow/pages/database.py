@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,11 +11,11 @@ from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from ocr_airflow.dags import MERGE_TASK, PLAN_TASK, READ_TASK
-from ocr_airflow.operators import RUN_KEY, ReadBatchOperator
+from ocr_airflow.operators import RUN_KEY, PlanRunOperator, ReadBatchOperator
 
 Database = SessionDep
 """A session of the database, as a parameter of a route."""
@@ -104,16 +103,30 @@ def recent_runs(session: Session, dag_ids: Collection[str], first: int, most: in
 
     :param first: so many are passed over.
     """
-    planned = select(XComModel.dag_run_id).where(
-        XComModel.key == RUN_KEY, XComModel.task_id == PLAN_TASK, XComModel.dag_id.in_(dag_ids)
+    planned = (
+        select(XComModel.dag_run_id)
+        .join(
+            TaskInstance,
+            and_(
+                TaskInstance.dag_id == XComModel.dag_id,
+                TaskInstance.run_id == XComModel.run_id,
+                TaskInstance.task_id == XComModel.task_id,
+            ),
+        )
+        .where(
+            XComModel.key == RUN_KEY,
+            XComModel.task_id == PLAN_TASK,
+            XComModel.dag_id.in_(dag_ids),
+            TaskInstance.operator == PlanRunOperator.__name__,
+        )
     )
     query = select(DagRun).where(DagRun.id.in_(planned)).order_by(DagRun.run_after.desc(), DagRun.id.desc())
     found = session.scalars(query.offset(first).limit(most + 1)).all()
-    keys = {(run.dag_id, run.run_id): run for run in found[:most]}
-    statuses = _merged_statuses(session, [run.id for run in keys.values()])
+    numbers = [run.id for run in found[:most]]
+    batches, statuses = _batch_counts(session, numbers), _merged_statuses(session, numbers)
     listed = [
-        ListedRun(_airflow_run(run, ours=True), _batch_counts(session, run), statuses.get(run.id, {}))
-        for run in keys.values()
+        ListedRun(_airflow_run(run, ours=True), batches.get(run.id, {}), statuses.get(run.id, {}))
+        for run in found[:most]
     ]
     return listed, len(found) > most
 
@@ -130,18 +143,18 @@ def _states(session: Session, run: AirflowRun, task_id: str) -> dict[int, TaskSt
     return {index: TaskState(str(state or "waiting"), tries) for index, state, tries in session.execute(query)}
 
 
-def _batch_counts(session: Session, run: DagRun) -> dict[str, int]:
+def _batch_counts(session: Session, run_numbers: Collection[int]) -> dict[int, dict[str, int]]:
+    """How many batches are in each state, by the number of the run."""
     query = (
-        select(TaskInstance.state, func.count())
-        .where(
-            TaskInstance.dag_id == run.dag_id,
-            TaskInstance.run_id == run.run_id,
-            TaskInstance.task_id == READ_TASK,
-            TaskInstance.map_index >= 0,
-        )
-        .group_by(TaskInstance.state)
+        select(DagRun.id, TaskInstance.state, func.count())
+        .join(TaskInstance, and_(TaskInstance.dag_id == DagRun.dag_id, TaskInstance.run_id == DagRun.run_id))
+        .where(DagRun.id.in_(run_numbers), TaskInstance.task_id == READ_TASK, TaskInstance.map_index >= 0)
+        .group_by(DagRun.id, TaskInstance.state)
     )
-    return Counter({str(state or "waiting"): count for state, count in session.execute(query)})
+    counts: dict[int, dict[str, int]] = {}
+    for number, state, count in session.execute(query):
+        counts.setdefault(number, {})[str(state or "waiting")] = count
+    return counts
 
 
 def _merged_statuses(session: Session, run_numbers: Collection[int]) -> dict[int, Mapping[str, int]]:

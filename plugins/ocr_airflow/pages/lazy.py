@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any
 
 log = logging.getLogger(__name__)
 
 
-class AsgiApp(Protocol):
-    """An application in the form of ASGI."""
-
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None: ...
+Scope = MutableMapping[str, Any]
+AsgiApp = Callable[[Scope, Any, Any], Awaitable[None]]
+"""An application in the form of ASGI: called with a request, a way to receive and a way to send."""
 
 
 def _build() -> AsgiApp:
@@ -34,23 +33,25 @@ class LazyApp:
         self._lock = Lock()
         self._app: AsgiApp | None = None
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         app = self._app or await asyncio.to_thread(self._load)
         await app(scope, receive, send)
 
     def _load(self) -> AsgiApp:
         with self._lock:
-            if self._app is None:
-                try:
-                    self._app = self._build()
-                except Exception:
-                    # Whatever it is, no page is better than one that anybody may see.
-                    log.exception("the OCR results pages cannot be served by this version of Airflow")
-                    self._app = _refuse
+            self._app = self._app or self._build_or_refuse()
             return self._app
 
+    def _build_or_refuse(self) -> AsgiApp:
+        try:
+            return self._build()
+        except Exception:
+            # Whatever it is, no page is better than one that anybody may see.
+            log.exception("the OCR results pages cannot be served by this version of Airflow")
+            return _refuse
 
-async def _refuse(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+
+async def _refuse(scope: Scope, receive: Any, send: Any) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1011})
         return

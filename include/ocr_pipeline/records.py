@@ -6,6 +6,7 @@ pixels) -> ``PageText`` (its text) -> ``ResultRow`` (its row in the results).
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -134,13 +135,15 @@ class TextWord:
 class TextLine:
     """One line of text: what it says, how sure the recogniser is (0 to 1), and where it stands.
 
-    ``words`` are its words in the order of reading, where they were asked for.
+    ``words`` are its words in the order of reading, where they were asked for. Lines that belong together, those of a
+    paragraph, a cell or a list, have the same ``block``, counted from 0 in the order of reading.
     """
 
     text: str
     confidence: float
     quad: Quad
     words: tuple[TextWord, ...] = ()
+    block: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +155,9 @@ class PageText:
 
     @property
     def text(self) -> str:
-        """The page's text, a line each."""
-        return "\n".join(line.text for line in self.lines)
+        """The page's text, a line each, and an empty line between blocks."""
+        blocks = itertools.groupby(self.lines, key=lambda line: line.block)
+        return "\n\n".join("\n".join(line.text for line in block) for _, block in blocks)
 
     @property
     def confidence(self) -> float | None:
@@ -167,7 +171,9 @@ class PageText:
         """The lines as the ``ocr_lines`` column holds them."""
         return json.dumps(
             [
-                _described(line) | ({"words": [_described(word) for word in line.words]} if line.words else {})
+                _described(line)
+                | {"block": line.block}
+                | ({"words": [_described(word) for word in line.words]} if line.words else {})
                 for line in self.lines
             ],
             ensure_ascii=False,
@@ -197,10 +203,14 @@ class ResultRow:
 
     row: int
     status: Status = _column("what became of the page, one of the statuses below; `ok` when it was read and has text")
-    text: str = _column("the page's text in reading order, a line each; empty without text")
+    text: str = _column(
+        "the page's text in reading order, a line each, with an empty line between blocks such as paragraphs; "
+        "empty without text"
+    )
     confidence: float | None = _column("mean confidence of the lines, 0 to 1, weighted by their length")
     lines: str = _column(
-        "JSON list of the lines: `text`, `confidence`, `quad` (four x, y corners in pixels); "
+        "JSON list of the lines: `text`, `confidence`, `quad` (four x, y corners in pixels), `block` (a number for the "
+        "lines of a paragraph, cell or list); "
         "with the setting `words` also `words`, a list of the same three"
     )
     page: int = _column("page number within the image, from 0")

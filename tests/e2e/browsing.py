@@ -79,7 +79,7 @@ class Visitor:
 
     def _note_message(self, message: ConsoleMessage) -> None:
         if message.type == "error":
-            self.wrong.append(f"{message.type}: {message.text}")
+            self.wrong.append(f"{message.type}: {message.text} {message.location['url']}")
 
     def open_tab(self, run_id: str, dag_id: str = DAG_ID) -> FrameLocator:
         """Airflow's page of a run with the tab of its results, which is in a frame."""

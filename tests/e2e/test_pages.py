@@ -223,7 +223,7 @@ def test_everybody_can_use_the_pages(visitor: Visitor, mended: str, theme: str) 
         f"{visitor.url}/ocr/",
         run,
         f"{run}/rows/3/pages/0",
-        f"{visitor.url}/ocr/dags/another_project/runs/theirs",
+        f"{visitor.url}/ocr/?page=999",
     ):
         page.goto(address)
         assert page.locator("html").get_attribute("data-theme") == theme

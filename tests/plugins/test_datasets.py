@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 from zoneinfo import ZoneInfo
 
-import pendulum
 import pytest
-from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable
+from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable, timezone
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 from airflow.timetables.interval import CronDataIntervalTimetable as CoreTimetable
 
@@ -148,7 +147,7 @@ def test_a_source_has_the_day_of_its_own_time_zone(folder: Path, start: str, day
     dag = the_dag()
     timetable = CoreTimetable("@daily", timezone="Europe/Berlin")
     during = datetime.fromisoformat(start) + timedelta(hours=30)
-    by_hand = timetable.infer_manual_data_interval(run_after=pendulum.instance(during))
+    by_hand = timetable.infer_manual_data_interval(run_after=timezone.parse(during.isoformat()))
     plan = dag.get_task("plan")
     assert isinstance(plan, PlanRunOperator)
     context = {

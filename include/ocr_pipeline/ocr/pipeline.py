@@ -71,9 +71,13 @@ class PipelineEngine:
             raise ImageError(
                 ErrorCategory.ENGINE_ERROR, f"{self.model} failed on {page.width}x{page.height} pixels: {error}"
             ) from error
-        quads, texts = lines.quads, lines.texts
+        kept = [
+            i for i, line in enumerate(lines.texts) if line.text.strip() and line.confidence >= self._min_confidence
+        ]
+        quads, texts = lines.quads[kept], [lines.texts[i] for i in kept]
         if self._stretch:
             quads = quads * np.array([page.width / STRETCHED, page.height / STRETCHED], np.float32)
+        blocks = reading_order(in_page_frame(quads, lines.direction), [line.text for line in texts])
         return PageText(
             tuple(
                 TextLine(
@@ -81,9 +85,10 @@ class PipelineEngine:
                     texts[i].confidence,
                     as_quad(quads[i]),
                     words_of(texts[i].trace, quads[i]) if self._words else (),
+                    number,
                 )
-                for i in reading_order(in_page_frame(quads, lines.direction))
-                if texts[i].text.strip() and texts[i].confidence >= self._min_confidence
+                for number, block in enumerate(blocks)
+                for i in block
             )
         )
 

@@ -26,6 +26,7 @@ from ocr_pipeline.ocr.models import Model, find_model
 from ocr_pipeline.ocr.networks import dictionary
 from ocr_pipeline.ocr.paddle import import_paddle
 from ocr_pipeline.ocr.pipeline import STRETCHED, stretched
+from ocr_pipeline.ocr.reading_order import reading_order
 from ocr_pipeline.records import Page, PageText, TextLine, TextWord
 from ocr_pipeline.settings.models import MODELS
 from ocr_pipeline.settings.run import ReadSettings
@@ -123,12 +124,14 @@ class StockEngine:
         if self._settings.words:
             parts = zip(result["text_word"], result["text_word_region"], scores, strict=True)
             words = [_words(*line, scale) for line in parts]
-        lines = zip(texts, scores, result["rec_polys"], words, strict=True)
+        kept = [i for i, text in enumerate(texts) if text.strip() and scores[i] >= self._min_confidence]
+        quads = np.array([result["rec_polys"][i] * scale for i in kept], np.float32).reshape(-1, 4, 2)
+        blocks = reading_order(quads, [texts[i] for i in kept])
         return PageText(
             tuple(
-                TextLine(text, score, as_quad(quad * scale), parts)
-                for text, score, quad, parts in lines
-                if text.strip() and score >= self._min_confidence
+                TextLine(texts[kept[i]], scores[kept[i]], as_quad(quads[i]), words[kept[i]], number)
+                for number, block in enumerate(blocks)
+                for i in block
             )
         )
 

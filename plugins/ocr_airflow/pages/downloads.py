@@ -13,6 +13,7 @@ from ocr_airflow.pages.notices import no_such_file, unreadable
 from ocr_airflow.pages.security import SANDBOX
 from ocr_pipeline.errors import StorageError
 from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.storage.disk import LocalFile
 from ocr_pipeline.storage.folders import StoredFile
 
 
@@ -62,6 +63,8 @@ def give(file: StoredFile, kind: str, headers: Mapping[str, str]) -> StreamingRe
 
     :raises Notice: when it is not there or cannot be read.
     """
+    if isinstance(file, LocalFile) and file.path.is_symlink():
+        raise no_such_file(file.name)  # runs write files; where a link leads is not what the folder was allowed for
     parts = file.parts()
     try:
         first = next(parts, b"")  # before the answer begins, which then can only break off

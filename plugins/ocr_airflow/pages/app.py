@@ -9,11 +9,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from ocr_airflow.pages.links import Links
-from ocr_airflow.pages.notices import Notice
+from ocr_airflow.pages.notices import Notice, unreadable
 from ocr_airflow.pages.rendering import render
 from ocr_airflow.pages.rights import may_look
 from ocr_airflow.pages.routes import router
 from ocr_airflow.pages.security import SecurityHeaders
+from ocr_pipeline.errors import OcrPipelineError
 
 _REFUSALS = {
     401: ("You are not logged in", "Log in to Airflow, then open this page again."),
@@ -32,6 +33,7 @@ def build_app() -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(may_look)])
     app.include_router(router)
     app.add_exception_handler(Notice, _show_notice)
+    app.add_exception_handler(OcrPipelineError, _show_unreadable)
     app.add_exception_handler(HTTPException, _show_refusal)
     app.add_exception_handler(RequestValidationError, _show_no_page)
     return app
@@ -42,6 +44,10 @@ def _show_notice(request: Request, error: Exception) -> HTMLResponse:
     links = Links.below(request.scope["root_path"])
     page = render("notice.html", links=links, title=error.title, text=error.text, waiting=error.waiting)
     return HTMLResponse(page, error.status)
+
+
+def _show_unreadable(request: Request, error: Exception) -> HTMLResponse:
+    return _show_notice(request, unreadable(error))
 
 
 def _show_refusal(request: Request, error: Exception) -> HTMLResponse:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from ocr_airflow.dags import READ_TASK
 from ocr_airflow.pages.database import TaskState
-from ocr_pipeline.viewing.results import BatchView
+from ocr_pipeline.viewing.answers import BatchOverview, BatchState
 
 _MOST_LINES = 200
 _WAITING = TaskState("waiting", 0)
@@ -17,39 +17,25 @@ _WAITING = TaskState("waiting", 0)
 
 @dataclass(frozen=True, slots=True)
 class BatchLine:
-    """A batch as the page shows it. ``retryable``: whether trying it again can read more of it."""
+    """A batch as the page shows it: its files and its task."""
 
-    index: int
-    label: str
-    state: str
-    tries: int
-    images: int
-    done: int
-    failed: int
-    seconds: float | None
-    error: str
-    retryable: bool
+    batch: BatchOverview
+    task: TaskState
 
-    @classmethod
-    def of(cls, view: BatchView, task: TaskState) -> Self:
-        """From both."""
-        return cls(
-            index=view.batch.index,
-            label=view.batch.label,
-            state=task.state,
-            tries=task.tries,
-            images=view.batch.images,
-            done=view.done,
-            failed=view.failed,
-            seconds=view.seconds,
-            error=view.error,
-            retryable=task.ended and (bool(view.failed) or not view.staged),
-        )
+    @property
+    def index(self) -> int:
+        """Its number."""
+        return self.batch.batch.index
+
+    @property
+    def retryable(self) -> bool:
+        """Whether trying it again can read more of it."""
+        return self.task.ended and (bool(self.batch.failed) or self.batch.state is not BatchState.STAGED)
 
     @property
     def quiet(self) -> bool:
         """Whether nothing goes on in it and nothing failed."""
-        return not self.failed and self.state in ("success", "waiting", "scheduled")
+        return not self.batch.failed and self.task.state in ("success", "waiting", "scheduled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +52,13 @@ class Batches:
     task_id: str = READ_TASK
 
     @classmethod
-    def of(cls, views: Iterable[BatchView], tasks: Mapping[int, TaskState]) -> Self:
+    def of(cls, batches: Sequence[BatchOverview], tasks: Mapping[int, TaskState]) -> Self:
         """Of all batches; where there are many, those come first in which something goes on or failed."""
-        lines = [BatchLine.of(view, tasks.get(view.batch.index, _WAITING)) for view in views]
-        shown = lines
-        if len(lines) > _MOST_LINES:
-            shown = sorted(lines, key=lambda line: line.quiet)[:_MOST_LINES]
+        lines = [BatchLine(batch, tasks.get(batch.batch.index, _WAITING)) for batch in batches]
+        shown = lines if len(lines) <= _MOST_LINES else sorted(lines, key=lambda line: line.quiet)[:_MOST_LINES]
         return cls(
             lines=tuple(shown),
-            states=Counter(line.state for line in lines),
+            states=Counter(line.task.state for line in lines),
             retryable=tuple(line.index for line in lines if line.retryable),
             left_out=len(lines) - len(shown),
         )

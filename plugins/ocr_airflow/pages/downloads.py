@@ -9,9 +9,8 @@ from itertools import chain
 
 from fastapi.responses import StreamingResponse
 
-from ocr_airflow.pages.notices import no_such_file, unreadable
+from ocr_airflow.pages.notices import no_such_file
 from ocr_airflow.pages.security import SANDBOX
-from ocr_pipeline.errors import StorageError
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.storage.disk import LocalFile
 from ocr_pipeline.storage.folders import StoredFile
@@ -37,19 +36,11 @@ OFFERED: Mapping[str, Offered] = {
 """The files of a run that are for people, by name; no other is given."""
 
 
-def offered_files(run: RunFolder) -> dict[str, str]:
-    """Those that are there, and what each holds.
-
-    :raises StorageError: when the folder cannot be looked into.
-    """
-    there = {file.name for file in run.folder.files()}
-    return {name: offered.meaning for name, offered in OFFERED.items() if name in there}
-
-
 def give_offered(run: RunFolder, name: str) -> StreamingResponse:
     """A file of the run.
 
-    :raises Notice: when it is none of those, is not there or cannot be read.
+    :raises Notice: when it is none of those or not there.
+    :raises StorageError: when it cannot be read.
     """
     if name not in OFFERED:
         raise no_such_file(name)
@@ -61,7 +52,8 @@ def give_offered(run: RunFolder, name: str) -> StreamingResponse:
 def give(file: StoredFile, kind: str, headers: Mapping[str, str]) -> StreamingResponse:
     """A file of the media type ``kind``, of which no more than a part is held.
 
-    :raises Notice: when it is not there or cannot be read.
+    :raises Notice: when it is not there.
+    :raises StorageError: when it cannot be read.
     """
     if isinstance(file, LocalFile) and file.path.is_symlink():
         raise no_such_file(file.name)  # runs write files; where a link leads is not what the folder was allowed for
@@ -70,8 +62,6 @@ def give(file: StoredFile, kind: str, headers: Mapping[str, str]) -> StreamingRe
         first = next(parts, b"")  # before the answer begins, which then can only break off
     except FileNotFoundError:
         raise no_such_file(file.name) from None
-    except StorageError as error:
-        raise unreadable(error) from error
     return StreamingResponse(_slices(chain([first], parts)), media_type=kind, headers=dict(headers))
 
 

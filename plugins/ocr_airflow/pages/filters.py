@@ -6,10 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
+from ocr_pipeline.errors import ErrorCategory, Status, WarningCategory
+from ocr_pipeline.viewing.questions import RowQuery
+
 ROWS_ON_A_PAGE = 50
 _LONGEST = 253
 _LAST_PAGE = 10_000_000
-_SORTS = ("", "-row", "confidence", "-confidence")
+ORDERS: Mapping[str, str] = {
+    "": "as in the dataset",
+    "-row": "the last rows first",
+    "confidence": "the least sure first",
+    "-confidence": "the surest first",
+    "-read_seconds": "the longest read first",
+    "-fetch_seconds": "the longest fetched first",
+    "-bytes": "the largest files first",
+    "link": "by their links",
+    "random": "at random",
+}
+"""The orders in which rows can be looked at, as an address names them, and for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +50,17 @@ class RowFilter:
         """From the query of an address. People edit those: what makes no sense is as if it were not there."""
         given = {name: value.strip()[:_LONGEST] for name, value in query.items()}
         sort = given.get("sort", "")
+        status, error, warning = (given.get(name, "") for name in ("status", "error", "warning"))
         return cls(
             text=given.get("q", ""),
-            status=given.get("status", ""),
-            error=given.get("error", ""),
-            warning=given.get("warning", ""),
+            status=status if status in list(Status) else "",
+            error=error if error in list(ErrorCategory) else "",
+            warning=warning if warning in list(WarningCategory) else "",
             least=_share(given.get("from", "")),
             most=_share(given.get("to", "")),
             host=given.get("host", "").lower(),
             batch=_count(given.get("batch", "")),
-            sort=sort if sort in _SORTS else "",
+            sort=sort if sort in ORDERS else "",
             page=_count(given.get("page", "")) or 0,
         )
 
@@ -64,15 +79,25 @@ class RowFilter:
             "page": self.page or None,
         }
 
+    def asked(self) -> RowQuery:
+        """What the results are asked."""
+        return RowQuery(
+            text=self.text,
+            status=(self.status,) if self.status else (),
+            error=(self.error,) if self.error else (),
+            warning=(self.warning,) if self.warning else (),
+            host=self.host,
+            batch=self.batch,
+            confidence=(self.least, self.most),
+            order=self.sort or "row",
+            offset=self.page * ROWS_ON_A_PAGE,
+            limit=ROWS_ON_A_PAGE,
+        )
+
     @property
     def chosen(self) -> bool:
         """Whether it leaves out any row."""
         return replace(self, sort="", page=0) != RowFilter()
-
-    @property
-    def offset(self) -> int:
-        """How many rows stand on the pages before."""
-        return self.page * ROWS_ON_A_PAGE
 
     @property
     def column(self) -> str:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from ocr_airflow.pages.links import web_address
-from ocr_pipeline.errors import StagedBatchError
+from ocr_pipeline.records import RESULT_COLUMNS, TextLine
+from ocr_pipeline.viewing.answers import Record
 
 UNSURE = 0.8
 """Lines the recogniser is less sure of than this are marked."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Outlined:
     """A line of text; ``points`` are the corners of its quadrilateral as SVG writes them, in pixels of the page."""
 
     text: str
     confidence: float
     points: str
+
+    @classmethod
+    def of(cls, line: TextLine) -> Self:
+        """The line as it is drawn."""
+        return cls(line.text, line.confidence, " ".join(f"{x:.1f},{y:.1f}" for x, y in line.quad))
 
     @property
     def unsure(self) -> bool:
@@ -30,41 +34,22 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class ImagePage:
-    """A page of an image with everything that is shown of it.
+    """A page of an image with everything that is shown of it. ``pictured``: whether its picture was kept."""
 
-    ``values`` is its row of the results, the dataset's columns included; ``address`` the link where it leads into the
-    web; ``previous`` and ``next`` are rows.
-    """
-
-    row: int
-    page: int
-    pages: int
-    link: str
-    previous: int | None
-    next: int | None
-    values: Mapping[str, Any]
-    lines: tuple[Line, ...]
-    worded: bool
+    record: Record
     pictured: bool
 
     @property
-    def address(self) -> str | None:
-        """The link, where a person may follow it."""
-        return web_address(self.link)
+    def lines(self) -> list[Outlined]:
+        """Its lines in the order of reading."""
+        return [Outlined.of(line) for line in self.record.lines]
+
+    @property
+    def worded(self) -> bool:
+        """Whether its words were asked for."""
+        return any(line.words for line in self.record.lines)
 
 
-def lines_of(described: str) -> tuple[tuple[Line, ...], bool]:
-    """The lines that a cell of ``ocr_lines`` describes, and whether it describes their words as well.
-
-    :raises StagedBatchError: when it describes none as it should.
-    """
-    try:
-        entries: list[Mapping[str, Any]] = json.loads(described or "[]")
-        lines = tuple(Line(str(e["text"]), float(e["confidence"]), _points(e["quad"])) for e in entries)
-        return lines, any("words" in entry for entry in entries)
-    except (ValueError, TypeError, KeyError) as error:
-        raise StagedBatchError(f"ocr_lines of this row is damaged: {error}") from error
-
-
-def _points(quad: Any) -> str:
-    return " ".join(f"{float(x):.1f},{float(y):.1f}" for x, y in quad)
+def values_of(record: Record) -> Mapping[str, Any]:
+    """Its row of the results: the dataset's own columns, then those of the contract."""
+    return {**record.own, **{column.name: getattr(record.result, column.field) for column in RESULT_COLUMNS}}

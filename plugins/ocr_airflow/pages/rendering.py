@@ -60,6 +60,7 @@ def _environment() -> Environment:
         "number": lambda count: f"{count:,}",
         "seconds": describe_seconds,
         "moment": _moment,
+        "setting": _setting,
         "state_kind": lambda state: STATE_KINDS.get(state, ""),
         "status_kind": lambda status: STATUS_KINDS.get(status, "bad"),
     }
@@ -85,3 +86,10 @@ def describe_seconds(seconds: float) -> str:
 
 def _moment(when: datetime | None) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S} UTC" if when else "not yet"
+
+
+def _setting(value: object) -> str:
+    """A setting's value as the form has it."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return str(value)

@@ -10,7 +10,6 @@ from ocr_airflow.dags import PLAN_TASK
 from ocr_airflow.deployment import allowances
 from ocr_airflow.pages import notices
 from ocr_airflow.pages.database import AirflowRun, Database, find_run, folder_uri, task_state
-from ocr_pipeline.errors import OcrPipelineError
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.storage.patience import Patience
 from ocr_pipeline.viewing.results import RunResults
@@ -37,11 +36,8 @@ def _run_folder(run: Run, session: Database) -> RunFolder:
     if uri is None:
         planning = task_state(session, run, PLAN_TASK)
         raise notices.not_planned(planning.state if planning else None)
-    try:
-        # The address is what an XCom says, which people can change: the deployment says where results may lie.
-        return RunFolder.open(uri, allowances(), _PATIENCE)
-    except OcrPipelineError as error:
-        raise notices.unreadable(error) from error
+    # The address is what an XCom says, which people can change: the deployment says where results may lie.
+    return RunFolder.open(uri, allowances(), _PATIENCE)
 
 
 Folder = Annotated[RunFolder, Depends(_run_folder)]
@@ -49,10 +45,7 @@ Folder = Annotated[RunFolder, Depends(_run_folder)]
 
 
 def _results(folder: Folder) -> RunResults:
-    try:
-        return RunResults.open(folder)
-    except OcrPipelineError as error:
-        raise notices.unreadable(error) from error
+    return RunResults.open(folder)
 
 
 Results = Annotated[RunResults, Depends(_results)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -12,30 +12,16 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from ocr_airflow.dags import READ_TASK
 from ocr_airflow.pages.batches import Batches
 from ocr_airflow.pages.database import AirflowRun, Database, batch_states, recent_runs
-from ocr_airflow.pages.downloads import give_offered, offered_files
-from ocr_airflow.pages.filters import ROWS_ON_A_PAGE, RowFilter
-from ocr_airflow.pages.images import ImagePage, lines_of
+from ocr_airflow.pages.downloads import OFFERED, give, give_offered
+from ocr_airflow.pages.filters import ORDERS, RowFilter
+from ocr_airflow.pages.images import ImagePage, values_of
 from ocr_airflow.pages.links import Links
 from ocr_airflow.pages.notices import Notice, no_such_row
 from ocr_airflow.pages.rendering import render, static_files
 from ocr_airflow.pages.results import Folder, Results, Run
 from ocr_airflow.pages.rights import Person, may_read_run, may_retry, readable_dags
-from ocr_pipeline.viewing.results import RowQuery
-
-Number = Annotated[int, Path(ge=0, le=1_000_000_000_000)]
-
-
-def row_query(c: RowFilter) -> RowQuery:
-    return RowQuery(
-        text=c.text,
-        statuses=(c.status,) if c.status else (),
-        errors=(c.error,) if c.error else (),
-        host=c.host,
-        batch=c.batch,
-        offset=c.offset,
-        limit=ROWS_ON_A_PAGE,
-    )
-
+from ocr_pipeline.viewing.answers import Record
+from ocr_pipeline.viewing.results import RunResults
 
 RUNS_ON_A_PAGE = 25
 
@@ -45,6 +31,7 @@ def _links(request: Request) -> Links:
 
 
 Addresses = Annotated[Links, Depends(_links)]
+Number = Annotated[int, Path(ge=0, le=1_000_000_000_000)]
 
 router = APIRouter()
 run_router = APIRouter(prefix="/dags/{dag_id}/runs/{run_id}", dependencies=[Depends(may_read_run)])
@@ -71,34 +58,28 @@ def list_runs(
 
 @run_router.get("")
 def show_run(
-    request: Request, links: Addresses, session: Database, person: Person, run: Run, results: Results
+    request: Request,
+    links: Addresses,
+    session: Database,
+    person: Person,
+    run: Run,
+    results: Results,
+    only: Literal["live", "rows"] | None = None,
 ) -> HTMLResponse:
-    """A run: its counts, its batches, its charts, and rows of its results."""
-    overview = results.overview()
-    chosen = RowFilter.parse(request.query_params)
-    rows, found = results.rows(row_query(chosen))
-    page = render(
-        "run.html",
-        links=links,
-        run=run,
-        overview=overview,
-        duration=_duration(run),
-        files=offered_files(results.run),
-        charts=[],
-        batches=Batches.of(results.batches(), batch_states(session, run)),
-        retry_address=links.clear(run.dag_id) if may_retry(run.dag_id, person) else None,
-        filter=chosen,
-        rows=rows if overview.merged_at else None,
-        found=found,
-        results_version=overview.merged_at,
-    )
-    return HTMLResponse(page)
-
-
-def _duration(run: AirflowRun) -> float | None:
-    if run.started is None:
-        return None
-    return ((run.ended or datetime.now(UTC)) - run.started).total_seconds()
+    """A run: its counts, its batches, its charts, and rows of its results; or ``only`` a part of it, to be renewed."""
+    values: dict[str, Any] = {"overview": results.overview()}
+    if only != "rows":
+        values |= {
+            "duration": _duration(run),
+            "offered": OFFERED,
+            "charts": [],
+            "batches": Batches.of(results.batches(), batch_states(session, run)),
+            "retry_address": links.clear(run.dag_id) if may_retry(run.dag_id, person) else None,
+        }
+    if only != "live":
+        chosen = RowFilter.parse(request.query_params)
+        values |= {"filter": chosen, "orders": ORDERS, "found": results.rows(chosen.asked())}
+    return HTMLResponse(render("run.html", links=links, run=run, only=only, **values))
 
 
 @run_router.get("/tasks/{task_id}/{map_index}")
@@ -111,20 +92,23 @@ def show_task(links: Addresses, run: Run, task_id: str, map_index: str) -> Redir
 @run_router.get("/rows/{row}/pages/{page}")
 def show_image(links: Addresses, run: Run, results: Results, row: Number, page: Number) -> HTMLResponse:
     """A page of an image beside its text."""
-    return HTMLResponse(render("image.html", links=links, run=run, image=_image(results, row, page)))
+    record = _record(results, row, page)
+    image = ImagePage(record, record.preview.exists())
+    html = render("image.html", links=links, run=run, image=image, values=values_of(record), rows=results.plan.rows)
+    return HTMLResponse(html)
 
 
 @run_router.get("/rows/{row}/pages/{page}/record")
 def give_record(results: Results, row: Number, page: Number) -> Response:
     """The row of the results as JSON."""
-    values = _image(results, row, page).values
-    return Response(json.dumps(values, ensure_ascii=False, default=str), media_type="application/json")
+    text = json.dumps(values_of(_record(results, row, page)), ensure_ascii=False, default=str)
+    return Response(text, media_type="application/json")
 
 
 @run_router.get("/rows/{row}/pages/{page}/picture")
 def give_picture(results: Results, row: Number, page: Number) -> Response:
-    """The picture of a page, small and as WebP."""
-    raise no_such_row(row, page)
+    """The picture of a page as the run has kept it."""
+    return give(_record(results, row, page).preview, "image/webp", {"Cache-Control": "private, max-age=60"})
 
 
 @run_router.get("/files/{name}")
@@ -133,12 +117,17 @@ def give_file(folder: Folder, name: str) -> Response:
     return give_offered(folder, name)
 
 
-def _image(results, row: int, page: int) -> ImagePage:
-    values = results.record(row, page)
-    if values is None:
+def _record(results: RunResults, row: int, page: int) -> Record:
+    found = results.record(row, page)
+    if found is None:
         raise no_such_row(row, page)
-    lines, worded = lines_of(values["ocr_lines"])
-    return ImagePage(row, page, 1, "", row - 1 if row else None, row + 1, values, lines, worded, False)
+    return found
+
+
+def _duration(run: AirflowRun) -> float | None:
+    if run.started is None:
+        return None
+    return ((run.ended or datetime.now(UTC)) - run.started).total_seconds()
 
 
 router.include_router(run_router)

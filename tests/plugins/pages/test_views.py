@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from ocr_airflow.pages.images import lines_of
+from ocr_airflow.pages.database import TaskState
+from ocr_airflow.pages.images import Outlined
 from ocr_airflow.pages.rendering import describe_seconds
-from ocr_pipeline.errors import OcrPipelineError
-
-QUAD = [[0, 0], [10.04, 0], [10, 5], [0, 5]]
+from ocr_pipeline.records import TextLine
 
 
 def test_lines_have_their_outlines_as_svg_writes_them() -> None:
-    (line,), worded = lines_of(json.dumps([{"text": "<b>", "confidence": 0.79, "quad": QUAD}]))
-    assert (line.text, line.points, line.unsure, worded) == ("<b>", "0.0,0.0 10.0,0.0 10.0,5.0 0.0,5.0", True, False)
-
-
-@pytest.mark.parametrize(
-    "cell",
-    [
-        "{",
-        "7",
-        '[{"text": "x"}]',
-        '[{"text": "x", "confidence": "high", "quad": []}]',
-        json.dumps([{"text": "x", "confidence": 1, "quad": [['"/><script>', 0]]}]),
-    ],
-)
-def test_damaged_lines_are_an_error_that_says_so(cell: str) -> None:
-    with pytest.raises(OcrPipelineError, match="ocr_lines"):
-        lines_of(cell)
+    line = Outlined.of(TextLine("<b>", 0.79, ((0.0, 0.0), (10.04, 0.0), (10.0, 1e6), (0.0, 5.0))))
+    assert (line.text, line.points, line.unsure) == ("<b>", "0.0,0.0 10.0,0.0 10.0,1000000.0 0.0,5.0", True)
 
 
 @pytest.mark.parametrize(
@@ -39,3 +21,11 @@ def test_damaged_lines_are_an_error_that_says_so(cell: str) -> None:
 )
 def test_durations_are_said_in_two_units(seconds: float, said: str) -> None:
     assert describe_seconds(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("state", "ended"),
+    [("success", True), ("failed", True), ("running", False), ("up_for_retry", False), ("waiting", False)],
+)
+def test_only_what_has_ended_can_be_tried_again(state: str, ended: bool) -> None:
+    assert TaskState(state, 1).ended == ended

@@ -20,19 +20,19 @@
     for (const [child, next] of pairs) renew(child, next);
   };
 
-  // Ask for a page and take over those parts of it that have one of these ids.
-  const take = async (url, ids) => {
-    const answer = await fetch(url, { headers: { Accept: "text/html" } });
+  // Ask for a part of the page at an address, `live` or `rows`, and take it over; all of what is there if not a part.
+  const take = async (address, part) => {
+    const url = new URL(address, window.location.href);
+    if (document.body.dataset.page === "run") url.searchParams.set("only", part);
+    const answer = await fetch(url);
     if (!answer.ok) throw new Error(String(answer.status));
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (page.body.dataset.page !== document.body.dataset.page) {
       window.location.reload(); // such as a run that was being planned
       return;
     }
-    for (const id of ids) {
-      const [old, fresh] = [document.getElementById(id), page.getElementById(id)];
-      if (old && fresh) renew(old, fresh);
-    }
+    const [old, fresh] = [document.getElementById(part), page.getElementById(part)];
+    if (old && fresh) renew(old, fresh);
   };
 
   const say = (text) => {
@@ -44,7 +44,7 @@
   const refresh = async () => {
     if (!document.hidden && document.getElementById("live")?.dataset.live === "on") {
       try {
-        await take(window.location.href, ["live"]);
+        await take(window.location.href, "live");
         await rowsWhenMerged();
       } catch {
         say("This page cannot be refreshed now; it keeps trying.");
@@ -57,12 +57,12 @@
   const rowsWhenMerged = async () => {
     const [live, rows] = [document.getElementById("live"), document.getElementById("rows")];
     if (!rows || !live || rows.dataset.version === live.dataset.version || rows.contains(document.activeElement)) return;
-    await take(window.location.href, ["rows"]);
+    await take(window.location.href, "rows");
   };
 
   const showRows = async (url, remember) => {
     try {
-      await take(url, ["rows"]);
+      await take(url, "rows");
       if (remember) window.history.pushState(null, "", url);
     } catch {
       window.location.assign(url);
@@ -121,7 +121,7 @@
       return;
     }
     say(batches.length === 1 ? "The batch is tried again." : `${batches.length} batches are tried again.`);
-    await take(window.location.href, ["live"]);
+    await take(window.location.href, "live");
   };
 
   document.addEventListener("click", (event) => {

@@ -14,7 +14,15 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from ocr_airflow.pages.database import AirflowRun
+from ocr_airflow.pages.images import ImagePage, values_of
+from ocr_airflow.pages.links import Links
+from ocr_airflow.pages.rendering import render
 from ocr_local.airflow import DAG_ID
+from ocr_pipeline.records import FetchedImage, ImageRef, PageText, TextLine, read_row
+from ocr_pipeline.records import Page as ReadPage
+from ocr_pipeline.storage.disk import LocalFolder
+from ocr_pipeline.viewing.answers import Record
 from tests.e2e.browsing import Visitor, open_browser
 from tests.e2e.conftest import LocalAirflow, wait_for
 from tests.e2e.servers import FileServer
@@ -259,6 +267,72 @@ def test_the_runs_of_all_dags_are_in_the_navigation(visitor: Visitor, mended: st
     listed = page.frame_locator("iframe[title='OCR runs']")
     listed.get_by_role("link", name=mended).click()
     expect(listed.locator("#rows")).to_be_visible()
+
+
+def test_a_document_is_leafed_through_and_its_words_are_shown(
+    visitor: Visitor, airflow: LocalAirflow, tmp_path: Path
+) -> None:
+    pages = []
+    for number in range(3):
+        draw_word(tmp_path / "page.png", f"PAGE {number}")
+        pages.append(cv2.imread(str(tmp_path / "page.png")))
+    cv2.imwritemulti(str(tmp_path / "document.tif"), pages)
+    (tmp_path / "d.csv").write_text("image\nnowhere.png\ndocument.tif\n")
+    allow(airflow, str(tmp_path))
+    airflow.trigger("document", tmp_path / "d.csv", words=True)
+    airflow.wait("document")
+    page = visitor.page
+    page.goto(f"{visitor.pages_of('document')}/rows/0/pages/0")
+    expect(page.locator(".notice")).to_contain_text("not_found")
+    page.keyboard.press("n")
+    expect(page.locator("h1")).to_have_text("Row 2, page 1 of 3")
+    page.keyboard.press("]")
+    page.keyboard.press("]")
+    expect(page.locator("h1")).to_have_text("Row 2, page 3 of 3")
+    page.keyboard.press("[")
+    expect(page.locator("h1")).to_have_text("Row 2, page 2 of 3")
+    page.keyboard.press("j")
+    expect(page.locator("#words tbody tr")).to_have_count(2)
+    expect(page.locator("#words")).to_contain_text("PAGE")
+    expect(page.locator("#sheet polygon.word")).to_have_count(2)
+    page.keyboard.press("p")
+    expect(page.locator("h1")).to_have_text("Row 1")
+
+
+def test_a_page_of_ten_thousand_lines_can_be_used(visitor: Visitor, mended: str) -> None:
+    page, address = visitor.page, f"{visitor.pages_of(mended)}/rows/999/pages/0"
+    page.route(address, lambda route: route.fulfill(body=crowded_page(10_000), content_type="text/html"))
+    page.goto(address)
+    expect(page.locator("#lines li")).to_have_count(10_000)
+    page.keyboard.press("j")
+    expect(page.locator("#line-0")).to_have_attribute("aria-selected", "true")
+    page.locator("#lines").press("End")
+    expect(page.locator("#line-9999")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#line-9999")).to_be_in_viewport()
+    expect(page.locator("#sheet polygon[data-line='9999']")).to_be_in_viewport()
+    page.unroute(address)
+
+
+def crowded_page(count: int) -> str:
+    """The page of an image of so many lines, ten beside each other."""
+    lines = []
+    for n in range(count):
+        x, y = 200.0 * (n % 10), 20.0 * (n // 10)
+        lines.append(TextLine(f"line {n}", 0.9, ((x, y), (x + 180, y), (x + 180, y + 15), (x, y + 15))))
+    text = PageText(tuple(lines))
+    image = FetchedImage(ImageRef(999, "x.png"), b"", "", None, 1, 0.0)
+    drawn = np.zeros((20 * count // 10, 2000, 3), np.uint8)
+    result = read_row(image, ReadPage(0, drawn), text, 0.0, "model")
+    preview = LocalFolder(Path("/nowhere")).file("x.webp")
+    record = Record(999, 0, 1, 0, "x.png", None, result, text.lines, {}, None, None, preview)
+    return render(
+        "image.html",
+        links=Links.below("/ocr"),
+        run=AirflowRun(DAG_ID, RUN, "success", None, None, ours=True),
+        image=ImagePage(record, pictured=False),
+        values=values_of(record),
+        rows=1000,
+    )
 
 
 HOSTILE = (

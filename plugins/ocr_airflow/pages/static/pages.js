@@ -46,8 +46,8 @@
       try {
         await take(window.location.href, "live");
         await rowsWhenMerged();
-      } catch {
-        say("This page cannot be refreshed now; it keeps trying.");
+      } catch (error) {
+        say(error.message === "401" ? "You are logged out of Airflow: log in again." : "This page cannot be refreshed now; it keeps trying.");
       }
     }
     window.setTimeout(refresh, LIVE_MS);

@@ -26,8 +26,9 @@ def seen(airflow: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> str
     draw_word(folder / "WORD.png", "WORD")
     (folder / "d.csv").write_text("image\nWORD.png\n")
     allow(airflow, str(folder))
-    airflow.trigger(RUN, folder / "d.csv")
+    run = airflow.trigger(RUN, folder / "d.csv")
     assert airflow.wait(RUN) == "success"
+    run.preview(0, 0).write_bytes(b"RIFF....WEBP")
     return RUN
 
 

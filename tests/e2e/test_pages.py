@@ -21,6 +21,7 @@ from ocr_airflow.pages.rendering import render
 from ocr_local.airflow import DAG_ID
 from ocr_pipeline.records import FetchedImage, ImageRef, PageText, TextLine, read_row
 from ocr_pipeline.records import Page as ReadPage
+from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.storage.disk import LocalFolder
 from ocr_pipeline.viewing.answers import Record
 from tests.e2e.browsing import Visitor, open_browser
@@ -161,17 +162,21 @@ def test_rows_are_searched_filtered_and_sorted_in_place(visitor: Visitor, mended
     tab.locator("#filters [name=batch]").fill("1")
     tab.locator("#filters [name=batch]").press("Enter")
     expect(rows).to_have_count(12)
-    tab.get_by_role("link", name="Row", exact=False).first.click()
+    tab.locator("#rows thead a", has_text="Row").click()
     expect(rows.first).to_contain_text("24")
     expect(tab.locator("th[aria-sort]")).to_contain_text("Row")
     assert stayed(tab.locator("body"))
 
 
-def test_the_lines_of_an_image_lie_on_its_text(visitor: Visitor, mended: str) -> None:
+def test_the_lines_of_an_image_lie_on_its_text(visitor: Visitor, shown: Shown, mended: str) -> None:
     page = visitor.page
+    picture = cv2.imencode(".webp", cv2.imread(str(shown.dataset.parent / "WORD5.png")))[1]
+    (folder,) = visitor.airflow.output.glob("shown*")
+    RunFolder(LocalFolder(folder)).preview(5, 0).write_bytes(picture.tobytes())
     page.goto(f"{visitor.pages_of(mended)}/rows/5/pages/0")
     expect(page.locator("#lines li")).to_have_count(1)
     expect(page.locator("#lines li")).to_contain_text("WORD5")
+    page.wait_for_load_state("networkidle")
     box = page.locator("#sheet polygon").bounding_box()
     assert box is not None
     page.keyboard.press("b")  # without the boxes there is ink of the picture only
@@ -287,6 +292,7 @@ def test_a_document_is_leafed_through_and_its_words_are_shown(
     page.keyboard.press("n")
     expect(page.locator("h1")).to_have_text("Row 2, page 1 of 3")
     page.keyboard.press("]")
+    expect(page.locator("h1")).to_have_text("Row 2, page 2 of 3")
     page.keyboard.press("]")
     expect(page.locator("h1")).to_have_text("Row 2, page 3 of 3")
     page.keyboard.press("[")

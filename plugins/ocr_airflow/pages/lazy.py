@@ -34,12 +34,15 @@ class LazyApp:
         self._app: AsgiApp | None = None
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        app = self._app or await asyncio.to_thread(self._load)
+        app = self._app
+        if app is None:
+            app = await asyncio.to_thread(self._load)
         await app(scope, receive, send)
 
     def _load(self) -> AsgiApp:
         with self._lock:
-            self._app = self._app or self._build_or_refuse()
+            if self._app is None:
+                self._app = self._build_or_refuse()
             return self._app
 
     def _build_or_refuse(self) -> AsgiApp:

@@ -19,7 +19,7 @@ CORE = INCLUDE / "ocr_pipeline"
 TASKS = ("planning", "reading", "merging")
 """A package for each task of the DAG; they do not know each other."""
 
-LAYERS = ("dataset", "fetch", "images", "ocr", "run", "storage", "settings", "records", "errors")
+LAYERS = ("viewing", "dataset", "fetch", "images", "ocr", "run", "storage", "settings", "records", "errors")
 """What the tasks stand on, from the top down: each knows only those after it."""
 
 NOT_LOADED = {

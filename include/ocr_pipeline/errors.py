@@ -248,6 +248,10 @@ class BatchCancelledError(OcrPipelineError):
     retryable = True
 
 
+class QueryError(OcrPipelineError):
+    """A question about results asks for what cannot be: a status that there is not, a number out of bounds."""
+
+
 class EngineError(OcrPipelineError):
     """The OCR engine cannot be used: not installed, no such device, or no such model."""
 

@@ -113,6 +113,20 @@ class RunFolder:
         return self.folder.file("rejected.csv")
 
     @property
+    def index(self) -> StoredFile:
+        """What the results are searched by: a narrow row for each of theirs."""
+        return self.folder.file("index.parquet")
+
+    @property
+    def report(self) -> StoredFile:
+        """The merged run as a page for people."""
+        return self.folder.file("report.html")
+
+    def preview(self, row: int, page: int) -> StoredFile:
+        """A picture of a page of the image that was read for ``row``; absent unless the run makes them."""
+        return self.folder.file(f"previews/{row:012}-{page:04}.webp")
+
+    @property
     def summary(self) -> StoredFile:
         """Counts of the merged run; written after the results."""
         return self.folder.file("summary.json")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from errno import ENOENT
 from pathlib import Path
 
-from ocr_pipeline.storage.folders import Folder, StoredFile, naming
+from ocr_pipeline.storage.folders import FileVersion, Folder, StoredFile, naming
 
 _TEMPORARY = ".tmp-"
 _PART_BYTES = 1 << 20
@@ -156,12 +156,29 @@ class LocalFolder(Folder):
 
     def files(self) -> list[StoredFile]:
         """The files in it; leftovers of writes that never finished are none."""
+        return [self.file(entry.name) for entry in self._entries() if entry.is_file()]
+
+    def versions(self) -> dict[str, FileVersion]:
+        """The files in it, each as it is now."""
+        found = {}
+        for entry in self._entries():
+            with naming(f"look for {entry.path}"), suppress(FileNotFoundError):  # gone since it was listed
+                if entry.is_file():
+                    state = entry.stat()
+                    found[entry.name] = FileVersion(state.st_size, f"{state.st_ino}-{state.st_mtime_ns}")
+        return found
+
+    def folders(self) -> list[str]:
+        """The names of the folders in it."""
+        return [entry.name for entry in self._entries() if entry.is_dir()]
+
+    def _entries(self) -> list[os.DirEntry[str]]:
         with naming(f"list {self.path}"):
             try:
-                names = sorted(entry.name for entry in os.scandir(self.path) if entry.is_file())
+                entries = sorted(os.scandir(self.path), key=lambda entry: entry.name)
             except (FileNotFoundError, NotADirectoryError):
                 return []
-            return [self.file(name) for name in names if not name.startswith(_TEMPORARY)]
+        return [entry for entry in entries if not entry.name.startswith(_TEMPORARY)]
 
     def clear(self) -> None:
         """Remove it with everything in it."""

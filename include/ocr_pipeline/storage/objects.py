@@ -16,7 +16,7 @@ from obstore.exceptions import AlreadyExistsError
 
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.storage.buckets import find_store, open_bucket
-from ocr_pipeline.storage.folders import Folder, Result, StoredFile, naming
+from ocr_pipeline.storage.folders import FileVersion, Folder, Result, StoredFile, naming
 from ocr_pipeline.storage.outages import PatientBucket
 from ocr_pipeline.storage.patience import PATIENCE, Patience
 from ocr_pipeline.storage.store_errors import explain
@@ -189,6 +189,19 @@ class ObjectFolder(Folder):
         found = self._list(lambda bucket: obstore.list_with_delimiter(bucket, self.key or None))
         keys = sorted(item["path"] for item in found["objects"])
         return [self.file(key.removeprefix(self._prefix)) for key in keys]
+
+    def versions(self) -> dict[str, FileVersion]:
+        """The files in it, each as it is now."""
+        found = self._list(lambda bucket: obstore.list_with_delimiter(bucket, self.key or None))
+        return {
+            item["path"].removeprefix(self._prefix): FileVersion(item["size"], item["e_tag"] or "")
+            for item in sorted(found["objects"], key=lambda item: item["path"])
+        }
+
+    def folders(self) -> list[str]:
+        """The names of the folders in it."""
+        found = self._list(lambda bucket: obstore.list_with_delimiter(bucket, self.key or None))
+        return sorted(path.rstrip("/").removeprefix(self._prefix) for path in found["common_prefixes"])
 
     def walk(self) -> Iterator[str]:
         """The names of all files in it and in its folders, in the order of the store."""

@@ -1,0 +1,287 @@
+"""The results of a run, merged or still going, and what they answer."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Self
+
+from ocr_pipeline.errors import Status
+from ocr_pipeline.records import READ_ROW, RESULT_COLUMNS, ROW, BatchRef, ResultRow
+from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.run.plan import Plan, planned_rows
+from ocr_pipeline.run.staging import BatchProgress, read_progress, read_statistics
+from ocr_pipeline.run.summary import MergedRun
+from ocr_pipeline.settings.run import RunSettings
+from ocr_pipeline.viewing.answers import (
+    BatchOverview,
+    BatchState,
+    ChangedSetting,
+    Distributions,
+    FileOverview,
+    HostOverview,
+    Overview,
+    Record,
+    RowFound,
+    RowsFound,
+    RunState,
+)
+from ocr_pipeline.viewing.lines import parse_lines
+from ocr_pipeline.viewing.links import web_address
+from ocr_pipeline.viewing.merged import MergedTable, read_row
+from ocr_pipeline.viewing.questions import RowQuery
+from ocr_pipeline.viewing.table import Entry
+
+SECONDS = 0.25
+"""How long a question looks at rows before it answers with what it has."""
+
+
+class RunResults:
+    """What is known of a run.
+
+    The plan and the summary are read once, when it is opened; batches and rows with each question.
+    """
+
+    def __init__(self, run: RunFolder, plan: Plan, merged: MergedRun | None) -> None:
+        self.run = run
+        self.plan = plan
+        self.merged = merged
+
+    @classmethod
+    def open(cls, run: RunFolder) -> Self:
+        """Open the results of ``run``.
+
+        :raises MissingPlanError: when the run is not planned yet.
+        :raises PlanError: when its plan cannot be read.
+        :raises StorageError: when its folder cannot be read.
+        """
+        plan = Plan.load(run)
+        merged = MergedRun.load(run)
+        if merged and datetime.fromisoformat(merged.merged_at) < datetime.fromisoformat(plan.created_at):
+            merged = None  # of an earlier plan
+        return cls(run, plan, merged)
+
+    def overview(self) -> Overview:
+        """The run as a whole.
+
+        :raises StorageError: when its folder cannot be read.
+        """
+        batches = self.batches()
+        staged = [batch for batch in batches if batch.finished_at]
+        finished = [batch.finished_at for batch in staged if batch.finished_at]
+        started = [batch.finished_at - timedelta(seconds=batch.seconds) for batch in staged if batch.finished_at]
+        read = sum(batch.total - batch.resumed for batch in staged)
+        span = (max(finished) - min(started)).total_seconds() if finished else 0.0
+        counts = self.merged or _Counts(staged)
+        return Overview(
+            name=self.run.name,
+            uri=self.run.uri,
+            state=_state(self.merged, batches),
+            dataset=self.plan.settings.dataset,
+            image_column=self.plan.image_column,
+            created_at=datetime.fromisoformat(self.plan.created_at),
+            started_at=min(started, default=None),
+            finished_at=max(finished, default=None),
+            merged_at=datetime.fromisoformat(self.merged.merged_at) if self.merged else None,
+            batches=len(batches),
+            rows=self.plan.rows,
+            rejected=self.plan.rejected,
+            images=self.plan.images,
+            known=self.plan.known,
+            done=sum(batch.done for batch in batches),
+            failed=sum(batch.failed for batch in batches),
+            pages=counts.result_rows,
+            statuses=counts.statuses,
+            errors=counts.errors,
+            warnings=counts.warnings,
+            bytes=counts.bytes,
+            seconds=counts.seconds,
+            images_per_second=read / span if span else None,
+            models=counts.models,
+            settings=_changed(self.plan.settings),
+            unfinished=self.merged.unfinished if self.merged else (),
+            files=self._files(),
+        )
+
+    def batches(self) -> list[BatchOverview]:
+        """Every batch of the plan, in order.
+
+        :raises StorageError: when the run's folder cannot be read.
+        """
+        return list(self.run.folder.map(self._batch, self.plan.batches))
+
+    def rows(self, query: RowQuery, seconds: float | None = SECONDS) -> RowsFound:
+        """The rows that ``query`` asks for.
+
+        While the run goes on, these are the images of the batches that are staged: rows that repeat an earlier link
+        come with the merge.
+
+        :param seconds: how long to look before answering with what was found; None for as long as it takes.
+        :raises StorageError: when the run's folder cannot be read.
+        """
+        if self.merged is None:
+            return RowsFound((), 0, 0, self.plan.images)
+        span = None
+        if query.batch is not None:
+            batch = next((batch for batch in self.plan.batches if batch.index == query.batch), None)
+            span = (batch.first_row, batch.first_row + batch.rows) if batch else (0, 0)
+        with self.run.index.reading() as path:
+            table = MergedTable(path)
+            found = table.find(query, span, seconds)
+        return RowsFound(tuple(map(self._row, found.entries)), found.total, found.searched, table.rows)
+
+    def hosts(self, limit: int = 20) -> list[HostOverview]:
+        """The hosts with the most pages that failed, then those with the most pages.
+
+        :raises StorageError: when the run's folder cannot be read.
+        """
+        if self.merged is None:
+            return []
+        with self.run.index.reading() as path:
+            return MergedTable(path).hosts(limit)
+
+    def distributions(self) -> Distributions:
+        """How confident the model was, and how long fetching and reading took.
+
+        :raises StorageError: when the run's folder cannot be read.
+        """
+        with self.run.index.reading() as path:
+            return MergedTable(path).distributions()
+
+    def record(self, row: int, page: int) -> Record | None:
+        """Everything of one page; None when there is no such page, or not yet.
+
+        :raises StorageError: when the run's folder cannot be read.
+        """
+        if self.merged is None:
+            return None
+        with self.run.index.reading() as path:
+            found = MergedTable(path).neighbours(row, page)
+        if found is None:
+            return None
+        entry, pages, previous, following = found
+        with self.run.results_parquet.reading() as path:
+            values = read_row(path, entry.position)
+        batch = self._batch_of(row)
+        planned = planned_rows(self.run, batch, [ROW, READ_ROW])
+        own_row = planned[READ_ROW][row - batch.first_row].as_py()
+        read_row_number = own_row if own_row >= 0 else row
+        result = {column.field: values.pop(column.name) for column in RESULT_COLUMNS}
+        result["status"] = Status(result["status"])
+        return Record(
+            row=row,
+            page=page,
+            pages=pages,
+            batch=batch.index,
+            link=entry.link,
+            url=web_address(entry.link, self.plan.base),
+            result=ResultRow(row=read_row_number, **result),
+            lines=parse_lines(result["lines"]),
+            own=values,
+            previous=previous,
+            following=following,
+            preview=self.run.preview(read_row_number, page),
+        )
+
+    def _batch_of(self, row: int) -> BatchRef:
+        batches = self.plan.batches
+        return batches[bisect_right(batches, row, key=lambda batch: batch.first_row) - 1]
+
+    def _row(self, entry: Entry) -> RowFound:
+        return RowFound(
+            row=entry.row,
+            page=entry.page,
+            batch=self._batch_of(entry.row).index,
+            link=entry.link,
+            host=entry.host,
+            status=Status(entry.status),
+            error=entry.error,
+            warnings=tuple(entry.warning.split(",")) if entry.warning else (),
+            confidence=entry.confidence,
+            bytes=entry.bytes,
+            fetch_seconds=entry.fetch_seconds,
+            read_seconds=entry.read_seconds,
+            beginning=" ".join(entry.beginning.split()),
+        )
+
+    def _batch(self, batch: BatchRef) -> BatchOverview:
+        staged = read_statistics(self.run, batch, self.plan.digests[batch.index])
+        progress = read_progress(self.run, batch) if staged is None else BatchProgress()
+        reasons = {lost.index: lost.reason for lost in self.merged.unfinished} if self.merged else {}
+        if staged:
+            state = BatchState.STAGED
+        elif progress.error or batch.index in reasons:
+            state = BatchState.UNFINISHED
+        else:
+            state = BatchState.RUNNING if progress.done else BatchState.WAITING
+        return BatchOverview(
+            batch=batch,
+            state=state,
+            total=batch.images,
+            done=staged.images if staged else progress.done,
+            failed=staged.failed if staged else progress.failed,
+            error="" if staged else progress.error or reasons.get(batch.index, ""),
+            pages=staged.pages if staged else 0,
+            bytes=staged.bytes if staged else 0,
+            statuses=staged.statuses if staged else {},
+            errors=staged.errors if staged else {},
+            warnings=staged.warnings if staged else {},
+            models=tuple(staged.models) if staged else (),
+            seconds=staged.seconds if staged else 0.0,
+            finished_at=datetime.fromisoformat(staged.finished_at) if staged else None,
+            resumed=staged.resumed if staged else 0,
+        )
+
+    def _files(self) -> tuple[FileOverview, ...]:
+        there = self.run.folder.versions()
+        files = (
+            self.run.report,
+            self.run.results_csv,
+            self.run.results_parquet,
+            self.run.failures_csv,
+            self.run.rejected_csv,
+            self.run.summary,
+        )
+        return tuple(FileOverview(file.name, there[file.name].size) for file in files if file.name in there)
+
+
+class _Counts:
+    """What staged batches come to, as a summary would have it."""
+
+    def __init__(self, staged: list[BatchOverview]) -> None:
+        self.result_rows = sum(batch.pages for batch in staged)
+        self.statuses = _added(batch.statuses for batch in staged)
+        self.errors = _added(batch.errors for batch in staged)
+        self.warnings = _added(batch.warnings for batch in staged)
+        self.bytes = sum(batch.bytes for batch in staged)
+        self.seconds = sum(batch.seconds for batch in staged)
+        self.models = tuple(sorted({model for batch in staged for model in batch.models}))
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    added: Counter[str] = Counter()
+    for count in counts:
+        added.update(count)
+    return dict(added.most_common())
+
+
+def _state(merged: MergedRun | None, batches: list[BatchOverview]) -> RunState:
+    if merged:
+        return RunState.MERGED if merged.complete else RunState.INCOMPLETE
+    if all(batch.state is BatchState.STAGED for batch in batches):
+        return RunState.READ
+    if all(batch.state is BatchState.WAITING for batch in batches):
+        return RunState.WAITING
+    return RunState.READING
+
+
+def _changed(settings: RunSettings) -> tuple[ChangedSetting, ...]:
+    """The settings that differ from their defaults; which dataset goes where is no choice to speak of here."""
+    changed = []
+    for name, field in RunSettings.model_fields.items():
+        value = getattr(settings, name)
+        if name not in ("dataset", "output") and value != field.default:
+            changed.append(ChangedSetting(name, field.title or name, value, field.default))
+    return tuple(changed)

@@ -11,6 +11,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ocr_pipeline.viewing.charts import STYLE
+
 _HERE = Path(__file__).parent
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
@@ -33,7 +35,8 @@ STATUS_KINDS = {"ok": "good", "no_text": "good", "known": "good", "unfinished": 
 def static_files() -> Mapping[str, tuple[bytes, str]]:
     """The pages' own files: content and media type, by name."""
     files = sorted((_HERE / "static").iterdir())
-    return {file.name: (file.read_bytes(), _TYPES[file.suffix]) for file in files if file.suffix in _TYPES}
+    own = {file.name: (file.read_bytes(), _TYPES[file.suffix]) for file in files if file.suffix in _TYPES}
+    return own | {"charts.css": (STYLE.encode(), _TYPES[".css"])}
 
 
 @cache

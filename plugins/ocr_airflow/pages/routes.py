@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from ocr_airflow.dags import READ_TASK
 from ocr_airflow.pages.batches import Batches
+from ocr_airflow.pages.charts import charts_of
 from ocr_airflow.pages.database import AirflowRun, Database, batch_states, recent_runs
 from ocr_airflow.pages.downloads import OFFERED, give, give_offered
 from ocr_airflow.pages.filters import ORDERS, RowFilter
@@ -67,13 +68,15 @@ def show_run(
     only: Literal["live", "rows"] | None = None,
 ) -> HTMLResponse:
     """A run: its counts, its batches, its charts, and rows of its results; or ``only`` a part of it, to be renewed."""
-    values: dict[str, Any] = {"overview": results.overview()}
+    overview = results.overview()
+    values: dict[str, Any] = {"overview": overview}
     if only != "rows":
+        batches = results.batches()
         values |= {
             "duration": _duration(run),
             "offered": OFFERED,
-            "charts": [],
-            "batches": Batches.of(results.batches(), batch_states(session, run)),
+            "charts": charts_of(results, overview, batches),
+            "batches": Batches.of(batches, batch_states(session, run)),
             "retry_address": links.clear(run.dag_id) if may_retry(run.dag_id, person) else None,
         }
     if only != "live":

@@ -298,9 +298,8 @@ def test_a_document_is_leafed_through_and_its_words_are_shown(
     page.keyboard.press("[")
     expect(page.locator("h1")).to_have_text("Row 2, page 2 of 3")
     page.keyboard.press("j")
-    expect(page.locator("#words tbody tr")).to_have_count(2)
-    expect(page.locator("#words")).to_contain_text("PAGE")
-    expect(page.locator("#sheet polygon.word")).to_have_count(2)
+    expect(page.locator("#words tbody tr").first).to_contain_text("PAGE")
+    assert page.locator("#sheet polygon.word").count() == page.locator("#words tbody tr").count()
     page.keyboard.press("p")
     expect(page.locator("h1")).to_have_text("Row 1")
 

@@ -41,18 +41,23 @@ def main() -> int:
         return 1
     IMAGES.mkdir(exist_ok=True)
     console = Console()
-    with tempfile.TemporaryDirectory(prefix="ocr-screenshots-") as folder:
-        os.environ["OCR_OUTPUT"] = f"{folder}/output"
-        home = Home(Path(folder) / "airflow")
+    # The pages show where things are; nobody needs to see where that was on the machine that made the pictures.
+    folder = Path(tempfile.gettempdir()) / "bulk-ocr"
+    folder.mkdir()
+    try:
+        os.environ["OCR_OUTPUT"] = str(folder / "output")
+        home = Home(folder / "airflow")
         with attached(home, lambda _: None) as running:
             request = RunRequest(None, None, None, None, _IMAGES, "")
-            run_demo(home, running, CHECKOUT / ".demo", request, console)
+            run_demo(home, running, folder / "demo", request, console)
             ((run_id, _),) = connect(home, running).recent_runs(DAG_ID, 1)
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
                 for theme in ("light", "dark"):
                     _photograph(browser, home, running, run_id, theme, console)
                 browser.close()
+    finally:
+        shutil.rmtree(folder)
     return 0
 
 

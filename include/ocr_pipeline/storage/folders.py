@@ -42,6 +42,21 @@ class StoredFile(ABC):
         """
 
     @abstractmethod
+    def version(self) -> FileVersion:
+        """What it is now.
+
+        :raises FileNotFoundError: when it is not there.
+        :raises StorageError: when that cannot be found out.
+        """
+
+    @abstractmethod
+    def read_part(self, start: int, end: int, version: FileVersion) -> bytes:
+        """Its bytes from ``start`` to ``end``, fewer where it ends before.
+
+        :raises StorageError: when it cannot be read, or is another than ``version``.
+        """
+
+    @abstractmethod
     def write_bytes(self, content: bytes) -> None:
         """Replace it by ``content``, whole or not at all.
 

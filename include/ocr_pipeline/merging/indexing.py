@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ocr_pipeline.merging.row_groups import RowGroups
 from ocr_pipeline.run.blocks import RESULT_SCHEMA
-from ocr_pipeline.run.index import INDEX_SCHEMA, REPEATED, index_table
+from ocr_pipeline.run.index import INDEX_SCHEMA, REPEATED, RESULTS_BYTES, index_table
 
 _GROUP_ROWS = 16 * 1024
 _GROUP_BYTES = 16 << 20
@@ -51,6 +51,10 @@ class IndexWriter:
         self._wait()
         self._under_way = self._thread.submit(self._write, self._position, rows, table)
         self._position += table.num_rows
+
+    def finish(self, results: Path) -> None:
+        """Say of which file this is the index: the whole one at ``results``."""
+        self._file.note(RESULTS_BYTES, str(results.stat().st_size))
 
     def _wait(self) -> None:
         if self._under_way is not None:

@@ -62,13 +62,12 @@ def merge_run(run: RunFolder, catalog: Catalog | None = None) -> MergedRun:
         for file in (*results.values(), run.index, run.summary):
             file.sweep()
         paths = {kind: files.enter_context(file.writing()) for kind, file in results.items()}
-        with (
-            ResultsWriter(merger.schema, **paths, csv_formulas=plan.settings.csv_formulas) as writer,
-            IndexWriter(files.enter_context(run.index.writing()), plan.image_column, plan.base) as index,
-        ):
-            for rows, table in merger.tables():
-                index.write(rows, table)
-                writer.write(table)
+        with IndexWriter(files.enter_context(run.index.writing()), plan.image_column, plan.base) as index:
+            with ResultsWriter(merger.schema, **paths, csv_formulas=plan.settings.csv_formulas) as writer:
+                for rows, table in merger.tables():
+                    index.write(rows, table)
+                    writer.write(table)
+            index.finish(paths["parquet"])
     merged = merger.merged(writer.statistics)
     merged.save(run)
     return merged

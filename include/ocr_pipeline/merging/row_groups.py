@@ -41,7 +41,7 @@ class RowGroups:
         if self._rows >= self._most_rows or self._bytes >= self._most_bytes:
             self._flush()
 
-    def note(self, key: str, value: str) -> None:
+    def note(self, key: bytes, value: str) -> None:
         """Have the file say so in its metadata."""
         self._writer.add_key_value_metadata({key: value})
 

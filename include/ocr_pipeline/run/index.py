@@ -15,6 +15,9 @@ from ocr_pipeline.settings.addresses import STORE_SCHEMES
 
 POSITION = "position"
 
+RESULTS_BYTES = b"results_bytes"
+"""Key in the metadata of the index: the size of the file of results that it is of."""
+
 INDEX_SCHEMA = pa.schema(
     [
         pa.field(POSITION, pa.int64(), nullable=False),  # of the row in the results, from 0

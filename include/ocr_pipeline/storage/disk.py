@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from errno import ENOENT
 from pathlib import Path
 
+from ocr_pipeline.errors import StorageError
 from ocr_pipeline.storage.folders import FileVersion, Folder, StoredFile, naming
 
 _TEMPORARY = ".tmp-"
-_PART_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,18 @@ class LocalFile(StoredFile):
         with naming(f"read {self}", passing=FileNotFoundError):
             return self.path.read_bytes()
 
-    def parts(self) -> Iterator[bytes]:
-        """Its content in order."""
-        with naming(f"read {self}", passing=FileNotFoundError), self.path.open("rb") as file:
-            while part := file.read(_PART_BYTES):
-                yield part
+    def version(self) -> FileVersion:
+        """What it is now."""
+        with naming(f"look for {self}", passing=FileNotFoundError):
+            return _version(self.path.stat())
+
+    def read_part(self, start: int, end: int, version: FileVersion) -> bytes:
+        """Its bytes from ``start`` to ``end``."""
+        with naming(f"read {self}"), self.path.open("rb") as file:
+            if _version(os.fstat(file.fileno())) != version:
+                raise StorageError(f"{self} was replaced while it was read: try again")
+            file.seek(start)
+            return file.read(end - start)
 
     def write_bytes(self, content: bytes) -> None:
         """Replace it by ``content``."""
@@ -164,8 +171,7 @@ class LocalFolder(Folder):
         for entry in self._entries():
             with naming(f"look for {entry.path}"), suppress(FileNotFoundError):  # gone since it was listed
                 if entry.is_file():
-                    state = entry.stat()
-                    found[entry.name] = FileVersion(state.st_size, f"{state.st_ino}-{state.st_mtime_ns}")
+                    found[entry.name] = _version(entry.stat())
         return found
 
     def folders(self) -> list[str]:
@@ -184,6 +190,10 @@ class LocalFolder(Folder):
         """Remove it with everything in it."""
         with naming(f"remove {self.path}"), suppress(FileNotFoundError):
             shutil.rmtree(self.path)
+
+
+def _version(state: os.stat_result) -> FileVersion:
+    return FileVersion(state.st_size, f"{state.st_ino}-{state.st_mtime_ns}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -42,11 +42,18 @@ class StoredFile(ABC):
         """
 
     @abstractmethod
-    def parts(self) -> Iterator[bytes]:
-        """Its content in order, in parts of some megabytes at most, all of one version of it.
+    def version(self) -> FileVersion:
+        """What it is now.
 
-        :raises FileNotFoundError: with the first part, when it is not there.
-        :raises StorageError: when it cannot be read.
+        :raises FileNotFoundError: when it is not there.
+        :raises StorageError: when that cannot be found out.
+        """
+
+    @abstractmethod
+    def read_part(self, start: int, end: int, version: FileVersion) -> bytes:
+        """Its bytes from ``start`` to ``end``, fewer where it ends before.
+
+        :raises StorageError: when it cannot be read, or is another than ``version``.
         """
 
     @abstractmethod

@@ -54,14 +54,17 @@ class ObjectFile(StoredFile):
 
     def read_bytes(self) -> bytes:
         """Its content."""
-        return b"".join(self.parts())
+        return b"".join(self._parts())
 
-    def parts(self) -> Iterator[bytes]:
-        """Its content, in parts of at most :data:`PART_BYTES`, all of the same version of it."""
-        first, size, version = self._ask("read", self._first_part, passing=True)
-        yield first
-        for start in range(len(first), size, PART_BYTES):
-            yield self._ask("read", partial(self._part, start, version))
+    def version(self) -> FileVersion:
+        """What it is now."""
+        found = self._ask("look for", lambda bucket: obstore.head(bucket, self.key), passing=True)
+        return FileVersion(found["size"], found["e_tag"] or "")
+
+    def read_part(self, start: int, end: int, version: FileVersion) -> bytes:
+        """Its bytes from ``start`` to ``end``, in one request."""
+        end = min(end, version.size)
+        return self._ask("read", partial(self._part, start, end, version.mark or None)) if start < end else b""
 
     def write_bytes(self, content: bytes) -> None:
         """Replace it by ``content``, whole or not at all."""
@@ -91,7 +94,7 @@ class ObjectFile(StoredFile):
         """Give a copy on the local disk."""
         with self._scratch() as path:
             with naming(f"copy {self} to the local disk", passing=FileNotFoundError), path.open("wb") as file:
-                for part in self.parts():
+                for part in self._parts():
                     file.write(part)
             yield path
 
@@ -130,15 +133,21 @@ class ObjectFile(StoredFile):
             return False
         return True
 
+    def _parts(self) -> Iterator[bytes]:
+        """Its content, in parts of at most :data:`PART_BYTES`, all of the same version of it."""
+        first, size, version = self._ask("read", self._first_part, passing=True)
+        yield first
+        for start in range(len(first), size, PART_BYTES):
+            yield self._ask("read", partial(self._part, start, start + PART_BYTES, version))
+
     def _first_part(self, bucket: Bucket) -> tuple[bytes, int, str | None]:
         """The content if it is small, else none of it; its size and its version."""
         found = obstore.get(bucket, self.key)
         size = found.meta["size"]
         return bytes(found.bytes()) if size <= PART_BYTES else b"", size, found.meta["e_tag"]
 
-    def _part(self, start: int, version: str | None, bucket: Bucket) -> bytes:
-        part = (start, start + PART_BYTES)
-        return bytes(obstore.get(bucket, self.key, options={"range": part, "if_match": version}).bytes())
+    def _part(self, start: int, end: int, version: str | None, bucket: Bucket) -> bytes:
+        return bytes(obstore.get(bucket, self.key, options={"range": (start, end), "if_match": version}).bytes())
 
     def _ask(self, what: str, request: Callable[[Bucket], Result], *, passing: bool = False) -> Result:
         return self.bucket.ask(f"{what} {self}", request, passing=passing)

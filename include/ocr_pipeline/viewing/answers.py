@@ -167,7 +167,7 @@ class RowsFound:
     """Rows that were asked for, and how many there are in ``total``.
 
     Looking takes no longer than it may: ``searched`` of the ``of`` rows there are were looked at, and the answer is
-    about these. While a run goes on, ``of`` are the images of the plan.
+    about these. While a run goes on, the rows there are are those of the batches that are staged.
     """
 
     rows: tuple[RowFound, ...]

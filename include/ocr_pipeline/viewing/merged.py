@@ -2,49 +2,93 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet
 
-from ocr_pipeline.viewing.table import Table
+from ocr_pipeline.errors import StorageError
+from ocr_pipeline.records import BatchRef
+from ocr_pipeline.run.index import RESULTS_BYTES
+from ocr_pipeline.viewing.files import ReadableFile
+from ocr_pipeline.viewing.table import Table, plain_values
+
+Opening: TypeAlias = Callable[[], AbstractContextManager[ReadableFile]]
+"""What opens a file for the time of a ``with`` block."""
 
 
 class MergedTable(Table):
-    """The index of a merged run, a Parquet file."""
+    """The index of a merged run, a Parquet file that is open, and behind it the results."""
 
-    def __init__(self, index: Path) -> None:
-        self._path = str(index)
-        with pa.parquet.ParquetFile(index) as file:
+    def __init__(self, index: ReadableFile, results: Opening) -> None:
+        self._index = index
+        self._results = results
+        with index.stream() as stream, pa.parquet.ParquetFile(stream) as file:
             self._rows: int = file.metadata.num_rows
+            self._of = int(file.metadata.metadata[RESULTS_BYTES])
 
     @property
     def rows(self) -> int:
         """How many rows there are."""
         return self._rows
 
-    @property
-    def paths(self) -> list[str]:
-        """The index."""
-        return [self._path]
+    def bounds(self, batch: BatchRef) -> tuple[int, int]:
+        """All positions: the index has the least and the greatest row of each of its parts."""
+        return 0, self._rows
+
+    def prepare(self, database: duckdb.DuckDBPyConnection) -> list[str]:
+        """Let ``database`` read the index."""
+        self._index.show(database)
+        return [self._index.name]
 
     def part(self, database: duckdb.DuckDBPyConnection, start: int, end: int) -> tuple[str, dict[str, Any]]:
         """The rows at the positions from ``start`` to ``end``."""
         return (
             "(FROM read_parquet($path) WHERE position >= $start AND position < $stop)",
-            {"path": self._path, "start": start, "stop": end},
+            {"path": self._index.name, "start": start, "stop": end},
         )
 
+    def values(self, position: int) -> dict[str, Any]:
+        """The row of the results at ``position``."""
+        try:
+            with self._results() as results:
+                if results.size != self._of:
+                    raise StorageError("the results are being written anew: try again in a moment")
+                return _row(results, position)
+        except pa.ArrowException as error:
+            raise StorageError(f"results.parquet is damaged ({error}): clear the merge task") from error
+        except FileNotFoundError:
+            raise StorageError("results.parquet is not there: clear the merge task, which writes it") from None
 
-def read_row(results: Path, position: int) -> dict[str, Any]:
-    """A row of the results, as plain values by column."""
-    with pa.parquet.ParquetFile(results) as file:
+
+@contextmanager
+def merged_table(index: Opening, results: Opening) -> Iterator[Table]:
+    """The table of a merged run, for the time of a ``with`` block.
+
+    :param index: opens the index of the results.
+    :param results: opens ``results.parquet``.
+    :raises StorageError: when the index cannot be read, or is not there.
+    """
+    with ExitStack() as files:
+        try:
+            opened = files.enter_context(index())
+        except FileNotFoundError:
+            raise StorageError("the results have no index: clear the merge task, which writes it") from None
+        try:
+            table = MergedTable(opened, results)
+        except (pa.ArrowException, KeyError, ValueError) as error:
+            raise StorageError(f"the index of the results is damaged ({error}): clear the merge task") from error
+        yield table
+
+
+def _row(results: ReadableFile, position: int) -> dict[str, Any]:
+    with results.stream() as stream, pa.parquet.ParquetFile(stream) as file:
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             if position < rows:
-                values: dict[str, Any] = file.read_row_group(group).slice(position, 1).to_pylist()[0]
-                return values
+                return plain_values(file.read_row_group(group), position)
             position -= rows
     raise IndexError(position)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Self
 
 from ocr_pipeline.errors import Status
-from ocr_pipeline.records import READ_ROW, RESULT_COLUMNS, ROW, BatchRef, ResultRow
+from ocr_pipeline.records import READ_ROW, RESULT_COLUMNS, BatchRef, ResultRow
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, planned_rows
-from ocr_pipeline.run.staging import BatchProgress, read_progress, read_statistics
 from ocr_pipeline.run.summary import MergedRun
 from ocr_pipeline.settings.run import RunSettings
 from ocr_pipeline.viewing.answers import (
@@ -28,11 +29,14 @@ from ocr_pipeline.viewing.answers import (
     RowsFound,
     RunState,
 )
+from ocr_pipeline.viewing.batches import batch_overviews, staged_statistics
+from ocr_pipeline.viewing.files import opened
 from ocr_pipeline.viewing.lines import parse_lines
 from ocr_pipeline.viewing.links import web_address
-from ocr_pipeline.viewing.merged import MergedTable, read_row
+from ocr_pipeline.viewing.merged import merged_table
 from ocr_pipeline.viewing.questions import RowQuery
-from ocr_pipeline.viewing.table import Entry
+from ocr_pipeline.viewing.staged import StagedTable
+from ocr_pipeline.viewing.table import Entry, Table
 
 SECONDS = 0.25
 """How long a question looks at rows before it answers with what it has."""
@@ -110,7 +114,8 @@ class RunResults:
 
         :raises StorageError: when the run's folder cannot be read.
         """
-        return list(self.run.folder.map(self._batch, self.plan.batches))
+        lost = {batch.index: batch.reason for batch in self.merged.unfinished} if self.merged else {}
+        return batch_overviews(self.run, self.plan, lost)
 
     def rows(self, query: RowQuery, seconds: float | None = SECONDS) -> RowsFound:
         """The rows that ``query`` asks for.
@@ -121,55 +126,46 @@ class RunResults:
         :param seconds: how long to look before answering with what was found; None for as long as it takes.
         :raises StorageError: when the run's folder cannot be read.
         """
-        if self.merged is None:
-            return RowsFound((), 0, 0, self.plan.images)
-        span = None
-        if query.batch is not None:
-            batch = next((batch for batch in self.plan.batches if batch.index == query.batch), None)
-            span = (batch.first_row, batch.first_row + batch.rows) if batch else (0, 0)
-        with self.run.index.reading() as path:
-            table = MergedTable(path)
-            found = table.find(query, span, seconds)
-        return RowsFound(tuple(map(self._row, found.entries)), found.total, found.searched, table.rows)
+        batches = self.plan.batches[query.batch : query.batch + 1] if query.batch is not None else None
+        if batches == ():
+            return RowsFound((), 0, 0, 0)
+        with self._table() as table:
+            found = table.find(query, batches[0] if batches else None, seconds)
+            return RowsFound(tuple(map(self._row, found.entries)), found.total, found.searched, table.rows)
 
     def hosts(self, limit: int = 20) -> list[HostOverview]:
         """The hosts with the most pages that failed, then those with the most pages.
 
         :raises StorageError: when the run's folder cannot be read.
         """
-        if self.merged is None:
-            return []
-        with self.run.index.reading() as path:
-            return MergedTable(path).hosts(limit)
+        with self._table() as table:
+            return table.hosts(limit)
 
     def distributions(self) -> Distributions:
         """How confident the model was, and how long fetching and reading took.
 
         :raises StorageError: when the run's folder cannot be read.
         """
-        with self.run.index.reading() as path:
-            return MergedTable(path).distributions()
+        with self._table() as table:
+            return table.distributions()
 
     def record(self, row: int, page: int) -> Record | None:
         """Everything of one page; None when there is no such page, or not yet.
 
         :raises StorageError: when the run's folder cannot be read.
         """
-        if self.merged is None:
+        if not 0 <= row < self.plan.rows:
             return None
-        with self.run.index.reading() as path:
-            found = MergedTable(path).neighbours(row, page)
-        if found is None:
-            return None
-        entry, pages, previous, following = found
-        with self.run.results_parquet.reading() as path:
-            values = read_row(path, entry.position)
         batch = self._batch_of(row)
-        planned = planned_rows(self.run, batch, [ROW, READ_ROW])
-        own_row = planned[READ_ROW][row - batch.first_row].as_py()
-        read_row_number = own_row if own_row >= 0 else row
-        result = {column.field: values.pop(column.name) for column in RESULT_COLUMNS}
+        with self._table() as table:
+            found = table.neighbours(batch, row, page)
+            if found is None:
+                return None
+            entry, pages, previous, following = found
+            own = table.values(entry.position)
+        result = {column.field: own.pop(column.name) for column in RESULT_COLUMNS}
         result["status"] = Status(result["status"])
+        read_row = self._read_row(batch, row)
         return Record(
             row=row,
             page=page,
@@ -177,13 +173,23 @@ class RunResults:
             batch=batch.index,
             link=entry.link,
             url=web_address(entry.link, self.plan.base),
-            result=ResultRow(row=read_row_number, **result),
+            result=ResultRow(row=read_row, **result),
             lines=parse_lines(result["lines"]),
-            own=values,
+            own=own,
             previous=previous,
             following=following,
-            preview=self.run.preview(read_row_number, page),
+            preview=self.run.preview(read_row, page),
         )
+
+    def _table(self) -> AbstractContextManager[Table]:
+        if self.merged:
+            return merged_table(partial(opened, self.run.index), partial(opened, self.run.results_parquet))
+        return nullcontext(StagedTable(self.run, self.plan, staged_statistics(self.run, self.plan)))
+
+    def _read_row(self, batch: BatchRef, row: int) -> int:
+        """The row whose reading ``row`` shares: itself, unless its link repeats an earlier one's."""
+        read: int = planned_rows(self.run, batch, [READ_ROW])[READ_ROW][row - batch.first_row].as_py()
+        return read if read >= 0 else row
 
     def _batch_of(self, row: int) -> BatchRef:
         batches = self.plan.batches
@@ -204,34 +210,6 @@ class RunResults:
             fetch_seconds=entry.fetch_seconds,
             read_seconds=entry.read_seconds,
             beginning=" ".join(entry.beginning.split()),
-        )
-
-    def _batch(self, batch: BatchRef) -> BatchOverview:
-        staged = read_statistics(self.run, batch, self.plan.digests[batch.index])
-        progress = read_progress(self.run, batch) if staged is None else BatchProgress()
-        reasons = {lost.index: lost.reason for lost in self.merged.unfinished} if self.merged else {}
-        if staged:
-            state = BatchState.STAGED
-        elif progress.error or batch.index in reasons:
-            state = BatchState.UNFINISHED
-        else:
-            state = BatchState.RUNNING if progress.done else BatchState.WAITING
-        return BatchOverview(
-            batch=batch,
-            state=state,
-            total=batch.images,
-            done=staged.images if staged else progress.done,
-            failed=staged.failed if staged else progress.failed,
-            error="" if staged else progress.error or reasons.get(batch.index, ""),
-            pages=staged.pages if staged else 0,
-            bytes=staged.bytes if staged else 0,
-            statuses=staged.statuses if staged else {},
-            errors=staged.errors if staged else {},
-            warnings=staged.warnings if staged else {},
-            models=tuple(staged.models) if staged else (),
-            seconds=staged.seconds if staged else 0.0,
-            finished_at=datetime.fromisoformat(staged.finished_at) if staged else None,
-            resumed=staged.resumed if staged else 0,
         )
 
     def _files(self) -> tuple[FileOverview, ...]:

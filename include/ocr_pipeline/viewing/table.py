@@ -15,8 +15,10 @@ from itertools import pairwise
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
-from ocr_pipeline.errors import Status
+from ocr_pipeline.errors import Status, StorageError
+from ocr_pipeline.records import BatchRef
 from ocr_pipeline.run.index import as_searched
 from ocr_pipeline.viewing.answers import Distributions, Histogram, HostOverview, PageRef
 from ocr_pipeline.viewing.questions import RowQuery
@@ -41,9 +43,6 @@ _SECONDS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.
 _SHOWN = (
     "position, row, page, link, host, status, error, warning, confidence, bytes, fetch_seconds, read_seconds, beginning"
 )
-
-Span = tuple[int, int]
-"""Rows of the dataset: the first, and the one after the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,40 +74,57 @@ class Found:
 
 
 class Table(ABC):
-    """The index of all rows there are, or of those that there are so far. Thread-safe."""
+    """The rows of a run, or those that there are so far: a narrow one of each to be asked for, and what it stands for.
+
+    Thread-safe.
+    """
 
     @property
     @abstractmethod
     def rows(self) -> int:
         """How many rows there are."""
 
-    @property
     @abstractmethod
-    def paths(self) -> list[str]:
-        """The files that the database is to read."""
+    def prepare(self, database: duckdb.DuckDBPyConnection) -> list[str]:
+        """Show ``database`` what it is to read; gives the names of the files."""
 
     @abstractmethod
     def part(self, database: duckdb.DuckDBPyConnection, start: int, end: int) -> tuple[str, dict[str, Any]]:
         """What stands for the rows at the positions from ``start`` to ``end`` after FROM, and its parameters."""
 
-    def find(self, query: RowQuery, span: Span | None, seconds: float | None) -> Found:
+    @abstractmethod
+    def values(self, position: int) -> dict[str, Any]:
+        """A row with everything: the dataset's own columns, then those of the contract, as plain values.
+
+        :raises StorageError: when it cannot be read.
+        """
+
+    @abstractmethod
+    def bounds(self, batch: BatchRef) -> tuple[int, int]:
+        """Between which positions the rows of ``batch`` lie, as far as is known without looking at them."""
+
+    def find(self, query: RowQuery, batch: BatchRef | None, seconds: float | None) -> Found:
         """The rows that ``query`` asks for.
 
-        :param span: the rows of the batch that it asks for.
+        :param batch: the one that it asks for.
         :param seconds: how long to look before answering with what was found; None for as long as it takes.
         """
-        where, values = _conditions(query, span)
+        where, values = _conditions(query, batch)
         with self._asking() as database:
             if where == "true" and query.order == "row":
                 positions = list(range(self.rows))[query.offset : query.offset + query.limit]
                 return Found(self._entries(database, positions), self.rows, self.rows)
-            positions, total, searched = self._search(database, query, where, values, seconds)
+            bounds = self.bounds(batch) if batch else (0, self.rows)
+            positions, total, left = self._search(database, query, bounds, where, values, seconds)
+            searched = self.rows - left
             return Found(self._entries(database, positions), total, searched)
 
-    def neighbours(self, row: int, page: int) -> tuple[Entry, int, PageRef | None, PageRef | None] | None:
-        """A page, how many its image has, and the pages before and after it; None when it is not there."""
+    def neighbours(
+        self, batch: BatchRef, row: int, page: int
+    ) -> tuple[Entry, int, PageRef | None, PageRef | None] | None:
+        """A page of ``batch``, how many its image has, and the pages before and after it; None when it is not there."""
         with self._asking() as database:
-            source, given = self.part(database, 0, self.rows)
+            source, given = self.part(database, *self.bounds(batch))
             pages = database.execute(
                 f"SELECT {_SHOWN} FROM {source} WHERE row = $row ORDER BY page", given | {"row": row}
             ).fetchall()
@@ -171,22 +187,23 @@ class Table(ABC):
         self,
         database: duckdb.DuckDBPyConnection,
         query: RowQuery,
+        bounds: tuple[int, int],
         where: str,
         values: dict[str, Any],
         seconds: float | None,
     ) -> tuple[list[int], int, int]:
-        """The positions of the rows that are wanted, how many match, and how many were looked at."""
+        """The positions of the rows that are wanted, how many match, and how many were not looked at."""
         deadline = None if seconds is None else time.monotonic() + seconds
         key = {"row": "position", "random": "hash(row, page)"}.get(query.column, query.column)
         order = f"key {'DESC' if query.descending else 'ASC'} NULLS LAST, position"
         wanted = query.offset + query.limit
-        start = total = 0
+        (start, last), total = bounds, 0
         size = _FIRST_ROWS
-        while start < self.rows:
+        while start < last:
             began = time.monotonic()
-            if start and deadline is not None and began >= deadline:
+            if start > bounds[0] and deadline is not None and began >= deadline:
                 break
-            end = min(self.rows, start + size)
+            end = min(last, start + size)
             source, given = self.part(database, start, end)
             database.execute(
                 f"CREATE OR REPLACE TEMP TABLE hits AS SELECT position, {key} AS key FROM {source} WHERE {where}",
@@ -200,14 +217,14 @@ class Table(ABC):
                 now = time.monotonic()
                 size = max(_FIRST_ROWS, int((end - start) / max(now - began, 1e-6) * (deadline - now) / 2))
             else:
-                size = self.rows
+                size = last
             start = end
         if not total:
-            return [], 0, start
+            return [], 0, last - start
         found = database.execute(
             f"SELECT position FROM found ORDER BY {order} LIMIT $1 OFFSET $2", [query.limit, query.offset]
         ).fetchall()
-        return [position for (position,) in found], total, start
+        return [position for (position,) in found], total, last - start
 
     def _entries(self, database: duckdb.DuckDBPyConnection, positions: Sequence[int]) -> list[Entry]:
         """What is shown of the rows at ``positions``, in the order of these; those that are not there are left out."""
@@ -224,15 +241,18 @@ class Table(ABC):
 
     @contextmanager
     def _asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A database that can read the files of the table and nothing else, for the time of a ``with`` block."""
+        """A database that can read what the table is and nothing else, for the time of a ``with`` block."""
         with duckdb.connect(":memory:", config=_OPTIONS) as database:
-            database.execute("SET allowed_paths = $1", [self.paths])
+            database.execute("SET allowed_paths = $1", [self.prepare(database)])
             database.execute("SET enable_external_access = false")
             database.execute("SET lock_configuration = true")
-            yield database
+            try:
+                yield database
+            except duckdb.Error as error:
+                raise StorageError(f"the results cannot be searched: {error}") from error
 
 
-def _conditions(query: RowQuery, span: Span | None) -> tuple[str, dict[str, Any]]:
+def _conditions(query: RowQuery, batch: BatchRef | None) -> tuple[str, dict[str, Any]]:
     """What a row must be like, in SQL, and its parameters."""
     terms: list[str] = []
     values: dict[str, Any] = {}
@@ -241,8 +261,8 @@ def _conditions(query: RowQuery, span: Span | None) -> tuple[str, dict[str, Any]
         terms.append(term)
         values.update(given)
 
-    if span is not None:
-        add("row >= $first AND row < $end", first=span[0], end=span[1])
+    if batch is not None:
+        add("row >= $first AND row < $end", first=batch.first_row, end=batch.first_row + batch.rows)
     if query.status:
         add("list_contains($status::VARCHAR[], status)", status=list(query.status))
     if query.error:
@@ -259,3 +279,15 @@ def _conditions(query: RowQuery, span: Span | None) -> tuple[str, dict[str, Any]
     if query.text:
         add("contains(search, $text)", text=as_searched(query.text))
     return " AND ".join(terms) or "true", values
+
+
+def plain_values(table: pa.Table, row: int) -> dict[str, Any]:
+    """A row of ``table`` as Python has its values; what Python has no value for, such as the year 10000, is text."""
+    return {name: _plain(column[row]) for name, column in zip(table.column_names, table.columns, strict=True)}
+
+
+def _plain(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError):
+        return value.cast(pa.string()).as_py()

@@ -13,7 +13,7 @@ from ocr_airflow.pages.notices import no_such_file
 from ocr_airflow.pages.security import SANDBOX
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.storage.disk import LocalFile
-from ocr_pipeline.storage.folders import StoredFile
+from ocr_pipeline.storage.folders import FileVersion, StoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +57,25 @@ def give(file: StoredFile, kind: str, headers: Mapping[str, str]) -> StreamingRe
     """
     if isinstance(file, LocalFile) and file.path.is_symlink():
         raise no_such_file(file.name)  # runs write files; where a link leads is not what the folder was allowed for
-    parts = file.parts()
     try:
-        first = next(parts, b"")  # before the answer begins, which then can only break off
+        version = file.version()
     except FileNotFoundError:
         raise no_such_file(file.name) from None
-    return StreamingResponse(_slices(chain([first], parts)), media_type=kind, headers=dict(headers))
+    first = file.read_part(0, _PART_BYTES, version)  # before the answer begins, which then can only break off
+    length = {"Content-Length": str(version.size)}
+    return StreamingResponse(_parts(file, version, first), media_type=kind, headers={**headers, **length})
 
+
+_PART_BYTES = 4 << 20
+"""Read at once: of a bucket, one request."""
 
 _SLICE_BYTES = 1 << 18
+"""Sent at once: Airflow's server compresses each in one go."""
 
 
-def _slices(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in smaller parts: Airflow's server compresses each in one go."""
-    for part in parts:
+def _parts(file: StoredFile, version: FileVersion, first: bytes) -> Iterator[bytes]:
+    others = (file.read_part(at, at + _PART_BYTES, version) for at in range(_PART_BYTES, version.size, _PART_BYTES))
+    for part in chain([first], others):
         for start in range(0, len(part), _SLICE_BYTES):
             yield part[start : start + _SLICE_BYTES]
 

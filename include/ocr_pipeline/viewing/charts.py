@@ -200,8 +200,8 @@ def _line_chart(points: Sequence[tuple[float, float]], label: str, say: Callable
     step = next((step for step in _TIME_STEPS if longest / step <= 5), _TIME_STEPS[-1])
     for count in range(int(longest / step) + 1):
         at = x(count * step)
-        end = "chart-end" if at > _WIDTH - _RIGHT - 20 else "chart-middle"
-        parts.append(_text(at, _HEIGHT - 8, _duration(count * step), classes=f"{end} chart-quiet"))
+        anchor = "chart-end" if at > _WIDTH - _RIGHT - 20 else "chart-middle"
+        parts.append(_text(at, _HEIGHT - 8, _duration(count * step), classes=f"{anchor} chart-quiet"))
     # What stands under the pointer, wherever it is in the chart.
     slices = [(start, end, value) for (start, value), (end, _) in pairwise(points) if end > start]
     for start, end, value in slices:
@@ -233,8 +233,8 @@ def _bar_chart(
         parts.append(bar)
     for number, text in labels.items():
         at = _LEFT + step * number
-        end = "chart-end" if at > _WIDTH - _RIGHT - 8 else "chart-middle"
-        parts.append(_text(min(at, _WIDTH - 2), _HEIGHT - 8, text, classes=f"{end} chart-quiet"))
+        anchor = "chart-end" if at > _WIDTH - _RIGHT - 8 else "chart-middle"
+        parts.append(_text(min(at, _WIDTH - 2), _HEIGHT - 8, text, classes=f"{anchor} chart-quiet"))
     return _svg(_HEIGHT, label, parts)
 
 

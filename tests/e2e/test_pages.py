@@ -129,6 +129,13 @@ def images_finished(body: Locator) -> int:
     return int(body.locator("#h-batches + progress").evaluate("bar => bar.value"))
 
 
+def leaf(page: Page, key: str, heading: str) -> None:
+    """Press a key that leads to the page with this heading."""
+    with page.expect_navigation():
+        page.keyboard.press(key)
+    expect(page.locator("h1")).to_have_text(heading)
+
+
 def axe_finds(page: Page) -> list[str]:
     """What keeps people from using a page, of what is serious."""
     found = Axe().run(page).response["violations"]
@@ -209,10 +216,8 @@ def test_lines_and_boxes_answer_each_other_and_the_keyboard(visitor: Visitor, me
     expect(page.locator("#zoom")).to_have_text("150 %")
     page.keyboard.press("0")
     expect(page.locator("#zoom")).to_have_text("100 %")
-    page.keyboard.press("n")
-    expect(page.locator("h1")).to_have_text("Row 7")
-    page.keyboard.press("p")
-    expect(page.locator("h1")).to_have_text("Row 6")
+    leaf(page, "n", "Row 7")
+    leaf(page, "p", "Row 6")
     page.keyboard.press("Escape")
     expect(page.locator("#rows")).to_be_visible()
 
@@ -289,19 +294,14 @@ def test_a_document_is_leafed_through_and_its_words_are_shown(
     page = visitor.page
     page.goto(f"{visitor.pages_of('document')}/rows/0/pages/0")
     expect(page.locator(".notice")).to_contain_text("not_found")
-    page.keyboard.press("n")
-    expect(page.locator("h1")).to_have_text("Row 2, page 1 of 3")
-    page.keyboard.press("]")
-    expect(page.locator("h1")).to_have_text("Row 2, page 2 of 3")
-    page.keyboard.press("]")
-    expect(page.locator("h1")).to_have_text("Row 2, page 3 of 3")
-    page.keyboard.press("[")
-    expect(page.locator("h1")).to_have_text("Row 2, page 2 of 3")
+    leaf(page, "n", "Row 2, page 1 of 3")
+    leaf(page, "]", "Row 2, page 2 of 3")
+    leaf(page, "]", "Row 2, page 3 of 3")
+    leaf(page, "[", "Row 2, page 2 of 3")
     page.keyboard.press("j")
     expect(page.locator("#words tbody tr").first).to_contain_text("PAGE")
     assert page.locator("#sheet polygon.word").count() == page.locator("#words tbody tr").count()
-    page.keyboard.press("p")
-    expect(page.locator("h1")).to_have_text("Row 1")
+    leaf(page, "p", "Row 1")
 
 
 def test_a_page_of_ten_thousand_lines_can_be_used(visitor: Visitor, mended: str) -> None:

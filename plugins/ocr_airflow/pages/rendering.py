@@ -11,6 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.viewing.charts import STYLE
 
 _HERE = Path(__file__).parent
@@ -64,6 +65,7 @@ def _environment() -> Environment:
         "seconds": describe_seconds,
         "moment": _moment,
         "setting": _setting,
+        "remedy": _remedy,
         "state_kind": lambda state: STATE_KINDS.get(state, ""),
         "status_kind": lambda status: STATUS_KINDS.get(status, "bad"),
     }
@@ -96,3 +98,8 @@ def _setting(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     return str(value)
+
+
+def _remedy(error: str) -> str:
+    """What to do about a category of failure; empty for one that this version does not know."""
+    return ErrorCategory(error).remedy if error in list(ErrorCategory) else ""

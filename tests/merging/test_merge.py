@@ -235,7 +235,7 @@ merge_run(RunFolder.open({run.uri!r}, Allowances.parse({run.uri!r})))
     assert merge_run(run).complete
     assert {path.name for path in local_path(run.results_csv).parent.iterdir()} == {
         "plan", "plan.json", "batches", "results.csv", "results.parquet", "failures.csv", "index.parquet",
-        "summary.json",
+        "summary.json", "report.html",
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from its checkpoints, or as placeholders.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from ocr_pipeline.errors import ErrorCategory, StagedBatchError, Status
+from ocr_pipeline.errors import ErrorCategory, OcrPipelineError, StagedBatchError, Status
 from ocr_pipeline.merging.indexing import IndexWriter
 from ocr_pipeline.merging.repeats import KeptReadings, pages_of
 from ocr_pipeline.merging.results import ResultsWriter, is_failure
@@ -33,6 +34,10 @@ from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images, planned_rows
 from ocr_pipeline.run.staging import StagedBatch, open_staged, read_progress
 from ocr_pipeline.run.summary import MergedRun, UnfinishedBatch
+from ocr_pipeline.viewing.report import render_report
+from ocr_pipeline.viewing.results import RunResults
+
+log = logging.getLogger(__name__)
 
 _TABLE_BYTES = 32 << 20
 """About how many bytes of readings are joined at a time."""
@@ -41,7 +46,7 @@ _READ = pa.array([Status.OK.value, Status.NO_TEXT.value])
 
 
 def merge_run(run: RunFolder, catalog: Catalog | None = None) -> MergedRun:
-    """Write ``results.csv``, ``results.parquet``, ``failures.csv`` and ``summary.json`` of a run.
+    """Write ``results.csv``, ``results.parquet``, ``failures.csv``, ``report.html`` and ``summary.json`` of a run.
 
     Batches that are not staged, or disagree with the plan, are named in the summary; of their images, those in their
     checkpoints are in the results as they are, the others as placeholders. Merging again replaces the files.
@@ -59,18 +64,33 @@ def merge_run(run: RunFolder, catalog: Catalog | None = None) -> MergedRun:
         merger = _Merger(run, plan, kept, record)
         # The summary goes last, so it never speaks of results that are not there.
         results = {"csv": run.results_csv, "parquet": run.results_parquet, "failures": run.failures_csv}
-        for file in (*results.values(), run.index, run.summary):
+        for file in (*results.values(), run.index, run.report, run.summary):
             file.sweep()
         paths = {kind: files.enter_context(file.writing()) for kind, file in results.items()}
-        with IndexWriter(files.enter_context(run.index.writing()), plan.image_column, plan.base) as index:
+        index_path = files.enter_context(run.index.writing())
+        with IndexWriter(index_path, plan.image_column, plan.base) as index:
             with ResultsWriter(merger.schema, **paths, csv_formulas=plan.settings.csv_formulas) as writer:
                 for rows, table in merger.tables():
                     index.write(rows, table)
                     writer.write(table)
             index.finish(paths["parquet"])
-    merged = merger.merged(writer.statistics)
+        merged = merger.merged(writer.statistics)
+        report = _report(RunResults.of_files(run, plan, merged, index_path, paths["parquet"]))
+    if report is None:
+        run.report.delete()
+    else:
+        run.report.write_bytes(report)
     merged.save(run)
     return merged
+
+
+def _report(results: RunResults) -> bytes | None:
+    """The report; None when it cannot be made, which must not cost the results."""
+    try:
+        return render_report(results).encode(errors="replace")
+    except OcrPipelineError as error:
+        log.warning("there is no report, as it cannot be made: %s", error)
+        return None
 
 
 @dataclass(frozen=True, slots=True)

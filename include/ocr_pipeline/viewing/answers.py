@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from ocr_pipeline.errors import Status
+from ocr_pipeline.errors import ErrorCategory, Status, WarningCategory
 from ocr_pipeline.records import BatchRef, ResultRow, TextLine
 from ocr_pipeline.run.summary import UnfinishedBatch
 from ocr_pipeline.storage.folders import StoredFile
@@ -242,3 +242,49 @@ class Record:
     previous: PageRef | None
     following: PageRef | None
     preview: StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row that failed or has a warning, and what exactly is wrong with it."""
+
+    row: RowFound
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A category of failure or a warning: how many pages have it, and the first of them."""
+
+    category: ErrorCategory | WarningCategory
+    pages: int
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """What is wrong with pages, the most frequent first."""
+
+    errors: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryPage:
+    """A page to look at: its size in pixels, its lines, and a picture of it as WebP, if there is one."""
+
+    row: RowFound
+    width: int
+    height: int
+    text: str
+    lines: tuple[TextLine, ...]
+    picture: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Pages with text: those that the model was most and least sure of, and some of all."""
+
+    best: tuple[GalleryPage, ...]
+    worst: tuple[GalleryPage, ...]
+    random: tuple[GalleryPage, ...]

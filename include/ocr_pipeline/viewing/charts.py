@@ -15,12 +15,13 @@ from html import escape
 from itertools import pairwise
 
 from ocr_pipeline.viewing.answers import BatchOverview, Histogram, HostOverview
+from ocr_pipeline.viewing.phrases import percent
 
 _COLOURS = ("#e5484d", "#f08c00", "#8e6bf0", "#1c9cb0", "#d6409f", "#5c8a12", "#b07d48", "#7d8797")
 _CATEGORIES = len(_COLOURS)
 
 STYLE = (
-    ".chart{display:block;width:100%;height:auto;font:12px system-ui,sans-serif;font-variant-numeric:tabular-nums}"
+    ".chart{display:block;width:100%;height:auto;font:13px system-ui,sans-serif;font-variant-numeric:tabular-nums}"
     ".chart text{fill:currentColor}.chart .chart-quiet{opacity:.65}.chart-end{text-anchor:end}"
     ".chart-middle{text-anchor:middle}"
     ".chart-grid{stroke:currentColor;opacity:.15}.chart-axis{stroke:currentColor;opacity:.45}"
@@ -32,12 +33,12 @@ STYLE = (
 """How the shapes look, as CSS."""
 
 _WIDTH, _HEIGHT = 440, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 10, 10, 26
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 10, 10, 26
 _POINTS = 120
 """How many points a line has at most."""
 
 _HOSTS = 12
-_CHARACTER = 6.6
+_CHARACTER = 7.1
 """About how wide a character is, in the units of the drawing."""
 
 _TIME_STEPS: tuple[float, ...] = (
@@ -97,7 +98,7 @@ def hosts_chart(hosts: Sequence[HostOverview]) -> str:
         top = 4 + number * row
         name = host.host or "files"
         share = host.failed / max(host.pages, 1)
-        counted = f"{host.failed:,} of {host.pages:,} ({_percent(share)})"
+        counted = f"{host.failed:,} of {host.pages:,} ({percent(share)})"
         room = int((width - len(counted) * _CHARACTER) / _CHARACTER) - 1
         said = f"{name}: {counted} failed"
         parts.append(_text(left, top + 11, _cut(name, room), said))
@@ -116,13 +117,15 @@ def hosts_chart(hosts: Sequence[HostOverview]) -> str:
 
 def confidence_chart(histogram: Histogram) -> str:
     """How many pages were read with which confidence; empty where none was."""
-    edges = histogram.edges
-    labels = {number: f"{edges[number]:.1f}" for number in range(0, len(edges), 2)}
+    shown = _trimmed(histogram, first=len(histogram.counts) // 2, first_at=2, end=len(histogram.counts))
+    if shown is None:
+        return ""
+    labels = {number: f"{edge:.1f}" for number, edge in enumerate(shown.edges) if number % 2 == 0}
     return _bar_chart(
-        histogram,
+        shown,
         "pages by confidence",
         labels,
-        lambda low, high, count: f"confidence {low:.2f} to {high:.2f}: {_pages(count)}",
+        lambda low, high, count: f"confidence {low:.2f} to {high:.2f}: {count:,} page{'' if count == 1 else 's'}",
     )
 
 
@@ -131,11 +134,9 @@ def seconds_chart(histogram: Histogram, label: str) -> str:
 
     :param label: what it took time for, such as ``seconds to fetch an image``.
     """
-    filled = [number for number, count in enumerate(histogram.counts) if count]
-    if not filled:
+    shown = _trimmed(histogram)
+    if shown is None:
         return ""
-    first, end = max(0, min(filled) - 1), min(len(histogram.counts), max(filled) + 2)
-    shown = Histogram(histogram.edges[first : end + 1], histogram.counts[first:end])
     labels = {number: f"{edge:g}" for number, edge in enumerate(shown.edges) if math.isfinite(edge)}
 
     def say(low: float, high: float, count: int) -> str:
@@ -217,8 +218,6 @@ def _bar_chart(
     histogram: Histogram, label: str, labels: dict[int, str], say: Callable[[float, float, int], str]
 ) -> str:
     """Bars beside each other; ``labels`` stand under their edges."""
-    if not sum(histogram.counts):
-        return ""
     top, ticks = _scale(max(histogram.counts))
     width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
     step = width / len(histogram.counts)
@@ -321,14 +320,19 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds else "0"
 
 
-def _percent(share: float) -> str:
-    if 0 < share < 0.01:
-        return "under 1 %"
-    return "100 %" if share == 1 else f"{min(share * 100, 99):.0f} %"
+def _trimmed(histogram: Histogram, *, first: int | None = None, first_at: int = 1, end: int = 0) -> Histogram | None:
+    """The part that has any counts, with an empty bin on each side; None where there is none.
 
-
-def _pages(count: int) -> str:
-    return f"{count:,} page{'' if count == 1 else 's'}"
+    :param first: a bin that is there in any case, with those after it.
+    :param first_at: the first bin is a multiple of it.
+    :param end: the bins before it are there in any case.
+    """
+    filled = [number for number, count in enumerate(histogram.counts) if count]
+    if not filled:
+        return None
+    start = max(0, (min(filled[0] - 1, len(histogram.counts) if first is None else first)) // first_at * first_at)
+    end = max(end, min(len(histogram.counts), filled[-1] + 2))
+    return Histogram(histogram.edges[start : end + 1], histogram.counts[start:end])
 
 
 def _cut(text: str, room: int) -> str:

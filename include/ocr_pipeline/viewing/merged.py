@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, TypeAlias
 
@@ -51,13 +52,13 @@ class MergedTable(Table):
             {"path": self._index.name, "start": start, "stop": end},
         )
 
-    def values(self, position: int) -> dict[str, Any]:
-        """The row of the results at ``position``."""
+    def values(self, positions: Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """The rows of the results at ``positions``."""
         try:
             with self._results() as results:
                 if results.size != self._of:
                     raise StorageError("the results are being written anew: try again in a moment")
-                return _row(results, position)
+                return _rows(results, positions, columns)
         except pa.ArrowException as error:
             raise StorageError(f"results.parquet is damaged ({error}): clear the merge task") from error
         except FileNotFoundError:
@@ -84,11 +85,16 @@ def merged_table(index: Opening, results: Opening) -> Iterator[Table]:
         yield table
 
 
-def _row(results: ReadableFile, position: int) -> dict[str, Any]:
+def _rows(results: ReadableFile, positions: Sequence[int], columns: Sequence[str] | None) -> list[dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {}
+    wanted = sorted(set(positions))
+    first = 0
     with results.stream() as stream, pa.parquet.ParquetFile(stream) as file:
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            if position < rows:
-                return plain_values(file.read_row_group(group), position)
-            position -= rows
-    raise IndexError(position)
+        for number in range(file.num_row_groups):
+            end = first + file.metadata.row_group(number).num_rows
+            here = wanted[bisect_left(wanted, first) : bisect_left(wanted, end)]
+            if here:
+                group = file.read_row_group(number, columns=columns)
+                found |= {position: plain_values(group, position - first) for position in here}
+            first = end
+    return [found[position] for position in positions]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Self
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
 
-from ocr_pipeline.errors import Status
+from ocr_pipeline.errors import ErrorCategory, Status, WarningCategory
 from ocr_pipeline.records import READ_ROW, RESULT_COLUMNS, BatchRef, ResultRow
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, planned_rows
@@ -21,16 +23,21 @@ from ocr_pipeline.viewing.answers import (
     BatchState,
     ChangedSetting,
     Distributions,
+    Example,
     FileOverview,
+    Gallery,
+    GalleryPage,
     HostOverview,
     Overview,
+    Problem,
+    Problems,
     Record,
     RowFound,
     RowsFound,
     RunState,
 )
 from ocr_pipeline.viewing.batches import batch_overviews, staged_statistics
-from ocr_pipeline.viewing.files import opened
+from ocr_pipeline.viewing.files import opened, opened_path
 from ocr_pipeline.viewing.lines import parse_lines
 from ocr_pipeline.viewing.links import web_address
 from ocr_pipeline.viewing.merged import merged_table
@@ -42,16 +49,23 @@ SECONDS = 0.25
 """How long a question looks at rows before it answers with what it has."""
 
 
+_DETAILS = ("ocr_error_detail", "ocr_warning_detail")
+_DRAWN = ("ocr_text", "ocr_lines", "ocr_width", "ocr_height")
+
+
 class RunResults:
     """What is known of a run.
 
     The plan and the summary are read once, when it is opened; batches and rows with each question.
     """
 
-    def __init__(self, run: RunFolder, plan: Plan, merged: MergedRun | None) -> None:
+    def __init__(
+        self, run: RunFolder, plan: Plan, merged: MergedRun | None, table: Callable[[], AbstractContextManager[Table]]
+    ) -> None:
         self.run = run
         self.plan = plan
         self.merged = merged
+        self._table = table
 
     @classmethod
     def open(cls, run: RunFolder) -> Self:
@@ -65,7 +79,16 @@ class RunResults:
         merged = MergedRun.load(run)
         if merged and datetime.fromisoformat(merged.merged_at) < datetime.fromisoformat(plan.created_at):
             merged = None  # of an earlier plan
-        return cls(run, plan, merged)
+        if merged is None:
+            return cls(run, plan, None, lambda: nullcontext(StagedTable(run, plan, staged_statistics(run, plan))))
+        return cls(
+            run, plan, merged, lambda: merged_table(partial(opened, run.index), partial(opened, run.results_parquet))
+        )
+
+    @classmethod
+    def of_files(cls, run: RunFolder, plan: Plan, merged: MergedRun, index: Path, results: Path) -> Self:
+        """The results of a run that is merged at this moment, in files that are to become its index and its results."""
+        return cls(run, plan, merged, lambda: merged_table(partial(opened_path, index), partial(opened_path, results)))
 
     def overview(self) -> Overview:
         """The run as a whole.
@@ -162,7 +185,7 @@ class RunResults:
             if found is None:
                 return None
             entry, pages, previous, following = found
-            own = table.values(entry.position)
+            (own,) = table.values([entry.position])
         result = {column.field: own.pop(column.name) for column in RESULT_COLUMNS}
         result["status"] = Status(result["status"])
         read_row = self._read_row(batch, row)
@@ -181,10 +204,78 @@ class RunResults:
             preview=self.run.preview(read_row, page),
         )
 
-    def _table(self) -> AbstractContextManager[Table]:
-        if self.merged:
-            return merged_table(partial(opened, self.run.index), partial(opened, self.run.results_parquet))
-        return nullcontext(StagedTable(self.run, self.plan, staged_statistics(self.run, self.plan)))
+    def problems(self, most: int = 3) -> Problems:
+        """What is wrong with pages, with at most so many examples each.
+
+        :raises StorageError: when the run's folder cannot be read.
+        """
+        with self._table() as table:
+            errors = table.first("error", most)
+            warnings: dict[str, list[Entry]] = {}
+            for several, entries in table.first("warning", most).items():
+                for warning in several.split(","):
+                    warnings[warning] = sorted(
+                        [*warnings.get(warning, ()), *entries], key=lambda entry: entry.position
+                    )[:most]
+            shown = {entry.position for entries in (*errors.values(), *warnings.values()) for entry in entries}
+            details = dict(zip(shown, table.values(list(shown), _DETAILS), strict=True))
+        counts = self.merged or _Counts(self.batches())
+        return Problems(
+            tuple(
+                Problem(ErrorCategory(name), pages, self._examples(errors.get(name, ()), details, "ocr_error_detail"))
+                for name, pages in counts.errors.items()
+            ),
+            tuple(
+                Problem(
+                    WarningCategory(name), pages, self._examples(warnings.get(name, ()), details, "ocr_warning_detail")
+                )
+                for name, pages in counts.warnings.items()
+            ),
+        )
+
+    def gallery(self, most: int = 4) -> Gallery:
+        """Pages with text to look at, at most so many of each kind, with their pictures where there are any.
+
+        :raises StorageError: when the run's folder cannot be read.
+        """
+        with self._table() as table:
+            kinds = [self._distinct(table, order, most) for order in ("-confidence", "confidence", "random")]
+            entries = [entry for kind in kinds for entry in kind]
+            values = table.values([entry.position for entry in entries], _DRAWN)
+        pictures = self.run.folder.map(self._picture, entries)
+        pages = iter(
+            GalleryPage(
+                row=self._row(entry),
+                width=drawn["ocr_width"],
+                height=drawn["ocr_height"],
+                text=drawn["ocr_text"],
+                lines=parse_lines(drawn["ocr_lines"]),
+                picture=picture,
+            )
+            for entry, drawn, picture in zip(entries, values, pictures, strict=True)
+        )
+        best, worst, random = (tuple(islice(pages, len(kind))) for kind in kinds)
+        return Gallery(best, worst, random)
+
+    def _examples(
+        self, entries: Iterable[Entry], details: Mapping[int, Mapping[str, Any]], column: str
+    ) -> tuple[Example, ...]:
+        return tuple(Example(self._row(entry), details[entry.position][column] or "") for entry in entries)
+
+    def _distinct(self, table: Table, order: str, most: int) -> list[Entry]:
+        """The first pages with text in an order, each once: links repeat."""
+        found = table.find(RowQuery(status=(Status.OK.value,), order=order, limit=4 * most), None, None)
+        distinct: dict[tuple[str, int], Entry] = {}
+        for entry in found.entries:
+            distinct.setdefault((entry.link, entry.page), entry)
+        return list(distinct.values())[:most]
+
+    def _picture(self, entry: Entry) -> bytes | None:
+        row = self._read_row(self._batch_of(entry.row), entry.row)
+        try:
+            return self.run.preview(row, entry.page).read_bytes()
+        except FileNotFoundError:
+            return None
 
     def _read_row(self, batch: BatchRef, row: int) -> int:
         """The row whose reading ``row`` shares: itself, unless its link repeats an earlier one's."""

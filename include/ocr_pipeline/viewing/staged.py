@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -61,8 +61,12 @@ class StagedTable(Table):
         database.register("staged", pa.concat_tables([INDEX_SCHEMA.empty_table(), *tables]))
         return "(FROM staged WHERE position >= $start AND position < $stop)", {"start": start, "stop": end}
 
-    def values(self, position: int) -> dict[str, Any]:
-        """A row: the dataset's own columns are in the plan, the others in the staged file."""
+    def values(self, positions: Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """The rows at ``positions``: the dataset's own columns are in the plan, the others in the staged file."""
+        rows = [self._values(position) for position in positions]
+        return [{name: value for name, value in row.items() if columns is None or name in columns} for row in rows]
+
+    def _values(self, position: int) -> dict[str, Any]:
         index, place = self._place(position)
         batch = self._plan.batches[index]
         try:
@@ -72,8 +76,7 @@ class StagedTable(Table):
                         result = plain_values(readings, place)
                         planned = planned_rows(self._run, batch)
                         row = planned[ROW].index(result.pop(READ_ROW)).as_py()
-                        own = planned.drop_columns([ROW, READ_ROW])
-                        return plain_values(own, row) | result
+                        return plain_values(planned.drop_columns([ROW, READ_ROW]), row) | result
                     place -= readings.num_rows
         except StagedBatchError as error:
             raise StorageError(f"{batch.label} is being written anew: try again in a moment") from error

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
@@ -93,9 +93,12 @@ class Table(ABC):
         """What stands for the rows at the positions from ``start`` to ``end`` after FROM, and its parameters."""
 
     @abstractmethod
-    def values(self, position: int) -> dict[str, Any]:
-        """A row with everything: the dataset's own columns, then those of the contract, as plain values.
+    def values(self, positions: Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """What the results have at ``positions``, in their order: plain values by column.
 
+        The dataset's own columns come first, then those of the contract.
+
+        :param columns: only these.
         :raises StorageError: when it cannot be read.
         """
 
@@ -154,6 +157,18 @@ class Table(ABC):
             ).fetchall():
                 errors[host][error] = count
         return [HostOverview(host, pages, failed, errors[host]) for host, pages, failed in top]
+
+    def first(self, column: Literal["error", "warning"], most: int) -> dict[str, list[Entry]]:
+        """The first rows, at most so many, of each category of failure, or with each list of warnings."""
+        with self._asking() as database:
+            source, given = self.part(database, 0, self.rows)
+            found = database.execute(
+                f"SELECT {column}, min(position, $most) FROM {source} WHERE {column} IS NOT NULL GROUP BY {column}",
+                given | {"most": most},
+            ).fetchall()
+            there = self._entries(database, [position for _, positions in found for position in positions])
+        entries = {entry.position: entry for entry in there}
+        return {value: [entries[position] for position in positions] for value, positions in found}
 
     def distributions(self) -> Distributions:
         """How the values of pages lie: of those that were read, and of those that were fetched."""

@@ -107,6 +107,43 @@ def mended(visitor: Visitor, shown: Shown) -> str:
     return RUN
 
 
+HOSTILE = (
+    "<script>window.top.hacked = 1; alert(1)</script>",
+    "javascript:alert(1)",
+    "JaVaScRiPt://%0aalert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "'\" autofocus onfocus=alert(1) x='",
+    "{{ 7 * 7 }}{% raw %}",
+    "</textarea></script><svg onload=alert(1)>",
+)
+
+
+HOSTILE_COLUMN = "<script>alert(2)</script>"
+
+ADDRESSES = "all => all.map(e => new URL(e.href?.baseVal ?? e.href ?? e.src ?? e.action, e.baseURI).href)"
+"""Makes of elements where they lead."""
+
+
+@pytest.fixture(scope="module")
+def strange(airflow: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    """A run of hostile rows, then one whose image is missing and one that is a document of three pages; its rows."""
+    folder = tmp_path_factory.mktemp("strange")
+    pages = []
+    for number in range(3):
+        draw_word(folder / "page.png", f"PAGE {number}")
+        pages.append(cv2.imread(str(folder / "page.png")))
+    cv2.imwritemulti(str(folder / "document.tif"), pages)
+    rows = [{"image": text, HOSTILE_COLUMN: text} for text in HOSTILE]
+    rows += [{"image": name, HOSTILE_COLUMN: HOSTILE[0]} for name in ("page.png", "nowhere.png", "document.tif")]
+    dataset = folder / "strange.jsonl"
+    dataset.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    allow(airflow, str(folder))
+    airflow.trigger("strange", dataset, words=True, user_agent="<script>alert(3)</script>")
+    airflow.wait("strange")
+    return rows
+
+
 def trigger_in_the_form(page: Page, url: str, shown: Shown) -> None:
     page.goto(f"{url}/dags/{DAG_ID}")
     page.get_by_role("button", name="Trigger").first.click()
@@ -233,6 +270,14 @@ def test_files_are_saved_as_they_are(visitor: Visitor, mended: str, name: str) -
     assert not set(download.value.suggested_filename) & set(":+/\\ ")
 
 
+def test_the_report_is_shown_and_can_do_nothing(visitor: Visitor, mended: str) -> None:
+    tab = visitor.open_tab(mended)
+    tab.get_by_role("link", name="report.html", exact=True).click()
+    expect(tab.locator("h1").first).to_contain_text("shown")
+    origin = tab.locator("html").evaluate("html => { try { return localStorage.length } catch { return 'none' } }")
+    assert origin == "none"
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_everybody_can_use_the_pages(visitor: Visitor, mended: str, theme: str) -> None:
     page, run = visitor.page, visitor.pages_of(mended)
@@ -279,29 +324,19 @@ def test_the_runs_of_all_dags_are_in_the_navigation(visitor: Visitor, mended: st
     expect(listed.locator("#rows")).to_be_visible()
 
 
-def test_a_document_is_leafed_through_and_its_words_are_shown(
-    visitor: Visitor, airflow: LocalAirflow, tmp_path: Path
-) -> None:
-    pages = []
-    for number in range(3):
-        draw_word(tmp_path / "page.png", f"PAGE {number}")
-        pages.append(cv2.imread(str(tmp_path / "page.png")))
-    cv2.imwritemulti(str(tmp_path / "document.tif"), pages)
-    (tmp_path / "d.csv").write_text("image\nnowhere.png\ndocument.tif\n")
-    allow(airflow, str(tmp_path))
-    airflow.trigger("document", tmp_path / "d.csv", words=True)
-    airflow.wait("document")
+def test_a_document_is_leafed_through_and_its_words_are_shown(visitor: Visitor, strange: list[dict[str, str]]) -> None:
     page = visitor.page
-    page.goto(f"{visitor.pages_of('document')}/rows/0/pages/0")
+    document = len(strange)
+    page.goto(f"{visitor.pages_of('strange')}/rows/{document - 2}/pages/0")
     expect(page.locator(".notice")).to_contain_text("not_found")
-    leaf(page, "n", "Row 2, page 1 of 3")
-    leaf(page, "]", "Row 2, page 2 of 3")
-    leaf(page, "]", "Row 2, page 3 of 3")
-    leaf(page, "[", "Row 2, page 2 of 3")
+    leaf(page, "n", f"Row {document}, page 1 of 3")
+    leaf(page, "]", f"Row {document}, page 2 of 3")
+    leaf(page, "]", f"Row {document}, page 3 of 3")
+    leaf(page, "[", f"Row {document}, page 2 of 3")
     page.keyboard.press("j")
     expect(page.locator("#words tbody tr").first).to_contain_text("PAGE")
     assert page.locator("#sheet polygon.word").count() == page.locator("#words tbody tr").count()
-    leaf(page, "p", "Row 1")
+    leaf(page, "p", f"Row {document - 1}")
 
 
 def test_a_page_of_ten_thousand_lines_can_be_used(visitor: Visitor, mended: str) -> None:
@@ -340,46 +375,20 @@ def crowded_page(count: int) -> str:
     )
 
 
-HOSTILE = (
-    "<script>window.top.hacked = 1; alert(1)</script>",
-    "javascript:alert(1)",
-    "JaVaScRiPt://%0aalert(1)",
-    "data:text/html,<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "'\" autofocus onfocus=alert(1) x='",
-    "{{ 7 * 7 }}{% raw %}",
-    "</textarea></script><svg onload=alert(1)>",
-)
-
-
-ADDRESSES = "all => all.map(e => new URL(e.href?.baseVal ?? e.href ?? e.src ?? e.action, e.baseURI).href)"
-"""Makes of elements where they lead."""
-
-
-def test_a_hostile_dataset_does_nothing(visitor: Visitor, airflow: LocalAirflow, tmp_path: Path) -> None:
-    draw_word(tmp_path / "WORD.png", "WORD")
-    column = "<script>alert(2)</script>"
-    rows = [
-        {"image": link, column: text} for link, text in zip([*HOSTILE, "WORD.png"], [*HOSTILE, HOSTILE[0]], strict=True)
-    ]
-    dataset = tmp_path / "hostile.jsonl"
-    dataset.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    allow(airflow, str(tmp_path))
-    airflow.trigger("hostile", dataset, user_agent="<script>alert(3)</script>")
-    airflow.wait("hostile")
-    page, run = visitor.page, visitor.pages_of("hostile")
+def test_a_hostile_dataset_does_nothing(visitor: Visitor, strange: list[dict[str, str]]) -> None:
+    page, run = visitor.page, visitor.pages_of("strange")
     for text in ("", *HOSTILE):
         page.goto(f"{run}?q={quote(text)}&host={quote(text)}&sort={quote(text)}")
         expect(page.locator("#rows")).to_be_visible()
-    for row in range(len(rows)):
+    for row in range(len(strange)):
         page.goto(f"{run}/rows/{row}/pages/0")
         page.locator("summary").first.click()
-        expect(page.get_by_text(column).first).to_be_visible()
+        expect(page.get_by_text(HOSTILE_COLUMN).first).to_be_visible()
         addresses = page.eval_on_selector_all(
             "[href], [src], [action]", "all => all.map(e => e.href?.baseVal ?? e.href ?? e.src)"
         )
         assert all(address.startswith(visitor.url) for address in addresses), addresses
-    visitor.open_tab("hostile").locator("#rows").wait_for()
+    visitor.open_tab("strange").locator("#rows").wait_for()
     page.wait_for_timeout(500)
     assert page.evaluate("window.hacked") is None
 

@@ -21,7 +21,7 @@ LOCAL := $(BIN)/python -m ocr_local
 
 .DEFAULT_GOAL := help
 .PHONY: help run retry up down test test-quick chaos fuzz format docs install install-dev lock env clean models calibrate bench-ocr \
-  bench-agreement bench-fetch bench-memory bench-order bench-run bench-scale bench-startup
+  bench-agreement bench-fetch bench-memory bench-order bench-run bench-scale bench-startup screenshots
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -66,6 +66,9 @@ format: install-dev ## Format the code
 
 docs: install-dev ## Rewrite the tables of the documentation that are made from the code
 	$(BIN)/python -m tests.contract
+
+screenshots: install-dev ## Make the pictures of the documentation anew, from a run of the demo
+	$(BIN)/python scripts/screenshots.py
 
 install: $(VENV)/.installed ## Make the environment in .venv from the lock
 

@@ -55,14 +55,19 @@ def statuses() -> str:
 def errors() -> str:
     """The categories of failure."""
     return _table(
-        ("`ocr_error`", "`ocr_status`", "tried again", "when"),
-        ((f"`{e.value}`", f"`{e.status.value}`", "yes" if e.retryable else "no", e.meaning) for e in ErrorCategory),
+        ("`ocr_error`", "`ocr_status`", "tried again", "when", "what to do"),
+        (
+            (f"`{e.value}`", f"`{e.status.value}`", "yes" if e.retryable else "no", e.meaning, e.remedy)
+            for e in ErrorCategory
+        ),
     )
 
 
 def warnings() -> str:
     """What may be wrong with a page that was read."""
-    return _table(("`ocr_warning`", "when"), ((f"`{w.value}`", w.meaning) for w in WarningCategory))
+    return _table(
+        ("`ocr_warning`", "when", "what to do"), ((f"`{w.value}`", w.meaning, w.remedy) for w in WarningCategory)
+    )
 
 
 def settings(model: type[BaseModel], names: Iterable[str]) -> str:

@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from ocr_pipeline.errors import ErrorCategory, Status, WarningCategory
-from ocr_pipeline.merging.summary import MergedRun
 from ocr_pipeline.records import RESULT_COLUMNS
+from ocr_pipeline.run.summary import MergedRun
 from ocr_pipeline.settings.deployment import ENTRY_FORMS, Allowances, Connection, EntryForm
 from ocr_pipeline.settings.run import CatalogSettings, FetchSettings, ReadSettings, RunSettings
 from tests import contract

@@ -19,6 +19,10 @@ BACKOFF = {"retry_exponential_backoff": 2.0, "max_retry_delay": timedelta(hours=
 """Each retry of a task waits twice as long as the one before: what is down is mostly down for longer than a moment."""
 
 
+PLAN_TASK, READ_TASK, MERGE_TASK = "plan", "read_batch", "merge"
+"""The tasks of a run, as they are named in Airflow."""
+
+
 def ocr_dag(
     dag_id: str,
     *,
@@ -46,7 +50,7 @@ def ocr_dag(
     params = run_params(source=source, defaults=settings)
     options["on_failure_callback"] = callbacks(notifications, "failure") or None
     with DAG(dag_id=dag_id, params=params, **options) as dag:
-        plan = PlanRunOperator(task_id="plan", settings=own, timezone=timezone)
+        plan = PlanRunOperator(task_id=PLAN_TASK, settings=own, timezone=timezone)
         if waiting:
             wait = WaitForDatasetSensor(
                 task_id="wait",
@@ -57,7 +61,7 @@ def ocr_dag(
             )
             wait >> plan
         read = ReadBatchOperator.partial(
-            task_id="read_batch",
+            task_id=READ_TASK,
             pool=READ_POOL,
             # The batches share what a host may be asked by this number; the pool can be changed while they run.
             max_active_tis_per_dagrun=read_slots(),
@@ -65,7 +69,7 @@ def ocr_dag(
             map_index_template="{{ task.label }}",
         ).expand(batch=plan.output)
         read >> MergeRunOperator(
-            task_id="merge",
+            task_id=MERGE_TASK,
             run=XComArg(plan, RUN_KEY),
             # The plan's success is the one that is needed: the merge runs whatever became of the batches, and judges.
             trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,

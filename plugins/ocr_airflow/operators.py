@@ -184,10 +184,10 @@ class MergeRunOperator(BaseOperator):
         """
         from ocr_pipeline.errors import IncompleteRunError
         from ocr_pipeline.merging.merge import merge_run
-        from ocr_pipeline.merging.summary import describe_unfinished
         from ocr_pipeline.run.catalog import Catalog
         from ocr_pipeline.run.folder import RunFolder
         from ocr_pipeline.run.plan import Plan
+        from ocr_pipeline.run.summary import describe_unfinished
 
         with task_errors():
             allowed = allowances()

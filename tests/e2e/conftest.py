@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -23,6 +24,25 @@ from ocr_local.supervisor import SERVICES
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.storage.disk import LocalFile, LocalFolder
 from ocr_pipeline.storage.folders import Folder, StoredFile
+
+ANOTHER_DAG = """
+from airflow.sdk import DAG, get_current_context, task
+
+with DAG("another_project", params={"folder": "/etc"}):
+
+    @task
+    def plan():
+        context = get_current_context()
+        context["ti"].xcom_push(key="run", value=context["params"]["folder"])
+        return [1, 2]
+
+    @task
+    def read_batch(number):
+        return number
+
+    read_batch.expand(number=plan())
+"""
+"""A DAG of somebody else, whose tasks have the very names of ours."""
 
 _TASK_TITLE = re.compile(r"airflow worker -- ([0-9a-f-]{36})")
 
@@ -133,8 +153,18 @@ class LocalAirflow:
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    folder = tmp_path_factory.mktemp("local")
+    others = folder / "others"
+    others.mkdir()
+    (others / "others.py").write_text(ANOTHER_DAG)
+    bundle = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    bundles = [
+        {"name": "dags-folder", "classpath": bundle, "kwargs": {}},
+        {"name": "others", "classpath": bundle, "kwargs": {"path": str(others)}},
+    ]
     # No retries: tests of a failed batch would wait for them.
-    with running_airflow(tmp_path_factory.mktemp("local"), "[core]\ndefault_task_retries = 0\n") as running:
+    config = f"[core]\ndefault_task_retries = 0\n[dag_processor]\ndag_bundle_config_list = {json.dumps(bundles)}\n"
+    with running_airflow(folder, config) as running:
         yield running
 
 

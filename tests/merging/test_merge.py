@@ -13,14 +13,14 @@ import pyarrow.parquet
 import pytest
 
 from ocr_pipeline.errors import ErrorCategory, StagedBatchError, Status
-from ocr_pipeline.merging import blocks
 from ocr_pipeline.merging.merge import merge_run
-from ocr_pipeline.merging.summary import describe_unfinished
 from ocr_pipeline.records import RESULT_COLUMNS, Failure, ImageRef, ResultRow, unfetched_row
+from ocr_pipeline.run import blocks
 from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images
 from ocr_pipeline.run.rows import HEADER, encode_rows
+from ocr_pipeline.run.summary import describe_unfinished
 from tests.conftest import MakePlan, WriteCsv, local_path, stage_batch
 
 
@@ -207,9 +207,10 @@ def test_merging_again_changes_nothing(write_csv: WriteCsv, make_plan: MakePlan)
     run, plan = make_plan(write_csv(enumerate(["1a", "0b", "2c"])), batch_size=2)
     stage(run, plan)
     merge_run(run)
-    before = [path.read_bytes() for path in (run.results_csv, run.results_parquet, run.failures_csv)]
+    files = (run.results_csv, run.results_parquet, run.failures_csv, run.index)
+    before = [file.read_bytes() for file in files]
     merge_run(run)
-    assert [path.read_bytes() for path in (run.results_csv, run.results_parquet, run.failures_csv)] == before
+    assert [file.read_bytes() for file in files] == before
 
 
 def test_what_a_killed_merge_left_is_gone_after_the_next(write_csv: WriteCsv, make_plan: MakePlan) -> None:
@@ -228,10 +229,13 @@ merge_run(RunFolder.open({run.uri!r}, Allowances.parse({run.uri!r})))
     killed = subprocess.run([sys.executable, "-c", merging], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     left = set(local_path(run.results_csv).parent.glob(".tmp-*"))
-    assert {path.name.split("-")[1] for path in left} == {"results.csv", "results.parquet", "failures.csv"}
+    assert {path.name.split("-")[1] for path in left} == {
+        "results.csv", "results.parquet", "failures.csv", "index.parquet",
+    }  # fmt: skip
     assert merge_run(run).complete
     assert {path.name for path in local_path(run.results_csv).parent.iterdir()} == {
-        "plan", "plan.json", "batches", "results.csv", "results.parquet", "failures.csv", "summary.json",
+        "plan", "plan.json", "batches", "results.csv", "results.parquet", "failures.csv", "index.parquet",
+        "summary.json", "report.html",
     }  # fmt: skip
 
 

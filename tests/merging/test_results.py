@@ -15,7 +15,8 @@ import pyarrow.parquet
 import pytest
 
 from ocr_pipeline.merging import results
-from ocr_pipeline.merging.results import RESULT_SCHEMA, ResultsWriter
+from ocr_pipeline.merging.results import ResultsWriter
+from ocr_pipeline.run.blocks import RESULT_SCHEMA
 
 
 def write(folder: Path, own: Mapping[str, object], tables: int = 1, **options: Any) -> dict[str, Path]:

@@ -129,7 +129,7 @@ def test_every_row_comes_out_once_a_page_in_order(
             patch.setattr("ocr_pipeline.merging.repeats._GROUPS", 3)
             patch.setattr("ocr_pipeline.merging.repeats._WAITING_BYTES", 300)
             patch.setattr("ocr_pipeline.merging.merge._TABLE_BYTES", 300)
-            patch.setattr("ocr_pipeline.merging.blocks._BLOCK_BYTES", 300)
+            patch.setattr("ocr_pipeline.run.blocks._BLOCK_BYTES", 300)
         folder = Path(name)
         with (folder / "d.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("id", "image"), *enumerate(links)])

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from ocr_pipeline.errors import CatalogError
 from ocr_pipeline.merging.merge import merge_run
-from ocr_pipeline.merging.summary import MergedRun
 from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.run.catalog import Catalog, absolute_digests, known_contents, link_digests
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images
+from ocr_pipeline.run.summary import MergedRun
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.storage.disk import LocalFolder
 from tests.conftest import DrawImage, MakePlan, WidthEngine, WriteCsv, reading_with, stage_batch

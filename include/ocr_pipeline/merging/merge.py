@@ -8,11 +8,11 @@ from its checkpoints, or as placeholders.
 
 from __future__ import annotations
 
-import json
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,18 +21,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from ocr_pipeline.errors import ErrorCategory, StagedBatchError, Status
-from ocr_pipeline.merging.blocks import READING_SCHEMA, reading_blocks
+from ocr_pipeline.errors import ErrorCategory, OcrPipelineError, StagedBatchError, Status
+from ocr_pipeline.merging.indexing import IndexWriter
 from ocr_pipeline.merging.repeats import KeptReadings, pages_of
-from ocr_pipeline.merging.results import RESULT_SCHEMA, ResultsWriter, is_failure
+from ocr_pipeline.merging.results import ResultsWriter, is_failure
 from ocr_pipeline.merging.statistics import ResultStatistics
-from ocr_pipeline.merging.summary import MergedRun, UnfinishedBatch
 from ocr_pipeline.records import READ_ROW, RESULT_COLUMNS, ROW, BatchRef, Rows, known_row, unfinished_row
 from ocr_pipeline.run.batch_store import BatchStore
+from ocr_pipeline.run.blocks import READING_SCHEMA, RESULT_SCHEMA, reading_blocks
 from ocr_pipeline.run.catalog import Catalog, CatalogWriter
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images, planned_rows
 from ocr_pipeline.run.staging import StagedBatch, open_staged, read_progress
+from ocr_pipeline.run.summary import MergedRun, UnfinishedBatch
+from ocr_pipeline.viewing.report import render_report
+from ocr_pipeline.viewing.results import RunResults
+
+log = logging.getLogger(__name__)
 
 _TABLE_BYTES = 32 << 20
 """About how many bytes of readings are joined at a time."""
@@ -41,7 +46,7 @@ _READ = pa.array([Status.OK.value, Status.NO_TEXT.value])
 
 
 def merge_run(run: RunFolder, catalog: Catalog | None = None) -> MergedRun:
-    """Write ``results.csv``, ``results.parquet``, ``failures.csv`` and ``summary.json`` of a run.
+    """Write ``results.csv``, ``results.parquet``, ``failures.csv``, ``report.html`` and ``summary.json`` of a run.
 
     Batches that are not staged, or disagree with the plan, are named in the summary; of their images, those in their
     checkpoints are in the results as they are, the others as placeholders. Merging again replaces the files.
@@ -59,15 +64,33 @@ def merge_run(run: RunFolder, catalog: Catalog | None = None) -> MergedRun:
         merger = _Merger(run, plan, kept, record)
         # The summary goes last, so it never speaks of results that are not there.
         results = {"csv": run.results_csv, "parquet": run.results_parquet, "failures": run.failures_csv}
-        for file in (*results.values(), run.summary):
+        for file in (*results.values(), run.index, run.report, run.summary):
             file.sweep()
         paths = {kind: files.enter_context(file.writing()) for kind, file in results.items()}
-        with ResultsWriter(merger.schema, **paths, csv_formulas=plan.settings.csv_formulas) as writer:
-            for table in merger.tables():
-                writer.write(table)
-    merged = merger.merged(writer.statistics)
-    run.summary.write_bytes(json.dumps(asdict(merged), indent=1, ensure_ascii=False).encode())
+        index_path = files.enter_context(run.index.writing())
+        with IndexWriter(index_path, plan.image_column, plan.base) as index:
+            with ResultsWriter(merger.schema, **paths, csv_formulas=plan.settings.csv_formulas) as writer:
+                for rows, table in merger.tables():
+                    index.write(rows, table)
+                    writer.write(table)
+            index.finish(paths["parquet"])
+        merged = merger.merged(writer.statistics)
+        report = _report(RunResults.of_files(run, plan, merged, index_path, paths["parquet"]))
+    if report is None:
+        run.report.delete()
+    else:
+        run.report.write_bytes(report)
+    merged.save(run)
     return merged
+
+
+def _report(results: RunResults) -> bytes | None:
+    """The report; None when it cannot be made, which must not cost the results."""
+    try:
+        return render_report(results).encode(errors="replace")
+    except OcrPipelineError as error:
+        log.warning("there is no report, as it cannot be made: %s", error)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +128,8 @@ class _Merger:
         self._seconds = 0.0
         self._models: set[str] = set()
 
-    def tables(self) -> Iterator[pa.Table]:
-        """The result rows of all batches, in order."""
+    def tables(self) -> Iterator[tuple[pa.ChunkedArray, pa.Table]]:
+        """The result rows of all batches, in order, and before them their numbers in the dataset."""
         try:
             with closing(self._run.folder.map(self._open, self._plan.batches)) as sources:
                 for source in sources:
@@ -168,8 +191,8 @@ class _Merger:
             merged_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
-    def _join(self, source: _Source) -> Iterator[pa.Table]:
-        """The result rows of a batch, some readings at a time."""
+    def _join(self, source: _Source) -> Iterator[tuple[pa.ChunkedArray, pa.Table]]:
+        """The numbers and the result rows of a batch, some readings at a time."""
         batch, planned = source.batch, source.planned
         if source.unfinished:
             self._unfinished.append(source.unfinished)
@@ -193,8 +216,13 @@ class _Merger:
             yield from self._rows(part, read_rows[done:end], readings, batch)
             done = end
 
-    def _rows(self, planned: pa.Table, read_rows: Rows, readings: pa.Table, batch: BatchRef) -> Iterator[pa.Table]:
-        """The result rows of ``planned``, not too many at a time: one long document may be repeated in every row."""
+    def _rows(
+        self, planned: pa.Table, read_rows: Rows, readings: pa.Table, batch: BatchRef
+    ) -> Iterator[tuple[pa.ChunkedArray, pa.Table]]:
+        """The numbers and the result rows of ``planned``, not too many at a time.
+
+        One long document may be repeated in every row.
+        """
         own = readings[READ_ROW].to_numpy()
         repeated = np.setdiff1d(read_rows[read_rows >= 0], own)
         readings = pa.concat_tables([self._known, self._kept.take(repeated, batch), readings])
@@ -208,7 +236,7 @@ class _Merger:
         for start in range(0, len(left), size):
             part = slice(start, start + size)
             columns = [*own_columns.take(left[part]).columns, *read.take(right[part]).columns]
-            yield pa.Table.from_arrays(columns, schema=self.schema)
+            yield planned[ROW].take(left[part]), pa.Table.from_arrays(columns, schema=self.schema)
 
     def _count(self, readings: pa.Table) -> None:
         """Count the images of some readings."""

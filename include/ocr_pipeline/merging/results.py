@@ -16,18 +16,11 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet
 
 from ocr_pipeline.errors import Status
+from ocr_pipeline.merging.row_groups import RowGroups
 from ocr_pipeline.merging.statistics import ResultStatistics
-from ocr_pipeline.records import RESULT_COLUMNS
-
-_ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
-
-RESULT_SCHEMA = pa.schema(
-    [pa.field(column.name, _ARROW_TYPES[column.type], nullable=column.nullable) for column in RESULT_COLUMNS]
-)
-"""The columns of the contract as Arrow has them."""
+from ocr_pipeline.run.blocks import RESULT_SCHEMA
 
 GROUP_ROWS = 128 * 1024
 GROUP_BYTES = 64 << 20
@@ -70,7 +63,7 @@ class ResultsWriter:
         self._flat = pa.schema([_flat_field(field) for field in schema])
         self._failure_names = [n for n in schema.names if n not in RESULT_SCHEMA.names] + list(_FAILURE_COLUMNS)
         self._files = ExitStack()
-        self._parquet = self._files.enter_context(_RowGroups(parquet, schema))
+        self._parquet = self._files.enter_context(RowGroups(parquet, schema, GROUP_ROWS, GROUP_BYTES))
         self._csv = self._open_csv(csv, self._flat)
         self._failures = self._open_csv(failures, pa.schema([self._flat.field(name) for name in self._failure_names]))
 
@@ -101,41 +94,6 @@ class ResultsWriter:
 
     def _names(self, names: list[str]) -> list[str]:
         return _guarded(pa.array(names, pa.string())).to_pylist() if self._guard else names
-
-
-class _RowGroups:
-    """A Parquet file whose row groups have a size of their own, whatever tables are written to it."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._writer = pa.parquet.ParquetWriter(path, schema, compression="zstd", write_statistics=True)
-        self._schema = schema
-        self._held: list[pa.Table] = []
-        self._rows = self._bytes = 0
-
-    def __enter__(self) -> _RowGroups:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        try:
-            self._flush()
-        finally:
-            self._writer.close()
-
-    def write(self, table: pa.Table) -> None:
-        """Append ``table``."""
-        self._held.append(table)
-        self._rows += table.num_rows
-        self._bytes += table.nbytes
-        if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        if not self._held:
-            return
-        rows = min(GROUP_ROWS, self._rows * GROUP_BYTES // max(self._bytes, GROUP_BYTES))
-        table = pa.concat_tables(self._held)
-        self._held, self._rows, self._bytes = [], 0, 0
-        self._writer.write_table(table, row_group_size=max(1, rows))
 
 
 def is_failure(statuses: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from ocr_pipeline.errors import BatchCancelledError, OcrPipelineError
+from ocr_pipeline.errors import BatchCancelledError, OcrPipelineError, StorageError
 from ocr_pipeline.fetch import ByteBudget, Fetcher, parse_base
 from ocr_pipeline.ocr.allocator import return_large_blocks
 from ocr_pipeline.reading.checkpoints import CHECKPOINT_SECONDS, CheckpointWriter
@@ -23,6 +23,7 @@ from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.catalog import KnownContents, known_contents
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images
+from ocr_pipeline.run.staged_index import write_staged_index
 from ocr_pipeline.run.staging import BatchStatistics
 from ocr_pipeline.settings.addresses import with_login
 from ocr_pipeline.settings.deployment import Allowances
@@ -102,6 +103,10 @@ class Batch:
                 store.report_end(str(error) if isinstance(error, OcrPipelineError) else type(error).__name__)
                 raise
         log.info("%s: staged, %s", self._batch.label, statistics.statuses)
+        try:
+            write_staged_index(self._run, self._batch, plan, statistics)
+        except StorageError as error:
+            log.warning("%s: it is searched more slowly until the merge: %s", self._batch.label, error)
         return statistics
 
     def _read_left(self, plan: Plan, images: list[ImageRef], store: BatchStore, deadline: float) -> int:

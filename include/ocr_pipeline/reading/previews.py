@@ -61,13 +61,13 @@ class PreviewWriter:
 
     def add(self, row: ResultRow, picture: bytes) -> None:
         """Have the picture of the page with this row written, if there is room for it."""
-        if row.sha256 is None or len(picture) > self._left or not self._waiting.acquire(blocking=False):
+        if len(picture) > self._left or not self._waiting.acquire(blocking=False):
             return
         self._left -= len(picture)
-        self._threads.submit(self._write, row.sha256, row.page, picture).add_done_callback(self._done)
+        self._threads.submit(self._write, row.row, row.page, picture).add_done_callback(self._done)
 
-    def _write(self, sha256: str, page: int, picture: bytes) -> None:
-        self._run.preview(sha256, page).write_bytes(picture)
+    def _write(self, row: int, page: int, picture: bytes) -> None:
+        self._run.preview(row, page).write_bytes(picture)
 
     def _done(self, written: Future[None]) -> None:
         self._waiting.release()

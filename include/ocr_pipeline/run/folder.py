@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -64,7 +65,7 @@ class RunFolder:
 
     def plan_batch(self, index: int) -> StoredFile:
         """The dataset's rows of one batch."""
-        return self.folder.file(f"plan/batch-{index:05}.parquet")
+        return self.folder.file(f"plan/{_batch_name(index)}.parquet")
 
     @property
     def known_contents(self) -> StoredFile:
@@ -78,23 +79,36 @@ class RunFolder:
 
     def checkpoints(self, index: int) -> Folder:
         """The finished images of a batch that is still running."""
-        return self.folder.folder(f"checkpoints/batch-{index:05}")
+        return self.folder.folder(f"checkpoints/{_batch_name(index)}")
+
+    def begun(self, batches: Iterable[int]) -> set[int]:
+        """Those of ``batches`` that have checkpoints.
+
+        :raises StorageError: when that cannot be found out.
+        """
+        there = set(self.folder.folder("checkpoints").folders())
+        return {index for index in batches if _batch_name(index) in there}
 
     def progress(self, index: int) -> StoredFile:
         """How far a running batch is."""
         return self.checkpoints(index).file("progress.json")
 
+    @property
+    def batches(self) -> Folder:
+        """The files of the batches that are staged."""
+        return self.folder.folder("batches")
+
     def staged(self, index: int) -> StoredFile:
         """The results of one batch."""
-        return self.folder.file(f"batches/batch-{index:05}.csv")
+        return self.batches.file(f"{_batch_name(index)}.csv")
 
     def marker(self, index: int) -> StoredFile:
         """Statistics of a staged batch; written last, so it says that the batch is whole."""
-        return self.folder.file(f"batches/batch-{index:05}.json")
+        return self.batches.file(f"{_batch_name(index)}.json")
 
-    def preview(self, sha256: str, page: int) -> StoredFile:
-        """The picture of a page, by the digest of its image file; there only of some pages."""
-        return self.folder.file(f"previews/{sha256}-{page:04}.webp")
+    def staged_index(self, index: int) -> StoredFile:
+        """What the results of one batch are searched by until they are merged."""
+        return self.batches.file(f"{_batch_name(index)}.arrow")
 
     @property
     def results_csv(self) -> StoredFile:
@@ -117,6 +131,24 @@ class RunFolder:
         return self.folder.file("rejected.csv")
 
     @property
+    def index(self) -> StoredFile:
+        """What the results are searched by: a narrow row for each of theirs."""
+        return self.folder.file("index.parquet")
+
+    @property
+    def report(self) -> StoredFile:
+        """The merged run as a page for people."""
+        return self.folder.file("report.html")
+
+    def preview(self, row: int, page: int) -> StoredFile:
+        """A picture of a page of the image that was read for ``row``; absent unless the run makes them."""
+        return self.folder.file(f"previews/{row:012}-{page:04}.webp")
+
+    @property
     def summary(self) -> StoredFile:
         """Counts of the merged run; written after the results."""
         return self.folder.file("summary.json")
+
+
+def _batch_name(index: int) -> str:
+    return f"batch-{index:05}"

@@ -99,6 +99,19 @@ def load_staged(run: RunFolder, batch: BatchRef, digest: str) -> list[ResultRow]
         return list(read_rows(staged.path, run.staged(batch.index)))
 
 
+def read_statistics(run: RunFolder, batch: BatchRef, digest: str) -> BatchStatistics | None:
+    """What the marker of a batch says; None when the batch is not staged, or for another plan.
+
+    :param digest: of the batch, as the plan has it.
+    :raises StorageError: when it cannot be read.
+    """
+    try:
+        statistics = BatchStatistics(**json.loads(run.marker(batch.index).read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+    return statistics if statistics.digest == digest else None
+
+
 @dataclass(frozen=True, slots=True)
 class BatchProgress:
     """How far a batch is: images finished, how many of them failed, whether it is staged, and what ended it if not."""

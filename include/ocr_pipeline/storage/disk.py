@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from errno import ENOENT
 from pathlib import Path
 
-from ocr_pipeline.storage.folders import Folder, StoredFile, naming
+from ocr_pipeline.errors import StorageError
+from ocr_pipeline.storage.folders import FileVersion, Folder, StoredFile, naming
 
 _TEMPORARY = ".tmp-"
 
@@ -35,6 +36,19 @@ class LocalFile(StoredFile):
         """Its content."""
         with naming(f"read {self}", passing=FileNotFoundError):
             return self.path.read_bytes()
+
+    def version(self) -> FileVersion:
+        """What it is now."""
+        with naming(f"look for {self}", passing=FileNotFoundError):
+            return _version(self.path.stat())
+
+    def read_part(self, start: int, end: int, version: FileVersion) -> bytes:
+        """Its bytes from ``start`` to ``end``."""
+        with naming(f"read {self}"), self.path.open("rb") as file:
+            if _version(os.fstat(file.fileno())) != version:
+                raise StorageError(f"{self} was replaced while it was read: try again")
+            file.seek(start)
+            return file.read(end - start)
 
     def write_bytes(self, content: bytes) -> None:
         """Replace it by ``content``."""
@@ -149,17 +163,37 @@ class LocalFolder(Folder):
 
     def files(self) -> list[StoredFile]:
         """The files in it; leftovers of writes that never finished are none."""
+        return [self.file(entry.name) for entry in self._entries() if entry.is_file()]
+
+    def versions(self) -> dict[str, FileVersion]:
+        """The files in it, each as it is now."""
+        found = {}
+        for entry in self._entries():
+            with naming(f"look for {entry.path}"), suppress(FileNotFoundError):  # gone since it was listed
+                if entry.is_file():
+                    found[entry.name] = _version(entry.stat())
+        return found
+
+    def folders(self) -> list[str]:
+        """The names of the folders in it."""
+        return [entry.name for entry in self._entries() if entry.is_dir()]
+
+    def _entries(self) -> list[os.DirEntry[str]]:
         with naming(f"list {self.path}"):
             try:
-                names = sorted(entry.name for entry in os.scandir(self.path) if entry.is_file())
+                entries = sorted(os.scandir(self.path), key=lambda entry: entry.name)
             except (FileNotFoundError, NotADirectoryError):
                 return []
-            return [self.file(name) for name in names if not name.startswith(_TEMPORARY)]
+        return [entry for entry in entries if not entry.name.startswith(_TEMPORARY)]
 
     def clear(self) -> None:
         """Remove it with everything in it."""
         with naming(f"remove {self.path}"), suppress(FileNotFoundError):
             shutil.rmtree(self.path)
+
+
+def _version(state: os.stat_result) -> FileVersion:
+    return FileVersion(state.st_size, f"{state.st_ino}-{state.st_mtime_ns}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +15,14 @@ from ocr_pipeline.errors import StorageError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class FileVersion:
+    """What tells a file from what was there before: its size in bytes, and a mark that every writing changes."""
+
+    size: int
+    mark: str
 
 
 class StoredFile(ABC):
@@ -30,6 +39,21 @@ class StoredFile(ABC):
 
         :raises FileNotFoundError: when it is not there.
         :raises StorageError: when it cannot be read.
+        """
+
+    @abstractmethod
+    def version(self) -> FileVersion:
+        """What it is now.
+
+        :raises FileNotFoundError: when it is not there.
+        :raises StorageError: when that cannot be found out.
+        """
+
+    @abstractmethod
+    def read_part(self, start: int, end: int, version: FileVersion) -> bytes:
+        """Its bytes from ``start`` to ``end``, fewer where it ends before.
+
+        :raises StorageError: when it cannot be read, or is another than ``version``.
         """
 
     @abstractmethod
@@ -117,6 +141,20 @@ class Folder(ABC):
     @abstractmethod
     def files(self) -> list[StoredFile]:
         """The files that are directly in it, sorted by name; none when it is not there.
+
+        :raises StorageError: when that cannot be found out.
+        """
+
+    @abstractmethod
+    def versions(self) -> dict[str, FileVersion]:
+        """The files that are directly in it, by name, each as it is now; none when it is not there.
+
+        :raises StorageError: when that cannot be found out.
+        """
+
+    @abstractmethod
+    def folders(self) -> list[str]:
+        """The names of the folders that are directly in it, sorted; none when it is not there.
 
         :raises StorageError: when that cannot be found out.
         """

@@ -16,7 +16,7 @@ from obstore.exceptions import AlreadyExistsError
 
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.storage.buckets import find_store, open_bucket
-from ocr_pipeline.storage.folders import Folder, Result, StoredFile, naming
+from ocr_pipeline.storage.folders import FileVersion, Folder, Result, StoredFile, naming
 from ocr_pipeline.storage.outages import PatientBucket
 from ocr_pipeline.storage.patience import PATIENCE, Patience
 from ocr_pipeline.storage.store_errors import explain
@@ -55,6 +55,16 @@ class ObjectFile(StoredFile):
     def read_bytes(self) -> bytes:
         """Its content."""
         return b"".join(self._parts())
+
+    def version(self) -> FileVersion:
+        """What it is now."""
+        found = self._ask("look for", lambda bucket: obstore.head(bucket, self.key), passing=True)
+        return FileVersion(found["size"], found["e_tag"] or "")
+
+    def read_part(self, start: int, end: int, version: FileVersion) -> bytes:
+        """Its bytes from ``start`` to ``end``, in one request."""
+        end = min(end, version.size)
+        return self._ask("read", partial(self._part, start, end, version.mark or None)) if start < end else b""
 
     def write_bytes(self, content: bytes) -> None:
         """Replace it by ``content``, whole or not at all."""
@@ -128,7 +138,7 @@ class ObjectFile(StoredFile):
         first, size, version = self._ask("read", self._first_part, passing=True)
         yield first
         for start in range(len(first), size, PART_BYTES):
-            yield self._ask("read", partial(self._part, start, version))
+            yield self._ask("read", partial(self._part, start, start + PART_BYTES, version))
 
     def _first_part(self, bucket: Bucket) -> tuple[bytes, int, str | None]:
         """The content if it is small, else none of it; its size and its version."""
@@ -136,9 +146,8 @@ class ObjectFile(StoredFile):
         size = found.meta["size"]
         return bytes(found.bytes()) if size <= PART_BYTES else b"", size, found.meta["e_tag"]
 
-    def _part(self, start: int, version: str | None, bucket: Bucket) -> bytes:
-        part = (start, start + PART_BYTES)
-        return bytes(obstore.get(bucket, self.key, options={"range": part, "if_match": version}).bytes())
+    def _part(self, start: int, end: int, version: str | None, bucket: Bucket) -> bytes:
+        return bytes(obstore.get(bucket, self.key, options={"range": (start, end), "if_match": version}).bytes())
 
     def _ask(self, what: str, request: Callable[[Bucket], Result], *, passing: bool = False) -> Result:
         return self.bucket.ask(f"{what} {self}", request, passing=passing)
@@ -189,6 +198,19 @@ class ObjectFolder(Folder):
         found = self._list(lambda bucket: obstore.list_with_delimiter(bucket, self.key or None))
         keys = sorted(item["path"] for item in found["objects"])
         return [self.file(key.removeprefix(self._prefix)) for key in keys]
+
+    def versions(self) -> dict[str, FileVersion]:
+        """The files in it, each as it is now."""
+        found = self._list(lambda bucket: obstore.list_with_delimiter(bucket, self.key or None))
+        return {
+            item["path"].removeprefix(self._prefix): FileVersion(item["size"], item["e_tag"] or "")
+            for item in sorted(found["objects"], key=lambda item: item["path"])
+        }
+
+    def folders(self) -> list[str]:
+        """The names of the folders in it."""
+        found = self._list(lambda bucket: obstore.list_with_delimiter(bucket, self.key or None))
+        return sorted(path.rstrip("/").removeprefix(self._prefix) for path in found["common_prefixes"])
 
     def walk(self) -> Iterator[str]:
         """The names of all files in it and in its folders, in the order of the store."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from ocr_pipeline.errors import PlanError
+from ocr_pipeline.run.folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,27 @@ class MergedRun:
     seconds: float
     models: tuple[str, ...]
     merged_at: str
+
+    @classmethod
+    def load(cls, run: RunFolder) -> Self | None:
+        """Read the summary of ``run``; None when it is not merged.
+
+        :raises PlanError: when another version wrote it.
+        :raises StorageError: when it cannot be read.
+        """
+        try:
+            values = json.loads(run.summary.read_bytes())
+            values["unfinished"] = tuple(UnfinishedBatch(**batch) for batch in values["unfinished"])
+            values["models"] = tuple(values["models"])
+            return cls(**values)
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError):
+            raise PlanError(f"{run.summary} was written by another version: clear the merge task") from None
+
+    def save(self, run: RunFolder) -> None:
+        """Write the summary."""
+        run.summary.write_bytes(json.dumps(asdict(self), indent=1, ensure_ascii=False).encode())
 
 
 def describe_unfinished(merged: MergedRun) -> str:

@@ -10,13 +10,19 @@ import pyarrow as pa
 import pyarrow.csv
 
 from ocr_pipeline.errors import StagedBatchError
-from ocr_pipeline.merging.results import RESULT_SCHEMA
-from ocr_pipeline.records import READ_ROW, BatchRef
+from ocr_pipeline.records import READ_ROW, RESULT_COLUMNS, BatchRef
 from ocr_pipeline.run.rows import HEADER
 from ocr_pipeline.run.staging import StagedBatch
 
 _BLOCK_BYTES = 16 << 20
 """Bytes of a batch's rows that are parsed at a time; more where a row has more."""
+
+_ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+
+RESULT_SCHEMA = pa.schema(
+    [pa.field(column.name, _ARROW_TYPES[column.type], nullable=column.nullable) for column in RESULT_COLUMNS]
+)
+"""The columns of the contract as Arrow has them."""
 
 READING_SCHEMA = pa.schema([pa.field(READ_ROW, pa.int64(), nullable=False), *RESULT_SCHEMA])
 """The columns of the contract, and the row that was read."""

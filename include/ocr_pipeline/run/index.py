@@ -1,0 +1,132 @@
+"""The index of the results: a narrow row for each of theirs, by which they are searched, filtered and ordered.
+
+Questions about a million rows would take seconds on the results themselves, whose rows are wide. The index has what a
+table shows of a row, and the texts to search in as they are looked for: in lower case.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ocr_pipeline.settings.addresses import STORE_SCHEMES
+
+POSITION = "position"
+
+RESULTS_BYTES = b"results_bytes"
+"""Key in the metadata of the index: the size of the file of results that it is of."""
+
+INDEX_SCHEMA = pa.schema(
+    [
+        pa.field(POSITION, pa.int64(), nullable=False),  # of the row in the results, from 0
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("page", pa.int64(), nullable=False),
+        pa.field("link", pa.string(), nullable=False),
+        pa.field("host", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("error", pa.string()),
+        pa.field("warning", pa.string()),
+        pa.field("confidence", pa.float64()),
+        pa.field("bytes", pa.int64()),
+        pa.field("fetch_seconds", pa.float64(), nullable=False),
+        pa.field("read_seconds", pa.float64(), nullable=False),
+        pa.field("beginning", pa.string(), nullable=False),
+        pa.field("search", pa.string(), nullable=False),
+    ]
+)
+"""``beginning`` is how the text begins; ``search`` is all that is searched in: :func:`as_searched`, a part a column."""
+
+BEGINNING_CHARACTERS = 160
+BETWEEN = "\x1f"
+"""What parts the columns in ``search``: ASCII's unit separator."""
+
+REPEATED = ("host", "status", "error", "warning")
+"""Columns with few distinct values."""
+
+_RESULTS = ("status", "error", "warning", "confidence", "bytes", "fetch_seconds", "read_seconds")
+
+# Most links are like the first, which takes an eighth of the time; the others have logins, ports or spaces.
+_PLAIN = r"^https?://(?P<host>[^/?#:\\\s@]+)[/?#]"
+_ANY = r"(?i)^\s*https?://(?:[^/?#@]*@)?(?P<host>\[[^\]/]*\]|[^/?#:\\\s]+)"
+_STORE = rf"(?i)^\s*(?P<scheme>(?:{'|'.join(STORE_SCHEMES)})://)(?:[^/@]*@)?(?P<bucket>[^/\s]+)"
+_ABSOLUTE = r"^\s*(?:[A-Za-z][A-Za-z0-9+.-]*:|/|$)"
+
+
+def index_table(
+    position: int, rows: pa.Array, own: pa.Table, results: pa.Table, image_column: str, base: str
+) -> pa.Table:
+    """The index of some rows of the results.
+
+    :param position: of the first in the results.
+    :param rows: their numbers in the dataset.
+    :param own: the dataset's own columns of them.
+    :param results: the columns of the contract.
+    :param base: where relative links start, as the plan has it.
+    """
+    count = results.num_rows
+    links = pc.fill_null(own[image_column].cast(pa.string()), "")
+    text = results["ocr_text"]
+    columns = {
+        POSITION: pa.arange(position, position + count),
+        "row": rows,
+        "page": results["ocr_page"],
+        "link": links,
+        "host": hosts_of(links, base),
+        "beginning": pc.utf8_slice_codeunits(text, 0, BEGINNING_CHARACTERS),
+        "search": _searched(text, own),
+        **{name: results[f"ocr_{name}"] for name in _RESULTS},
+    }
+    return pa.Table.from_arrays([columns[name] for name in INDEX_SCHEMA.names], schema=INDEX_SCHEMA)
+
+
+def as_searched(text: str) -> str:
+    """``text`` as the column ``search`` has it."""
+    lowered: str = pc.utf8_lower(pa.scalar(text)).as_py()
+    return lowered
+
+
+def hosts_of(links: pa.ChunkedArray, base: str) -> pa.ChunkedArray:
+    """The host of each link, in lower case; of an object ``s3://bucket``, of a file nothing.
+
+    :param base: where relative links start: a folder, a URL, or empty.
+    """
+    hosts = pc.struct_field(pc.extract_regex(links, _PLAIN), "host")
+    if hosts.null_count:
+        others = pc.is_null(hosts).combine_chunks()
+        hosts = pc.replace_with_mask(hosts, others, _hosts_of_others(links.filter(others), base))
+    return pc.utf8_lower(hosts)
+
+
+def _hosts_of_others(links: pa.ChunkedArray, base: str) -> pa.Array:
+    web = pc.struct_field(pc.extract_regex(links, _ANY), "host")
+    stored = pc.extract_regex(links, _STORE)
+    bucket = pc.binary_join_element_wise(pc.struct_field(stored, "scheme"), pc.struct_field(stored, "bucket"), "")
+    absolute = pc.match_substring_regex(links, _ABSOLUTE)
+    return pc.coalesce(web, bucket, pc.if_else(absolute, "", _base_host(base))).combine_chunks()
+
+
+def _base_host(base: str) -> str:
+    if "://" not in base:
+        return ""
+    parts = urlsplit(base)
+    host = parts.hostname or ""
+    return f"{parts.scheme}://{host}" if parts.scheme in STORE_SCHEMES else host
+
+
+def _searched(text: pa.ChunkedArray, own: pa.Table) -> pa.ChunkedArray:
+    parts = [text, *(_as_text(column) for column in own.columns if _is_searched(column.type))]
+    joined = pc.binary_join_element_wise(*parts, BETWEEN, null_handling="replace", null_replacement="")
+    return pc.utf8_lower(joined)
+
+
+def _is_searched(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind))
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column.cast(pa.string())

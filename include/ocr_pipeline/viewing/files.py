@@ -1,0 +1,248 @@
+"""Reading parts of large files, on a disk or in a bucket, by DuckDB and by Arrow.
+
+What is read of a file in a bucket is kept, in blocks: a page that asks again does not fetch again, and a question that
+needs one column of one row group fetches no more than that. The blocks lie on the local disk, in one file without a
+name, so that nothing is left when the process ends; their number is limited, and an object that was replaced is
+another one.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, ClassVar, Protocol
+
+import duckdb
+from fsspec import AbstractFileSystem
+
+from ocr_pipeline.storage.disk import LocalFile
+from ocr_pipeline.storage.folders import FileVersion, StoredFile, naming
+
+BLOCK_BYTES = 2 << 20
+_AHEAD = 4
+"""Blocks that are fetched together, as so many requests at the same time."""
+
+_KEPT_BYTES = 1 << 30
+
+_SCHEME = "ocr"
+
+
+class ReadableFile(Protocol):
+    """A file that is open: it stays as it was, also when another one takes its place."""
+
+    @property
+    def name(self) -> str:
+        """What a database calls it."""
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+
+    def show(self, database: duckdb.DuckDBPyConnection) -> None:
+        """Let ``database`` read it by its name."""
+
+    def stream(self) -> IO[bytes]:
+        """Its bytes, for Arrow."""
+
+
+@contextmanager
+def opened(file: StoredFile) -> Iterator[ReadableFile]:
+    """Open ``file`` for the time of a ``with`` block.
+
+    :raises FileNotFoundError: when it is not there.
+    :raises StorageError: when it cannot be read.
+    """
+    if not isinstance(file, LocalFile):
+        yield _RemoteFile(file, file.version())
+        return
+    with opened_path(file.path) as local:
+        yield local
+
+
+@contextmanager
+def opened_path(path: Path) -> Iterator[ReadableFile]:
+    """Open the file at ``path`` for the time of a ``with`` block.
+
+    :raises FileNotFoundError: when it is not there.
+    :raises StorageError: when it cannot be read.
+    """
+    with naming(f"read {path}", passing=FileNotFoundError):
+        descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield _LocalFile(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class _LocalFile:
+    """A file on a disk, by its descriptor."""
+
+    descriptor: int
+
+    @property
+    def name(self) -> str:
+        return f"/dev/fd/{self.descriptor}"
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self.descriptor).st_size
+
+    def show(self, database: duckdb.DuckDBPyConnection) -> None:
+        """It can."""
+
+    def stream(self) -> IO[bytes]:
+        return open(self.name, "rb")
+
+
+@dataclass(frozen=True, slots=True)
+class _RemoteFile:
+    """A file in a bucket."""
+
+    file: StoredFile
+    version: FileVersion
+
+    @property
+    def name(self) -> str:
+        return f"{_SCHEME}://{self.file.name}"
+
+    @property
+    def size(self) -> int:
+        return self.version.size
+
+    def show(self, database: duckdb.DuckDBPyConnection) -> None:
+        database.register_filesystem(_OneFile(self))
+
+    def stream(self) -> IO[bytes]:
+        return io.BufferedReader(_Stream(self), 1 << 16)
+
+    def read(self, start: int, end: int) -> bytes:
+        """Its bytes from ``start`` to ``end``."""
+        return _BLOCKS.read(self.file, self.version, start, min(end, self.version.size))
+
+
+class _Stream(io.RawIOBase):
+    """The bytes of a file in a bucket. Threads may share it: each has a position of its own, as DuckDB's need."""
+
+    def __init__(self, file: _RemoteFile) -> None:
+        super().__init__()
+        self._file = file
+        self._at = threading.local()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return getattr(self._at, "position", 0)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._file.version.size}[whence]
+        self._at.position = start + offset
+        return start + offset
+
+    def read(self, size: int = -1) -> bytes:
+        start = self.tell()
+        content = self._file.read(start, self._file.version.size if size < 0 else start + size)
+        self._at.position = start + len(content)
+        return content
+
+    def readinto(self, buffer: Any) -> int:
+        content = self.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+
+class _OneFile(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A file in a bucket as the one file of a file system, as DuckDB takes it."""
+
+    protocol: ClassVar[str] = _SCHEME
+    cachable: ClassVar[bool] = False
+
+    def __init__(self, file: _RemoteFile) -> None:
+        super().__init__()
+        self._file = file
+
+    def exists(self, path: str, **options: Any) -> bool:
+        return True
+
+    def info(self, path: str, **options: Any) -> dict[str, Any]:
+        return {"name": path, "size": self._file.version.size, "type": "file"}
+
+    def modified(self, path: str) -> datetime:
+        return datetime.fromtimestamp(0, UTC)  # what is open does not change
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> _Stream:
+        return _Stream(self._file)
+
+
+class _Blocks:
+    """Blocks of files in buckets, those used last. Thread-safe."""
+
+    def __init__(self, size: int) -> None:
+        self._free = list(range(size // BLOCK_BYTES))
+        self._used: OrderedDict[tuple[str, str, int], int] = OrderedDict()
+        self._lock = threading.Lock()
+        self._kept: IO[bytes] | None = None
+
+    def read(self, file: StoredFile, version: FileVersion, start: int, end: int) -> bytes:
+        """The bytes of ``file`` from ``start`` to ``end``, which lie in it."""
+        if start >= end:
+            return b""
+        first, last = start // BLOCK_BYTES, (end - 1) // BLOCK_BYTES
+        blocks = {number: self._look(file, version, number) for number in range(first, last + 1)}
+        missing = [number for number, content in blocks.items() if content is None]
+        if missing:
+            ahead = min(missing[0] + _AHEAD, -(-version.size // BLOCK_BYTES))
+            wanted = sorted({*missing, *range(missing[0], ahead)} - (blocks.keys() - missing))
+            with ThreadPoolExecutor(_AHEAD, thread_name_prefix="blocks") as pool:
+                for number, content in zip(wanted, pool.map(partial(_fetch, file, version), wanted), strict=True):
+                    blocks[number] = content
+                    self._keep(file, version, number, content)
+        content = b"".join(blocks[number] or b"" for number in range(first, last + 1))
+        return content[start - first * BLOCK_BYTES : end - first * BLOCK_BYTES]
+
+    def _look(self, file: StoredFile, version: FileVersion, number: int) -> bytes | None:
+        key = (str(file), version.mark, number)
+        with self._lock:
+            slot = self._used.get(key)
+            if slot is None or self._kept is None:
+                return None
+            self._used.move_to_end(key)
+            size = min(BLOCK_BYTES, version.size - number * BLOCK_BYTES)
+            return os.pread(self._kept.fileno(), size, slot * BLOCK_BYTES)
+
+    def _keep(self, file: StoredFile, version: FileVersion, number: int, content: bytes) -> None:
+        """Keep a block; where the disk has no room for it, it will be fetched again."""
+        key = (str(file), version.mark, number)
+        with self._lock:
+            if key in self._used:
+                return
+            slot = self._free.pop() if self._free else self._used.popitem(last=False)[1]
+            written = 0
+            with suppress(OSError):
+                self._kept = self._kept or tempfile.TemporaryFile()  # noqa: SIM115 (it ends with the process)
+                written = os.pwrite(self._kept.fileno(), content, slot * BLOCK_BYTES)
+            if written == len(content):
+                self._used[key] = slot
+            else:
+                self._free.append(slot)
+
+
+def _fetch(file: StoredFile, version: FileVersion, number: int) -> bytes:
+    return file.read_part(number * BLOCK_BYTES, (number + 1) * BLOCK_BYTES, version)
+
+
+_BLOCKS = _Blocks(_KEPT_BYTES)

@@ -1,0 +1,308 @@
+"""Asking the index of the results, with DuckDB.
+
+Each question has a database of its own in memory, which may read what it is told and nothing else, and has a limit of
+memory and of threads: whoever asks, the API server, lives on. Values come in as parameters only.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import duckdb
+import pyarrow as pa
+
+from ocr_pipeline.errors import Status, StorageError
+from ocr_pipeline.records import BatchRef
+from ocr_pipeline.run.index import as_searched
+from ocr_pipeline.viewing.answers import Distributions, Histogram, HostOverview, PageRef
+from ocr_pipeline.viewing.questions import RowQuery
+
+_OPTIONS: dict[str, Any] = {
+    "threads": 2,
+    "memory_limit": "512MB",
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+}
+
+_FIRST_ROWS = 64 * 1024
+"""How many rows are looked at before it is known how fast that goes."""
+
+_FAILED = [status.value for status in Status if status.failed]
+_READ = [Status.OK.value, Status.NO_TEXT.value]
+
+_CONFIDENCES = tuple(number / 20 for number in range(21))
+_SECONDS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, float("inf"))
+
+_SHOWN = (
+    "position, row, page, link, host, status, error, warning, confidence, bytes, fetch_seconds, read_seconds, beginning"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of the index, as the column names say; without the texts to search in."""
+
+    position: int
+    row: int
+    page: int
+    link: str
+    host: str
+    status: str
+    error: str | None
+    warning: str | None
+    confidence: float | None
+    bytes: int | None
+    fetch_seconds: float
+    read_seconds: float
+    beginning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Rows that were asked for, how many match, and how many were looked at."""
+
+    entries: list[Entry]
+    total: int
+    searched: int
+
+
+class Table(ABC):
+    """The rows of a run, or those that there are so far: a narrow one of each to be asked for, and what it stands for.
+
+    Thread-safe.
+    """
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """How many rows there are."""
+
+    @abstractmethod
+    def prepare(self, database: duckdb.DuckDBPyConnection) -> list[str]:
+        """Show ``database`` what it is to read; gives the names of the files."""
+
+    @abstractmethod
+    def part(self, database: duckdb.DuckDBPyConnection, start: int, end: int) -> tuple[str, dict[str, Any]]:
+        """What stands for the rows at the positions from ``start`` to ``end`` after FROM, and its parameters."""
+
+    @abstractmethod
+    def values(self, positions: Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """What the results have at ``positions``, in their order: plain values by column.
+
+        The dataset's own columns come first, then those of the contract.
+
+        :param columns: only these.
+        :raises StorageError: when it cannot be read.
+        """
+
+    @abstractmethod
+    def bounds(self, batch: BatchRef) -> tuple[int, int]:
+        """Between which positions the rows of ``batch`` lie, as far as is known without looking at them."""
+
+    def find(self, query: RowQuery, batch: BatchRef | None, seconds: float | None) -> Found:
+        """The rows that ``query`` asks for.
+
+        :param batch: the one that it asks for.
+        :param seconds: how long to look before answering with what was found; None for as long as it takes.
+        """
+        where, values = _conditions(query, batch)
+        with self._asking() as database:
+            if where == "true" and query.order == "row":
+                positions = list(range(self.rows))[query.offset : query.offset + query.limit]
+                return Found(self._entries(database, positions), self.rows, self.rows)
+            bounds = self.bounds(batch) if batch else (0, self.rows)
+            positions, total, left = self._search(database, query, bounds, where, values, seconds)
+            searched = self.rows - left
+            return Found(self._entries(database, positions), total, searched)
+
+    def neighbours(
+        self, batch: BatchRef, row: int, page: int
+    ) -> tuple[Entry, int, PageRef | None, PageRef | None] | None:
+        """A page of ``batch``, how many its image has, and the pages before and after it; None when it is not there."""
+        with self._asking() as database:
+            source, given = self.part(database, *self.bounds(batch))
+            pages = database.execute(
+                f"SELECT {_SHOWN} FROM {source} WHERE row = $row ORDER BY page", given | {"row": row}
+            ).fetchall()
+            own = next((entry for entry in (Entry(*values) for values in pages) if entry.page == page), None)
+            if own is None:
+                return None
+            beside = self._entries(database, [own.position - 1, own.position + 1])
+        places = {entry.position: PageRef(entry.row, entry.page) for entry in beside}
+        return own, len(pages), places.get(own.position - 1), places.get(own.position + 1)
+
+    def hosts(self, limit: int) -> list[HostOverview]:
+        """The hosts with the most pages that failed, then those with the most pages."""
+        with self._asking() as database:
+            source, given = self.part(database, 0, self.rows)
+            top = database.execute(
+                f"SELECT host, count(*) AS pages, count(*) FILTER (list_contains($failed::VARCHAR[], status)) AS bad "
+                f"FROM {source} GROUP BY host ORDER BY bad DESC, pages DESC, host LIMIT $limit",
+                given | {"failed": _FAILED, "limit": limit},
+            ).fetchall()
+            source, given = self.part(database, 0, self.rows)
+            errors: dict[str, dict[str, int]] = {host: {} for host, _, _ in top}
+            for host, error, count in database.execute(
+                f"SELECT host, error, count(*) AS pages FROM {source} "
+                "WHERE error IS NOT NULL AND list_contains($hosts::VARCHAR[], host) "
+                "GROUP BY host, error ORDER BY pages DESC, error",
+                given | {"hosts": list(errors)},
+            ).fetchall():
+                errors[host][error] = count
+        return [HostOverview(host, pages, failed, errors[host]) for host, pages, failed in top]
+
+    def first(self, column: Literal["error", "warning"], most: int) -> dict[str, list[Entry]]:
+        """The first rows, at most so many, of each category of failure, or with each list of warnings."""
+        with self._asking() as database:
+            source, given = self.part(database, 0, self.rows)
+            found = database.execute(
+                f"SELECT {column}, min(position, $most) FROM {source} WHERE {column} IS NOT NULL GROUP BY {column}",
+                given | {"most": most},
+            ).fetchall()
+            there = self._entries(database, [position for _, positions in found for position in positions])
+        entries = {entry.position: entry for entry in there}
+        return {value: [entries[position] for position in positions] for value, positions in found}
+
+    def distributions(self) -> Distributions:
+        """How the values of pages lie: of those that were read, and of those that were fetched."""
+        with self._asking() as database:
+            return Distributions(
+                self._histogram(database, "confidence", _CONFIDENCES, "confidence IS NOT NULL"),
+                self._histogram(database, "fetch_seconds", _SECONDS, "fetch_seconds > 0 AND page = 0"),
+                self._histogram(
+                    database, "read_seconds", _SECONDS, "list_contains($read::VARCHAR[], status)", read=_READ
+                ),
+            )
+
+    def _histogram(
+        self,
+        database: duckdb.DuckDBPyConnection,
+        column: str,
+        edges: Sequence[float],
+        where: str,
+        **values: Any,
+    ) -> Histogram:
+        source, given = self.part(database, 0, self.rows)
+        # The last bin has its upper edge as well, as 1 is one for confidence.
+        bins = [f"count(*) FILTER ({column} >= {low} AND {column} < {high})" for low, high in pairwise(edges[:-1])]
+        counts = database.execute(
+            f"SELECT {', '.join(bins)}, count(*) FILTER ({column} >= {edges[-2]}) FROM {source} WHERE {where}",
+            given | values,
+        ).fetchall()[0]
+        return Histogram(tuple(edges), counts)
+
+    def _search(
+        self,
+        database: duckdb.DuckDBPyConnection,
+        query: RowQuery,
+        bounds: tuple[int, int],
+        where: str,
+        values: dict[str, Any],
+        seconds: float | None,
+    ) -> tuple[list[int], int, int]:
+        """The positions of the rows that are wanted, how many match, and how many were not looked at."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        key = {"row": "position", "random": "hash(row, page)"}.get(query.column, query.column)
+        order = f"key {'DESC' if query.descending else 'ASC'} NULLS LAST, position"
+        wanted = query.offset + query.limit
+        (start, last), total = bounds, 0
+        size = _FIRST_ROWS
+        while start < last:
+            began = time.monotonic()
+            if start > bounds[0] and deadline is not None and began >= deadline:
+                break
+            end = min(last, start + size)
+            source, given = self.part(database, start, end)
+            database.execute(
+                f"CREATE OR REPLACE TEMP TABLE hits AS SELECT position, {key} AS key FROM {source} WHERE {where}",
+                given | values,
+            )
+            total += database.execute("SELECT count(*) FROM hits").fetchall()[0][0]
+            database.execute("CREATE TEMP TABLE IF NOT EXISTS found AS FROM hits LIMIT 0")
+            # So that what is kept does not grow with what matches.
+            database.execute(f"INSERT INTO found FROM hits ORDER BY {order} LIMIT $1", [wanted])
+            if deadline is not None:
+                now = time.monotonic()
+                size = max(_FIRST_ROWS, int((end - start) / max(now - began, 1e-6) * (deadline - now) / 2))
+            else:
+                size = last
+            start = end
+        if not total:
+            return [], 0, last - start
+        found = database.execute(
+            f"SELECT position FROM found ORDER BY {order} LIMIT $1 OFFSET $2", [query.limit, query.offset]
+        ).fetchall()
+        return [position for (position,) in found], total, last - start
+
+    def _entries(self, database: duckdb.DuckDBPyConnection, positions: Sequence[int]) -> list[Entry]:
+        """What is shown of the rows at ``positions``, in the order of these; those that are not there are left out."""
+        there = [position for position in positions if 0 <= position < self.rows]
+        if not there:
+            return []
+        source, given = self.part(database, min(there), max(there) + 1)
+        found = database.execute(
+            f"SELECT {_SHOWN} FROM {source} WHERE position IN (SELECT unnest($positions::BIGINT[]))",
+            given | {"positions": there},
+        ).fetchall()
+        by_position = {values[0]: Entry(*values) for values in found}
+        return [by_position[position] for position in there if position in by_position]
+
+    @contextmanager
+    def _asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A database that can read what the table is and nothing else, for the time of a ``with`` block."""
+        with duckdb.connect(":memory:", config=_OPTIONS) as database:
+            database.execute("SET allowed_paths = $1", [self.prepare(database)])
+            database.execute("SET enable_external_access = false")
+            database.execute("SET lock_configuration = true")
+            try:
+                yield database
+            except duckdb.Error as error:
+                raise StorageError(f"the results cannot be searched: {error}") from error
+
+
+def _conditions(query: RowQuery, batch: BatchRef | None) -> tuple[str, dict[str, Any]]:
+    """What a row must be like, in SQL, and its parameters."""
+    terms: list[str] = []
+    values: dict[str, Any] = {}
+
+    def add(term: str, **given: Any) -> None:
+        terms.append(term)
+        values.update(given)
+
+    if batch is not None:
+        add("row >= $first AND row < $end", first=batch.first_row, end=batch.first_row + batch.rows)
+    if query.status:
+        add("list_contains($status::VARCHAR[], status)", status=list(query.status))
+    if query.error:
+        add("list_contains($error::VARCHAR[], error)", error=list(query.error))
+    if query.warning:
+        add("list_has_any($warning::VARCHAR[], string_split(warning, ','))", warning=list(query.warning))
+    if query.host:
+        add("host = $host", host=query.host.lower())
+    least, most = query.confidence
+    if least is not None:
+        add("confidence >= $least", least=least)
+    if most is not None:
+        add("confidence <= $most", most=most)
+    if query.text:
+        add("contains(search, $text)", text=as_searched(query.text))
+    return " AND ".join(terms) or "true", values
+
+
+def plain_values(table: pa.Table, row: int) -> dict[str, Any]:
+    """A row of ``table`` as Python has its values; what Python has no value for, such as the year 10000, is text."""
+    return {name: _plain(column[row]) for name, column in zip(table.column_names, table.columns, strict=True)}
+
+
+def _plain(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError):
+        return value.cast(pa.string()).as_py()

@@ -1,0 +1,94 @@
+"""Addresses: of the pages, of Airflow's own, and those that a dataset names."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocr_airflow.pages.filters import RowFilter
+from ocr_airflow.pages.links import Links, web_address
+
+
+def test_addresses_are_below_where_airflow_is_served() -> None:
+    links = Links.below("/airflow/ocr")
+    assert links.run("d", "r") == "/airflow/ocr/dags/d/runs/r"
+    assert links.airflow_run("d", "r") == "/airflow/dags/d/runs/r"
+    assert links.clear("d") == "/airflow/api/v2/dags/d/clearTaskInstances"
+    assert Links.below("/ocr").airflow_task("d", "r", "read_batch", 3) == "/dags/d/runs/r/tasks/read_batch/mapped/3"
+
+
+@pytest.mark.parametrize(
+    "run_id", ["manual__2026-01-02T03:04:05+00:00", "a b", 'quote"<script>', "per%cent", "a&b=c#d?e", "Größe"]
+)
+def test_any_name_of_a_run_is_one_part_of_an_address(run_id: str) -> None:
+    address = Links.below("/ocr").image("dag", run_id, 4, 1)
+    assert address.count("/") == 9
+    assert not set(address) & set(" \"<>#?&+:'")
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "javascript:alert(1)",
+        "JaVaScRiPt:alert(1)",
+        " javascript:alert(1)",
+        "java\nscript:alert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "vbscript:x",
+        "file:///etc/passwd",
+        "s3://bucket/key",
+        "//example.org/x",
+        "https://",
+        "https://[::1",
+        "http\t://example.org/",
+        "https://example.org/\u202e",
+        "images/1.png",
+        "",
+    ],
+)
+def test_only_links_into_the_web_can_be_followed(link: str) -> None:
+    assert web_address(link) is None
+
+
+def test_a_link_into_the_web_stays_as_it_is() -> None:
+    link = "https://example.org/a?b=%22&c=ü"
+    assert web_address(link) == link
+
+
+FILTERS = st.builds(
+    RowFilter,
+    text=st.text(max_size=50).map(str.strip),
+    status=st.sampled_from(["", "ok"]),
+    least=st.none() | st.floats(0, 1),
+    most=st.none() | st.floats(0, 1),
+    host=st.sampled_from(["", "example.org"]),
+    batch=st.none() | st.integers(0, 10_000),
+    sort=st.sampled_from(["", "-row", "confidence", "-confidence"]),
+    page=st.integers(0, 10_000),
+)
+
+
+@given(FILTERS)
+def test_a_filter_survives_its_address(chosen: RowFilter) -> None:
+    query = urlsplit(Links.below("/ocr").run("d", "r", chosen.query())).query
+    assert RowFilter.parse(dict(parse_qsl(query))) == chosen
+
+
+@given(st.dictionaries(st.sampled_from(["q", "from", "to", "batch", "page", "sort", "status"]), st.text(max_size=30)))
+def test_any_query_is_some_filter(query: dict[str, str]) -> None:
+    chosen = RowFilter.parse(query)
+    assert chosen.asked().limit > 0  # the results refuse what makes no sense
+    assert RowFilter.parse({name: str(value) for name, value in chosen.query().items() if value is not None}) == chosen
+
+
+def test_asking_for_a_column_again_turns_its_order() -> None:
+    chosen = RowFilter(text="x", page=3)
+    once = chosen.sorted_by("confidence")
+    twice = once.sorted_by("confidence")
+    assert (once.column, once.descending, once.page, once.text) == ("confidence", False, 0, "x")
+    assert (twice.column, twice.descending) == ("confidence", True)
+    assert chosen.sorted_by("row").descending
+    assert RowFilter().sorted_by("confidence").sorted_by("row") == RowFilter()

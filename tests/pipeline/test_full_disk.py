@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ocr_pipeline.errors import StorageError
+from ocr_pipeline.errors import StorageError, StorageRefusedError
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.records import Page, PageText
@@ -94,7 +94,7 @@ def test_an_output_that_became_read_only_is_said(
 ) -> None:
     run, planned = plan(dataset, str(disk), allowances)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    with pytest.raises(StorageError, match=r"cannot write .*Read-only file system; free or fix it, then retry"):
+    with pytest.raises(StorageRefusedError, match=r"cannot write .*Read-only file system; correct .*, then retry"):
         Batch(planned.batches[0], allowances, reading_with()).run()
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     read_all(planned, allowances)

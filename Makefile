@@ -28,7 +28,7 @@ $(foreach name,$(GIVEN),$(if $(value $(name)),$(eval override $(name) := $$(valu
 option = $(if $($(1)),$(2)="$$$(1)")
 
 .DEFAULT_GOAL := help
-.PHONY: help run retry up down test test-quick chaos format docs install install-dev lock env clean models calibrate bench-ocr \
+.PHONY: help run retry up down test test-quick chaos fuzz format docs install install-dev lock env clean models calibrate bench-ocr \
   bench-agreement bench-fetch bench-memory bench-order bench-run bench-scale bench-startup
 
 help: ## List the commands
@@ -65,6 +65,10 @@ test-quick: install-dev ## Run what answers in two minutes: ruff, mypy, tests wi
 
 chaos: install-dev ## Kill, break and compare runs, round after round: [ROUNDS=10 SEED=]
 	$(BIN)/python -m tests.e2e.chaos $(call option,ROUNDS,--rounds) $(call option,SEED,--seed)
+
+fuzz: install-dev ## Feed damaged images and odd answers to what reads them, some ten minutes of each: [CASES=]
+	FUZZ_CASES=$(or $(CASES),1000000) $(BIN)/pytest -q tests/images/test_fuzz.py
+	FUZZ_CASES=$(or $(CASES),1000000) $(BIN)/pytest -q tests/fetch/test_fetch_odd_answers.py -k whatever
 
 format: install-dev ## Format the code
 	$(BIN)/ruff check --fix .

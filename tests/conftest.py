@@ -25,6 +25,7 @@ from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.planning.planning import plan_run
 from ocr_pipeline.reading.pages import read_pages
+from ocr_pipeline.reading.previews import PreviewWriter
 from ocr_pipeline.records import BatchRef, FetchedImage, Page, PageText, ResultRow, TextLine
 from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.folder import RunFolder
@@ -119,7 +120,7 @@ class WidthEngine:
 class ThreadReader:
     """Reads with an engine in threads of this process, for tests in which the reader's own process is not the point."""
 
-    def __init__(self, engine: WidthEngine, settings: ReadSettings) -> None:
+    def __init__(self, engine: WidthEngine, settings: ReadSettings, previews: PreviewWriter | None = None) -> None:
         self._engine = engine
         self._settings = settings
 
@@ -140,10 +141,10 @@ class ThreadReader:
         return await loop.run_in_executor(self._threads, self._read, image)
 
     def _read(self, image: FetchedImage) -> list[ResultRow]:
-        return list(read_pages(image, self._engine, self._settings, lambda page: None))
+        return [row for row, _ in read_pages(image, self._engine, self._settings, lambda page: None)]
 
 
-def reading_with(engine: WidthEngine | None = None) -> Callable[[ReadSettings], ThreadReader]:
+def reading_with(engine: WidthEngine | None = None) -> Callable[[ReadSettings, PreviewWriter], ThreadReader]:
     """What a batch is given to read with ``engine`` in this process."""
     return partial(ThreadReader, engine or WidthEngine())
 

@@ -271,8 +271,8 @@ async def bomb(exchange: Exchange) -> None:
 
 
 async def bad_gzip(exchange: Exchange) -> None:
-    """A body that says it is compressed and is not."""
-    await exchange.answer(b"this is no gzip stream", Content_Encoding="gzip")
+    """A body that begins as if it were compressed."""
+    await exchange.answer(b"\x1f\x8bthis is no gzip stream", Content_Encoding="gzip")
 
 
 async def page(exchange: Exchange) -> None:

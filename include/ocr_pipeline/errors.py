@@ -85,6 +85,12 @@ class ErrorCategory(StrEnum):
         "the host asks robots to leave the image alone, in X-Robots-Tag or robots.txt; see the setting robots",
     )
     THROTTLED = "throttled", Status.FETCH_FAILED, True, "HTTP 429: the host asked for fewer requests"
+    NOT_READY = (
+        "not_ready",
+        Status.FETCH_FAILED,
+        True,
+        "HTTP 202 with Retry-After: the host is still making the image",
+    )
     HTTP_SERVER_ERROR = "http_server_error", Status.FETCH_FAILED, True, "HTTP 5xx, 408 or 425"
     TOO_MANY_REDIRECTS = "too_many_redirects", Status.FETCH_FAILED, False, "more redirects than allowed"
     NAME_NOT_RESOLVED = "name_not_resolved", Status.FETCH_FAILED, True, "the host name has no address"

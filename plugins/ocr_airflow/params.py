@@ -15,7 +15,7 @@ from ocr_pipeline.settings.run import CatalogSettings, FetchSettings, ReadSettin
 _FIRST = ("dataset", "image_column", "output", "languages", "batch_size", "limit", "preview")
 """What most runs set, shown at once and in this order; the rest is folded away by stage."""
 
-_DATASET = ("query", "format", "encoding", "bad_rows")
+_DATASET = ("query", "format", "encoding", "csv_escape", "csv_comment", "bad_rows")
 
 _EXAMPLES = {
     "dataset": ["/data/products.csv", "s3://bucket/drops/*.parquet", "https://example.org/links.csv", "sql:warehouse"],

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocr_pipeline.dataset import Dataset, local_folders, open_dataset, split_entries
-from ocr_pipeline.dataset.text import RecordCutter
+from ocr_pipeline.dataset.text import RecordCutter, doubled_quotes
 from ocr_pipeline.errors import DatasetError, DatasetMissingError
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan
@@ -85,7 +85,18 @@ def test_limit_takes_the_first_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("header", "guessed"),
-    [("id,url,image_url", "image_url"), ("Path,id", "Path"), ("id,IMAGE,url", "IMAGE"), ("img", "img")],
+    [
+        ("id,url,image_url", "image_url"),
+        ("Path,id", "Path"),
+        ("id,IMAGE,url", "IMAGE"),
+        ("img", "img"),
+        ("id,imageUrl", "imageUrl"),
+        ("id,Image Src,url", "Image Src"),
+        ("id,photo-url", "photo-url"),
+        ("id,photo,link", "photo"),
+        ("id,Picture", "Picture"),
+        ("id,IMAGE_LINK,image_url", "IMAGE_LINK"),
+    ],
 )
 def test_the_column_is_guessed_by_its_usual_names(tmp_path: Path, header: str, guessed: str) -> None:
     path = tmp_path / "d.csv"
@@ -94,19 +105,159 @@ def test_the_column_is_guessed_by_its_usual_names(tmp_path: Path, header: str, g
 
 
 @pytest.mark.parametrize(
+    ("content", "guessed"),
+    [
+        ("a,b\nx,https://example.org/1\ny,\n", "b"),
+        ("a,b\nx,one.png\ny,two.JPG\n", "b"),
+        ("a,b\ns3://x/1,https://example.org/about us\ns3://x/2,no link\n", "a"),
+    ],
+)
+def test_the_only_column_with_links_is_taken(tmp_path: Path, content: str, guessed: str) -> None:
+    (tmp_path / "d.csv").write_text(content)
+    assert opened(tmp_path / "d.csv", tmp_path).image_column == guessed
+
+
+def test_of_several_columns_with_links_a_person_chooses(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("a,b\nhttps://example.org/1,https://example.org/2\n")
+    with pytest.raises(DatasetError, match=r"several columns hold links \(a, b\); name it with image_column"):
+        opened(tmp_path / "d.csv", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("Artikel;Preis, netto;image\n1;3,50;a.png\n", ["1", "3,50", "a.png"]),
+        ("id\tname, first\timage\n1\ta, b\ta.png\n", ["1", "a, b", "a.png"]),
+        ("id|a;b|image\n1|c;d|a.png\n2|c|b.png\n", ["1", "c;d", "a.png"]),
+        ('id,"x;y;z",image\n1,2,a.png\n', ["1", "2", "a.png"]),
+        ("id,image\n1;2;3,a.png\n", ["1;2;3", "a.png"]),
+        ("sep=;\nid;image\n1;a.png\n", ["1", "a.png"]),
+        ('"sep=|"\r\nid|image\r\n1,5|a.png\r\n', ["1,5", "a.png"]),
+        ("\ufeffsep=\t\nid\timage\n1\ta.png\n", ["1", "a.png"]),
+    ],
+)
+def test_the_delimiter_is_told_from_the_first_lines(tmp_path: Path, content: str, found: list[str]) -> None:
+    (tmp_path / "d.csv").write_text(content)
+    assert list(rows(tmp_path / "d.csv")[0].values()) == found
+
+
+def test_columns_without_a_name_or_with_another_one_s_are_numbered(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("id,,image,price,price,, ,price_2\n1,2,a.png,4,5,6,7,8\n")
+    assert rows(tmp_path / "d.csv") == [
+        {
+            "id": "1", "column_2": "2", "image": "a.png", "price": "4", "price_3": "5", "column_6": "6",
+            "column_7": "7", "price_2": "8",
+        }
+    ]  # fmt: skip
+
+
+def test_comments_and_escaped_quotes_are_read_on_request(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text('# made today\nid,image\n#1,no.png\n2,"a \\"b\\" \\\\.png"\n  # end, of it\n3,"#\n#4"\n')
+    assert rows(path, csv_comment="#", csv_escape="backslash") == [
+        {"id": "2", "image": 'a "b" \\.png'},
+        {"id": "3", "image": "#\n#4"},
+    ]
+    with pytest.raises(DatasetError, match="The columns are # made today"):
+        rows(path)
+
+
+@given(st.lists(st.text('a"\\,\n ', max_size=6), min_size=1, max_size=30), st.integers(1, 9))
+@settings(max_examples=200, deadline=None)
+def test_escaped_quotes_survive_wherever_blocks_end(values: list[str], size: int) -> None:
+    text = "".join('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"\n' for value in values).encode()
+    blocks = (text[at : at + size] for at in range(0, len(text), size))
+    doubled = b"".join(doubled_quotes(blocks)).decode()
+    assert [row[0] for row in csv.reader(io.StringIO(doubled, newline=""))] == values
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.string_view(), pa.large_string(), pa.binary(), pa.large_binary(), pa.dictionary(pa.int8(), pa.string())],
+)
+def test_links_may_be_of_any_type_that_holds_text(tmp_path: Path, kind: pa.DataType) -> None:
+    column = pa.array(["a.png", None, "b.png"]).cast(kind)
+    pa.parquet.write_table(pa.table({"image": column, "n": [1, 2, 3]}), tmp_path / "d.parquet")
+    dataset = opened(tmp_path / "d.parquet", tmp_path)
+    assert dataset.schema.field("image").type == pa.string()
+    assert [row["image"] for row in rows(tmp_path / "d.parquet")] == ["a.png", None, "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "value"),
+    [
+        (['{"image":"a","v":18446744073709551615}'], "18446744073709551615"),
+        (['{"image":"a","v":-99999999999999999999999}', '{"image":"b","v":1}'], "-99999999999999999999999"),
+        (['{"image":"a","v":[9223372036854775808]}'], "[9223372036854775808]"),
+        (['{"image":"a","v":9223372036854775807}'], 9223372036854775807),
+        (['{"image":"a","v":{}}', '{"image":"b","v":{}}'], "{}"),
+        (['{"image":"a","v":[{}]}'], "[{}]"),
+        (['{"image":"a","v":"\\ud83d"}'], "\ufffd"),
+        (['{"image":"a","v":"\\ud83d\\ude00"}'], "\U0001f600"),
+        (['{"image":"a","v":' + "[" * 200 + "]" * 200 + "}"], "[" * 200 + "]" * 200),
+        (['{"image":"a","v":"[[[[[[[[[[[[[[[[[[[["}', '{"image":"b","v":"x"}'], "[" * 20),
+    ],
+)
+def test_json_that_no_table_holds_is_text(tmp_path: Path, lines: list[str], value: object) -> None:
+    (tmp_path / "d.jsonl").write_text("\n".join(lines))
+    assert rows(tmp_path / "d.jsonl")[0]["v"] == value
+
+
+@pytest.mark.parametrize("depth", [2_000, 100_000])
+def test_json_that_is_nested_endlessly_is_a_bad_row(tmp_path: Path, depth: int) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"image":"a"}\n{"image":"b","v":' + "[" * depth + "]" * depth + "}\n")
+    with pytest.raises(DatasetError, match="line 2: its values are nested too deep"):
+        rows(path)
+    assert [row["image"] for row in rows(path, bad_rows="skip")] == ["a"]
+
+
+def test_marks_inside_a_list_of_several_files_are_no_part_of_links(tmp_path: Path) -> None:
+    (tmp_path / "d.txt").write_text("\ufeffa.png\n\ufeffb.png\nc.png\n")
+    assert [row["image_link"] for row in rows(tmp_path / "d.txt")] == ["a.png", "b.png", "c.png"]
+
+
+@pytest.mark.parametrize("more", [b"\0" * 512, gzip.compress(b"b.png\n"), gzip.compress(b"b.png\n") + b"\0" * 100])
+def test_gzip_may_have_several_members_and_zeros_behind_them(tmp_path: Path, more: bytes) -> None:
+    (tmp_path / "d.txt.gz").write_bytes(gzip.compress(b"a.png\n") + more)
+    links = [row["image_link"] for row in rows(tmp_path / "d.txt.gz")]
+    assert links == (["a.png", "b.png"] if b"\x1f\x8b" in more else ["a.png"])
+
+
+def test_brackets_in_the_name_of_a_folder_are_no_glob(tmp_path: Path) -> None:
+    folder = tmp_path / "[2024]"
+    folder.mkdir()
+    (folder / "a.csv").write_text("image\n1.png\n")
+    (folder / "b.csv").write_text("image\n2.png\n")
+    assert len([*opened(folder / "a.csv", folder).record_batches()]) == 1
+    dataset = opened(folder / "*.csv", folder)
+    assert dataset.base == str(folder)
+    assert [row["image"] for batch in dataset.record_batches() for row in batch.to_pylist()] == ["1.png", "2.png"]
+
+
+@pytest.mark.parametrize(
     ("name", "content", "column", "said"),
     [
-        ("d.csv", b"id,picture\n", None, r"name it with image_column\. The columns are id, picture"),
+        ("d.csv", b"id,colour\n", None, r"name it with image_column\. The columns are id, colour"),
         ("d.csv", b"id,picture\n", "photo", r"has no column 'photo'; it has id, picture"),
+        ("d.csv", b"id,Image Src\n", "image_src", r"has no column 'image_src'; did you mean Image Src\?"),
         ("d.csv", b"", None, r"it is empty"),
         ("d.csv", b"image,image\n", None, r"several columns are named 'image'"),
-        ("d.csv", b",image,\n", None, r"several columns are named ''"),
+        ("d.csv", b"id,image,Image,image\n", None, r"several columns are named 'image', so it is not clear"),
         ("d.xlsx", b"PK", None, r"d\.xlsx: its name does not say what it is; it may end in \.csv"),
-        ("d.csv.gz", gzip.compress(b"image\n" * 1000)[:30], None, r"d\.csv\.gz: Truncated"),
+        ("d.csv.gz", gzip.compress(b"image\n" * 1000)[:30], None, r"d\.csv\.gz: Compressed file ended"),
         ("d.csv", b'"image\n', None, r"d\.csv, line 1: a quote opens that is never closed"),
         ("d.csv", "größe,image\n".encode("cp1252"), None, r"line 1: not UTF-8 text .* set encoding"),
         ("d.jsonl", b"", None, r"it is empty; each line must hold a JSON object"),
-        ("d.jsonl", b'[{"image": "a"}]', None, r"d\.jsonl, line 1: it is not a JSON object"),
+        ("d.jsonl", b'[{"image": "a"}]', None, r"d\.jsonl is one JSON array, not an object a line.* jq -c"),
+        ("d.json", b'[\n {"image": "a"},\n {"image": "b"}\n]', None, r"d\.json is one JSON array"),
+        ("d.csv", b"PK\x03\x04\x14\0", None, r"d\.csv is an Excel workbook .* save the sheet as CSV"),
+        ("d.csv", b"\xd0\xcf\x11\xe0\xa1\xb1", None, r"d\.csv is a workbook of an old Excel"),
+        ("d.csv", b"%PDF-1.7\n", None, r"d\.csv is a PDF, not a list"),
+        ("d.txt", b"\x89PNG\r\n\x1a\n", None, r"d\.txt is an image, not a list"),
+        ("d.csv", b"\n<!DOCTYPE html><title>Log in</title>", None, r"d\.csv is a web page .* log in"),
+        ("d.csv", "image,n\na.png,1\n".encode("utf-16-le"), None, r"set encoding to utf-16-le"),
+        ("d.csv", "image,n\na.png,1\n".encode("utf-16-be"), None, r"set encoding to utf-16-be"),
         ("d.parquet", b"image\n", None, r"d\.parquet: "),
     ],
 )

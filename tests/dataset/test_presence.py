@@ -81,9 +81,9 @@ def asked_of(endpoint: str) -> Iterator[tuple[Connection, list[str]]]:
 def test_a_file_is_there_whatever_is_in_it(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     assert not exists(path, tmp_path)
-    path.write_text("photo\n")
+    path.write_text("colour\n")
     assert exists(path, tmp_path)
-    with pytest.raises(DatasetError, match="The columns are photo"):
+    with pytest.raises(DatasetError, match="The columns are colour"):
         open_dataset(parsed(path), Allowances.parse(str(tmp_path)), tmp_path)
 
 

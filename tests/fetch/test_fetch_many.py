@@ -52,6 +52,7 @@ CAUSES: dict[ErrorCategory, Callable[[World], str]] = {
     ErrorCategory.HTTP_REFUSED: lambda world: world.server.url("status", code=403),
     ErrorCategory.ROBOTS_REFUSED: lambda world: world.server.url("image", tag="noai"),
     ErrorCategory.THROTTLED: lambda world: world.busy_server.url("status", code=429),
+    ErrorCategory.NOT_READY: lambda world: world.server.url("status", code=202, retry_after=0),
     ErrorCategory.HTTP_SERVER_ERROR: lambda world: world.server.url("status", code=500),
     ErrorCategory.TOO_MANY_REDIRECTS: lambda world: world.server.url("redirect-loop"),
     ErrorCategory.NAME_NOT_RESOLVED: lambda world: "http://name.invalid/",

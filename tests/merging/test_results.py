@@ -1,4 +1,6 @@
+import csv
 import datetime
+import json
 import re
 import uuid
 from collections.abc import Mapping
@@ -105,3 +107,13 @@ def test_row_groups_of_long_texts_have_fewer_rows(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(results, "GROUP_BYTES", 10_000)
     parquet = pa.parquet.ParquetFile(write(tmp_path, {"text": ["x" * 3000] * 7})["parquet"])
     assert [parquet.metadata.row_group(index).num_rows for index in range(parquet.num_row_groups)] == [3, 3, 1]
+
+
+def test_what_is_no_number_is_null_in_json(tmp_path: Path) -> None:
+    nested = pa.array([[1.5, float("nan"), float("-inf")]])
+    deep = pa.array([{"a": [{"b": float("inf"), "c": float("nan")}], "d": 2.5}])
+    paths = write(tmp_path, {"nested": nested, "deep": deep, "alone": pa.array([float("nan")])})
+    with paths["csv"].open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert json.loads(row["nested"], parse_constant=pytest.fail) == [1.5, None, None]
+    assert json.loads(row["deep"], parse_constant=pytest.fail) == {"a": [{"b": None, "c": None}], "d": 2.5}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from ocr_pipeline.dataset.locations import Found, find_local, is_local, unknown_place
+from ocr_pipeline.dataset.locations import Found, find_local, is_image, is_local, unknown_place
 from ocr_pipeline.dataset.queries import RunQuery, find_query, is_query
 from ocr_pipeline.dataset.rejections import Rejections
 from ocr_pipeline.dataset.remote import find_objects, find_web, is_object, is_web
@@ -22,22 +23,15 @@ from ocr_pipeline.settings.deployment import Allowances, ObjectUri
 from ocr_pipeline.settings.run import RunSettings
 
 USUAL_IMAGE_COLUMNS = (
-    "image_link",
-    "image_url",
-    "image_uri",
-    "image_path",
-    "image",
-    "url",
-    "link",
-    "uri",
-    "path",
-    "file",
-    "filename",
-    "file_name",
-    "src",
-    "img",
+    *(f"{what}_{how}" for how in ("link", "url", "uri", "src", "path", "file") for what in ("image", "img")),
+    *(f"{what}_{how}" for how in ("link", "url", "uri", "src", "path") for what in ("photo", "picture", "pic")),
+    *("image", "images", "img", "photo", "picture", "scan", "thumbnail_url", "media_url", "document_url", "file_url"),
+    *("url", "link", "href", "uri", "src", "path", "file_path", "file", "file_name", "thumbnail"),
 )
-"""Column names taken to hold the links when none is named, the surest first."""
+"""Column names taken to hold the links when none is named, the surest first; see :func:`_plain`."""
+
+_LOOKED_AT = 100
+_LINK_TEXT = re.compile(r"\s*(?:https?|s3|gs|file)://", re.IGNORECASE)
 
 _OURS = {column.name for column in RESULT_COLUMNS} | {ROW, READ_ROW}
 _RENAMED = "dataset_"
@@ -84,7 +78,7 @@ class Dataset:
         columns = []
         for field in self.schema:
             column = batch.column(theirs.get(field.name, field.name))
-            columns.append(column if column.type == field.type else column.cast(field.type))
+            columns.append(column if column.type == field.type else _cast(column, field.type))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
@@ -105,7 +99,9 @@ def open_dataset(
     tables = tuple(table for place in found for table in _tables(place, settings, scratch))
     schema = _common_schema(tables)
     name = tables[0].name if len(tables) == 1 else shown_dataset(settings.dataset)
-    image_column = _find_image_column(name, schema, settings.image_column)
+    image_column = _find_image_column(name, tables, schema, settings.image_column)
+    place = schema.get_field_index(image_column)
+    schema = schema.set(place, schema.field(place).with_type(pa.string()))
     renamed = _renamed(schema.names)
     return Dataset(
         tables,
@@ -205,30 +201,89 @@ def _renamed(names: list[str]) -> dict[str, str]:
     return dict(sorted(renamed.items()))
 
 
-def _find_image_column(dataset: str, schema: pa.Schema, wanted: str | None) -> str:
+def _find_image_column(dataset: str, tables: tuple[Table, ...], schema: pa.Schema, wanted: str | None) -> str:
     columns = _listed(schema.names)
-    if wanted:
-        if wanted not in schema.names:
-            raise DatasetError(f"dataset {dataset} has no column {wanted!r}; it has {columns}")
-        name = wanted
-    else:
-        by_lower = {str(column).strip().lower(): column for column in reversed(schema.names)}
-        found = [by_lower[usual] for usual in USUAL_IMAGE_COLUMNS if usual in by_lower]
-        if not found:
-            raise DatasetError(
-                f"dataset {dataset}: no column has a usual name for image links; name it with image_column. "
-                f"The columns are {columns}"
-            )
-        name = found[0]
+    if wanted and wanted not in schema.names:
+        alike = [name for name in schema.names if _plain(name) == _plain(wanted)]
+        meant = f"; did you mean {shown_text(alike[0])}?" if len(alike) == 1 else f"; it has {columns}"
+        raise DatasetError(f"dataset {dataset} has no column {wanted!r}{meant}")
+    name = wanted or _usual_column(schema) or _column_of_links(dataset, tables, schema)
+    if any(name in table.repeated for table in tables):
+        raise DatasetError(
+            f"dataset {dataset}: several columns are named {shown_value(name)}, so it is not clear which has the "
+            "links; rename all but one"
+        )
     kind = schema.field(name).type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    if not (_is_text(kind) or pa.types.is_null(kind)):
         raise DatasetError(
             f"dataset {dataset}: column {shown_value(name)} holds {kind}, not links; "
             f"set image_column to one of {columns}"
         )
     return name
+
+
+def _usual_column(schema: pa.Schema) -> str | None:
+    by_name = {_plain(column): column for column in reversed(schema.names)}
+    return next((by_name[plain] for usual in USUAL_IMAGE_COLUMNS if (plain := _plain(usual)) in by_name), None)
+
+
+def _plain(name: str) -> str:
+    """``name`` without what people write in different ways: ``imageUrl``, ``Image URL`` and ``image-url`` are one."""
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+def _column_of_links(dataset: str, tables: tuple[Table, ...], schema: pa.Schema) -> str:
+    """The only column that holds links, by what its first rows say.
+
+    :raises DatasetError: when there is none, or more than one.
+    """
+    try:
+        first = next(tables[0].batches(Rejections(None))).slice(0, _LOOKED_AT)
+    except (StopIteration, DatasetError, pa.ArrowException, OSError):
+        first = None  # what is wrong with it is said when it is read
+    found = [name for name in schema.names if first is not None and _holds_links(first.column(name))]
+    if len(found) != 1:
+        what = (
+            f"several columns hold links ({_listed(found)})" if found else "no column has a usual name for image links"
+        )
+        raise DatasetError(
+            f"dataset {dataset}: {what}; name it with image_column. The columns are {_listed(schema.names)}"
+        )
+    return str(found[0])
+
+
+def _holds_links(column: pa.Array) -> bool:
+    if not _is_text(column.type):
+        return False
+    texts = [text for text in _cast(column, pa.string()).to_pylist() if text and text.strip()]
+    return bool(texts) and all(_LINK_TEXT.match(text) or is_image(text) for text in texts)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(
+        fits(kind)
+        for fits in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_string_view,
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+            pa.types.is_binary_view,
+        )
+    )
+
+
+def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """``column`` in another type; bytes that are no UTF-8 become text in which they show as such."""
+    try:
+        return column.cast(kind)
+    except pa.ArrowInvalid:
+        if not pa.types.is_string(kind):
+            raise
+        values = (v.decode(errors="replace") if isinstance(v, bytes) else v for v in column.to_pylist())
+        return pa.array(values, kind)
 
 
 def _first_line(error: BaseException) -> str:

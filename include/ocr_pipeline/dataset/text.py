@@ -28,6 +28,7 @@ _RECORD_BYTES = 64 << 20
 """The longest record that is waited for; a quote that opens and is not closed within is a mistake."""
 
 _QUOTE = 0x22
+_ESCAPED = re.compile(rb'\\(["\\])')
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,20 @@ def utf8_blocks(file: DataFile, encoding: str) -> Iterator[bytes]:
             ) from None
         lines += text.count("\n")
         yield text.encode("utf-8", errors="surrogatepass")
+
+
+def doubled_quotes(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """CSV text in which quotes inside values are written ``\\"``, with ``""`` instead, and ``\\\\`` as one backslash.
+
+    Other backslashes stay.
+    """
+    rest = b""
+    for block in chain(blocks, [b""]):
+        text = rest + block
+        # A backslash at the end may belong to what follows.
+        odd = (len(text) - len(text.rstrip(b"\\"))) % 2
+        rest = text[len(text) - odd :] if odd and block else b""
+        yield _ESCAPED.sub(lambda found: b'""' if found[1] == b'"' else b"\\", text[: len(text) - len(rest)])
 
 
 def _lines_before(error: UnicodeError, encoding: str) -> int:

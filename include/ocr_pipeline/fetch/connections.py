@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,7 +16,9 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from ocr_pipeline.fetch.addresses import AddressGuard
+from ocr_pipeline.fetch.encodings import ACCEPTED
 from ocr_pipeline.fetch.http_errors import NoAnswerError
+from ocr_pipeline.fetch.lenient import HEAD_BYTES, LenientResponse, lenient_get
 from ocr_pipeline.fetch.names import GuardedResolver, SystemResolver
 from ocr_pipeline.settings.run import FetchSettings
 
@@ -25,6 +28,8 @@ _RESOLVER_THREADS = 64
 # Long enough to be used again by the next link to the host, short enough that a batch over thousands of hosts does
 # not run out of file descriptors.
 _KEEP_ALIVE_SECONDS = 5
+# Lines before a body: a Content-Security-Policy takes tens of kilobytes, and some hosts send hundreds.
+_HEAD_LINES = 1000
 # Bytes taken from a socket before reading from it pauses; with less, large bodies take many small steps.
 _READ_BUFFER = 256 * 1024
 
@@ -88,6 +93,18 @@ class Connections:
                 raise
         return await self._used_once.get(url, headers=headers, proxy=proxy, allow_redirects=False)
 
+    def get_leniently(self, url: URL, headers: Mapping[str, str]) -> AbstractAsyncContextManager[LenientResponse]:
+        """Request ``url`` of a host whose answers are not quite HTTP, on a connection of its own."""
+        return lenient_get(url, self._headers | dict(headers), self._guarded, self._guard.socket, self._tls)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {
+            "User-Agent": self._settings.user_agent,
+            "Accept": "image/*,*/*;q=0.1",
+            "Accept-Encoding": ACCEPTED,
+        }
+
     def _open_session(self, *, keep: bool) -> aiohttp.ClientSession:
         settings = self._settings
         connector = aiohttp.TCPConnector(
@@ -103,15 +120,15 @@ class Connections:
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={
-                "User-Agent": settings.user_agent,
-                "Accept": "image/*,*/*;q=0.1",
-                "Accept-Encoding": "identity",
-            },
+            headers=self._headers,
+            auto_decompress=False,  # done here, for more codings and less strictly
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=settings.connect_timeout, sock_read=settings.read_timeout
             ),
             read_bufsize=_READ_BUFFER,
+            max_line_size=HEAD_BYTES,
+            max_field_size=HEAD_BYTES,
+            max_headers=_HEAD_LINES,
             middlewares=[_send_once],
         )
 

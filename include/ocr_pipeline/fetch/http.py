@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable
 from types import TracebackType
@@ -10,7 +11,7 @@ from typing import BinaryIO, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 from yarl import URL
 
 from ocr_pipeline.errors import ErrorCategory
@@ -28,6 +29,8 @@ from ocr_pipeline.settings.deployment import AllowedSite
 from ocr_pipeline.settings.run import FetchSettings
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_ODD_ORIGINS = 1000
+_WHOLE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
 
 
 FindSite = Callable[[str, str, int], AllowedSite | None]
@@ -55,6 +58,7 @@ class HttpClient:
         self._connections = Connections(settings, guard, resolver, tls)
         self._proxies = proxies
         self._sites = sites
+        self._odd: dict[URL, None] = {}  # origins whose answers only a lenient reader understands, the latest last
 
     async def __aenter__(self) -> Self:
         self._clock = asyncio.get_running_loop().time
@@ -92,14 +96,28 @@ class HttpClient:
         try:
             async with deadline:
                 since = self._clock()
-                response = await self._ask(url)
+
+                def incoming(status: int) -> IncomingBody:
+                    return IncomingBody(host, status, max_bytes, deadline, lease, sink)
+
+                if url.origin() in self._odd:
+                    return await self._get_leniently(url, token, incoming, deadline)
+                try:
+                    response = await self._ask(url)
+                except aiohttp.ClientResponseError as error:
+                    if isinstance(error, aiohttp.ClientHttpProxyError) or self._proxy(url):
+                        raise
+                    _without_traceback(error)
+                    self._note_odd(url.origin())
+                    return await self._get_leniently(url, token, incoming, deadline)
                 waited = self._clock() - since
                 try:
-                    if response.status in _REDIRECTS and (location := response.headers.get("Location")):
-                        return Redirect(response.status, location, waited)
-                    _check_head(response, host, token)
-                    body = IncomingBody(host, response.status, max_bytes, deadline, lease, sink)
+                    if redirect := _redirect(response.status, response.headers, waited):
+                        return redirect
+                    _check_head(response.status, response.headers, host, token)
+                    body = incoming(response.status)
                     await self._receive(response, body, deadline)
+                    _check_range(response.status, response.headers, response.content.total_raw_bytes, host)
                     return Answer(response.status, *body.whole(), waited)
                 finally:
                     gave_up = _parser_gave_up(response)
@@ -119,17 +137,51 @@ class HttpClient:
 
     async def _ask(self, url: URL) -> aiohttp.ClientResponse:
         """Send the request for ``url`` with the credentials of its origin, the deployment's before its own."""
+        url, headers = self._with_credentials(url)
+        return await self._connections.get(url, headers, self._proxy(url))
+
+    def _with_credentials(self, url: URL) -> tuple[URL, CIMultiDict[str]]:
         site = self._sites(url.scheme, url.raw_host or "", url.port or 0) if self._sites else None
         headers = CIMultiDict(site.headers if site else {})
         if url.raw_user is not None:
             headers.setdefault("Authorization", aiohttp.encode_basic_auth(url.user or "", url.password or ""))
             url = url.with_user(None)
-        return await self._connections.get(url, headers, self._proxies.of(url) if self._proxies else None)
+        return url, headers
+
+    def _proxy(self, url: URL) -> URL | None:
+        return self._proxies.of(url) if self._proxies else None
+
+    def _note_odd(self, origin: URL) -> None:
+        self._odd[origin] = None
+        if len(self._odd) > _ODD_ORIGINS:
+            del self._odd[next(iter(self._odd))]
+
+    async def _get_leniently(
+        self, url: URL, token: str | None, incoming: Callable[[int], IncomingBody], deadline: Deadline
+    ) -> Answer | Redirect:
+        """Ask a host once more whose answer is not quite HTTP; the connection is used for nothing else."""
+        host = url.host_port_subcomponent or ""
+        since = self._clock()
+        deadline.expect_within(self._settings.connect_timeout)
+        async with self._connections.get_leniently(*self._with_credentials(url)) as response:
+            waited = self._clock() - since
+            if redirect := _redirect(response.status, response.headers, waited):
+                return redirect
+            _check_head(response.status, response.headers, host, token)
+            body = incoming(response.status)
+            await body.expect(response.length or 0, _encoding(response.headers))
+            deadline.expect_within(self._settings.read_timeout)
+            received = 0
+            async for part in response.body:
+                received += len(part)
+                await body.add(part)
+                deadline.expect_within(self._settings.read_timeout)
+            _check_range(response.status, response.headers, received, host)
+            return Answer(response.status, *body.whole(), waited)
 
     async def _receive(self, response: aiohttp.ClientResponse, body: IncomingBody, deadline: Deadline) -> None:
-        # What is read is what a Content-Encoding unfolds to, a bounded step at a time, so the cap on its size holds
-        # for compressed bodies as well.
-        await body.expect(int(response.headers.get("Content-Length", 0)))  # the parser accepts nothing but a number
+        length = int(response.headers.get("Content-Length", 0))  # the parser accepts nothing but a number
+        await body.expect(length, _encoding(response.headers))
         content = response.content
         while not content.at_eof():
             part = content.read_nowait()  # most bodies have come with their head; only waiting costs a timer
@@ -149,19 +201,50 @@ class HttpClient:
         return f"{host} had not sent everything within total_timeout={settings.total_timeout:g} s", True
 
 
-def _check_head(response: aiohttp.ClientResponse, host: str, token: str | None) -> None:
+def _redirect(status: int, headers: MultiMapping[str], waited: float) -> Redirect | None:
+    location = headers.get("Location") if status in _REDIRECTS else None
+    return Redirect(status, location, waited) if location else None
+
+
+def _check_head(status: int, headers: MultiMapping[str], host: str, token: str | None) -> None:
     """Pass silently if a body may be had.
 
     :raises RequestFailedError: if what stands before the body tells that there is none to be had.
     """
-    status = response.status
-    if not 200 <= status < 300 or status == 206:
-        says = f"{host} answered HTTP {status}"
-        raise refused_by_status(status, says, parse_retry_after(response.headers.get("Retry-After")))
-    tags = response.headers.getall("X-Robots-Tag", ())
+    retry_after = parse_retry_after(headers.get("Retry-After"))
+    if status == 202 and "Retry-After" in headers:
+        detail = f"{host} answered HTTP 202: it is still making the image, and asks to be asked again"
+        raise RequestFailedError(ErrorCategory.NOT_READY, detail, status, retry_after=retry_after)
+    if not 200 <= status < 300 or (status == 206 and _whole_length(headers) is None):
+        raise refused_by_status(status, f"{host} answered HTTP {status}", retry_after)
+    codings = ",".join(headers.getall("Transfer-Encoding", ())).strip().lower()
+    if codings not in ("", "chunked", "identity"):
+        detail = f"{host}: the body is packed for the transfer in a way that nobody uses ({codings[:30]})"
+        raise RequestFailedError(ErrorCategory.BAD_RESPONSE, detail, status)
+    tags = headers.getall("X-Robots-Tag", ())
     if token is not None and (directive := opt_out(tags, token)):
         detail = f"{host} asks with X-Robots-Tag: {directive} to leave the image alone"
         raise RequestFailedError(ErrorCategory.ROBOTS_REFUSED, detail, status)
+
+
+def _encoding(headers: MultiMapping[str]) -> str:
+    return ",".join(headers.getall("Content-Encoding", ()))
+
+
+def _whole_length(headers: MultiMapping[str]) -> int | None:
+    """The length of all that there is, where the range of a partial answer is that."""
+    found = _WHOLE.fullmatch(headers.get("Content-Range", "").strip())
+    return int(found[2]) if found is not None and int(found[1]) + 1 == int(found[2]) else None
+
+
+def _check_range(status: int, headers: MultiMapping[str], received: int, host: str) -> None:
+    """Pass silently unless an answer with a range brought less than it said.
+
+    :raises RequestFailedError: CONNECTION_LOST.
+    """
+    if status == 206 and received != (length := _whole_length(headers)):
+        detail = f"{host}: the body ended too early, after {received} of {length} bytes"
+        raise RequestFailedError(ErrorCategory.CONNECTION_LOST, detail, status)
 
 
 def _parser_gave_up(response: aiohttp.ClientResponse) -> bool:

@@ -65,8 +65,6 @@ def _meaning_in_body(error: aiohttp.ClientPayloadError, response: aiohttp.Client
         announced = response.headers.get("Content-Length", "an unknown number")
         came = f"{response.content.total_raw_bytes} of {announced} bytes"
         return ErrorCategory.CONNECTION_LOST, f"the body ended too early, after {came}"
-    if encoding := response.headers.get("Content-Encoding"):
-        return ErrorCategory.BAD_RESPONSE, f"the body is not what its Content-Encoding says ({encoding[:20]})"
     return ErrorCategory.BAD_RESPONSE, "the body is not valid HTTP"
 
 

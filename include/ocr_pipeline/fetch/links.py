@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
+import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from yarl import URL
 
@@ -15,6 +16,9 @@ from ocr_pipeline.settings.addresses import STORE_SCHEMES
 from ocr_pipeline.settings.deployment import ObjectUri
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(?=//)|(https?|file|data):", re.IGNORECASE)
+_UNSENDABLE = re.compile(r"[^\x21-\x7e]+")
+_QUOTES = {'"': '"', "'": "'", "<": ">", "\N{LEFT DOUBLE QUOTATION MARK}": "\N{RIGHT DOUBLE QUOTATION MARK}", "`": "`"}
+_HOST_FIRST = re.compile(r"(?:www\.[\w.-]+|(?:[\w-]+\.)+\w{2,}/|localhost[:/]|\d+(?:\.\d+){3}[:/])", re.IGNORECASE)
 _SUPPORTED = "http:// and https:// URLs, s3:// and gs:// URIs, file:// URLs and paths are read"
 
 
@@ -60,7 +64,7 @@ def parse_link(link: str, base: Base) -> WebLink | ObjectLink | FileLink:
 
     :raises ImageError: MISSING_LINK if it is empty, INVALID_LINK if it is nothing that can be read.
     """
-    link = link.strip()
+    link = _bare(link)
     if not link:
         raise ImageError(ErrorCategory.MISSING_LINK, "the image cell of this row is empty")
     match = _SCHEME.match(link)
@@ -84,16 +88,28 @@ def parse_link(link: str, base: Base) -> WebLink | ObjectLink | FileLink:
 def parse_url(text: str, base: URL | None = None) -> URL:
     """The http(s) URL that ``text`` stands for, relative to ``base`` if given (as redirects may be).
 
+    Path and query stay as they are written, since a signature may cover them; only what cannot be sent is escaped. A
+    fragment is left out.
+
     :raises ImageError: INVALID_LINK if it is not one; the text itself is left out, as it may hold a password.
     """
     try:
-        url = URL(text)
-        url = base.join(url) if base else url
+        path, mark, query = text.partition("?")
+        text = path.replace("\\", "/") + mark + query  # as browsers do
+        parts = urlsplit(urljoin(str(base), text) if base else text)
+        if parts.scheme not in ("http", "https"):
+            raise ImageError(ErrorCategory.INVALID_LINK, f"{parts.scheme}: is neither http: nor https:")
+        origin = URL(f"{parts.scheme}://{parts.netloc}")
+        url = URL.build(
+            scheme=origin.scheme,
+            authority=origin.raw_authority,
+            path=_sendable(parts.path) or "/",
+            query_string=_sendable(parts.query),
+            encoded=True,
+        )
         host, port = url.host, url.port
     except (ValueError, TypeError) as error:  # what yarl raises, which is more than it documents
         raise ImageError(ErrorCategory.INVALID_LINK, f"not a valid URL ({_reason(error, text)})") from None
-    if url.scheme not in ("http", "https"):
-        raise ImageError(ErrorCategory.INVALID_LINK, f"{url.scheme}: is neither http: nor https:")
     if not (host or "").strip("."):
         raise ImageError(ErrorCategory.INVALID_LINK, f"the URL names no host, as in {url.scheme}://host/image.jpg")
     if not port:
@@ -110,6 +126,37 @@ def redirect_target(url: URL, location: str) -> URL:
     if url.user is not None and (target.scheme, target.host, target.port) == (url.scheme, url.host, url.port):
         target = target.with_user(url.user).with_password(url.password)
     return target
+
+
+def _sendable(text: str) -> str:
+    """``text`` with everything escaped that a request line cannot carry; bytes that are not UTF-8 as they came."""
+    return _UNSENDABLE.sub(
+        lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode(errors="surrogateescape")), text
+    )
+
+
+def _bare(link: str) -> str:
+    """``link`` without what certainly does not belong to it: invisible characters and quotes around it."""
+    bare = _strip_invisible(link)
+    inside = bare
+    while inside and (closing := _QUOTES.get(inside[0])):
+        inside = _strip_invisible(inside[1:].removesuffix(closing))
+    return inside if not inside or _SCHEME.match(inside) else bare
+
+
+def _strip_invisible(text: str) -> str:
+    start, stop = 0, len(text)
+    while start < stop and _is_invisible(text[start]):
+        start += 1
+    while start < stop and _is_invisible(text[stop - 1]):
+        stop -= 1
+    return text[start:stop]
+
+
+def _is_invisible(character: str) -> bool:
+    # Unicode's separators, and its control and format characters, such as a byte order mark. A null byte is no mistake
+    # that can be seen through.
+    return character.isspace() or (character != "\0" and unicodedata.category(character) in ("Cc", "Cf"))
 
 
 def _reason(error: Exception, text: str) -> str:
@@ -140,6 +187,11 @@ def _file_url_path(link: str) -> Path:
     return Path(unquote(parts.path, errors="surrogateescape"))
 
 
+def scheme_hint(link: str) -> str:
+    """What to add to what is said of a path that may be a web address: nothing, if it does not look like one."""
+    return "; if it is a web address, write https:// in front of it" if _HOST_FIRST.match(link) else ""
+
+
 def _path(link: str, base: Path | None) -> Path:
     if link.startswith("//"):
         raise ImageError(ErrorCategory.INVALID_LINK, "the link has no scheme; write https:// in front of the host")
@@ -149,6 +201,6 @@ def _path(link: str, base: Path | None) -> Path:
     if base is None:
         raise ImageError(
             ErrorCategory.INVALID_LINK,
-            f"a relative path, and this dataset has no folder it could start from; {_SUPPORTED}",
+            f"a relative path, and this dataset has no folder it could start from; {_SUPPORTED}{scheme_hint(link)}",
         )
     return base / path

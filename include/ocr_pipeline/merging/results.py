@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
@@ -178,8 +179,19 @@ def _as_text(value: object) -> str | None:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, (list, dict)):
-        return json.dumps(value, ensure_ascii=False, default=_as_text)
+        try:
+            return json.dumps(value, ensure_ascii=False, default=_as_text, allow_nan=False)
+        except ValueError:  # JSON has no word for what is no number, or infinite
+            return json.dumps(_without_nan(value), ensure_ascii=False, default=_as_text)
     return str(value)
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _guard(table: pa.Table) -> pa.Table:

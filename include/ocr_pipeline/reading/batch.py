@@ -13,6 +13,7 @@ from ocr_pipeline.errors import BatchCancelledError, OcrPipelineError
 from ocr_pipeline.fetch import ByteBudget, Fetcher, parse_base
 from ocr_pipeline.ocr.allocator import return_large_blocks
 from ocr_pipeline.reading.checkpoints import CHECKPOINT_SECONDS, CheckpointWriter
+from ocr_pipeline.reading.previews import PreviewWriter
 from ocr_pipeline.reading.progress import Progress
 from ocr_pipeline.reading.reader import ReaderProcess
 from ocr_pipeline.reading.stream import HELD_BYTES, ImageReader, ImageStream
@@ -51,7 +52,7 @@ class Batch:
         self,
         batch: BatchRef,
         allowances: Allowances,
-        reader: Callable[[ReadSettings], ImageReader] = ReaderProcess,
+        reader: Callable[[ReadSettings, PreviewWriter], ImageReader] = ReaderProcess,
         *,
         at_once: int | None = None,
         dataset: str = "",
@@ -120,8 +121,9 @@ class Batch:
         )
         if left:
             progress = Progress(len(images), len(resumed.kept), resumed.kept_failed)
-            with known_contents(self._run) as known:
-                self._run_loop(self._stream(plan, known, store, progress, deadline), left)
+            share = self._batch.rows / max(plan.rows, 1)
+            with known_contents(self._run) as known, PreviewWriter(self._run, plan.settings, share) as previews:
+                self._run_loop(self._stream(plan, known, store, previews, progress, deadline), left)
             progress.check_outage(plan.settings.max_transient_failures)
         return len(resumed.kept)
 
@@ -133,7 +135,13 @@ class Batch:
                 self._loop.call_soon_threadsafe(self._task.cancel)
 
     def _stream(
-        self, plan: Plan, known: KnownContents, store: BatchStore, progress: Progress, deadline: float
+        self,
+        plan: Plan,
+        known: KnownContents,
+        store: BatchStore,
+        previews: PreviewWriter,
+        progress: Progress,
+        deadline: float,
     ) -> ImageStream:
         return_large_blocks()  # bodies of images come and go
         budget = ByteBudget(self._held_bytes)
@@ -142,7 +150,7 @@ class Batch:
         return ImageStream(
             Fetcher(fetching, self._allowances, base=base, budget=budget, shared=self._run.robots),
             budget,
-            self._reader(plan.settings),
+            self._reader(plan.settings, previews),
             known,
             store,
             CheckpointWriter(store, progress, self._checkpoint_seconds),

@@ -14,6 +14,7 @@ from typing import Self
 from ocr_pipeline.reading.messages import HEADER_BYTES, Facts, pack, sizes, unpack
 
 _END_SECONDS = 10.0
+_MOST_BODY = 16 << 20  # a picture of a page takes a hundredth of that
 
 # Looking for plugins through all that is installed takes a tenth of what the process imports.
 _ENVIRONMENT = {"PYDANTIC_DISABLE_PLUGINS": "1"}
@@ -56,17 +57,17 @@ class Child:
         self._writer.write(pack(facts, len(body)))
         self._writer.write(body)
 
-    async def messages(self) -> AsyncIterator[Facts]:
-        """What the process says, until it ends.
+    async def messages(self) -> AsyncIterator[tuple[Facts, bytes]]:
+        """What the process says, each message with its body, until it ends.
 
         :raises ValueError: when it is not what was agreed.
         """
         with suppress(OSError, asyncio.IncompleteReadError):
             while True:
                 size, body_size = sizes(await self._reader.readexactly(HEADER_BYTES))
-                if body_size:
-                    raise ValueError("a body")
-                yield unpack(await self._reader.readexactly(size))
+                if body_size > _MOST_BODY:
+                    raise ValueError("a body that is too large")
+                yield unpack(await self._reader.readexactly(size)), await self._reader.readexactly(body_size)
 
     async def how_it_ended(self) -> str:
         """How the process ended, as what comes after its name; waits for that."""

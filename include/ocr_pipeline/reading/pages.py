@@ -17,8 +17,10 @@ log = logging.getLogger(__name__)
 
 def read_pages(
     image: FetchedImage, engine: Engine, settings: ReadSettings, on_page: Callable[[int], None]
-) -> Iterator[ResultRow]:
-    """Decode and read the pages of ``image``, a row each; the page that fails becomes a placeholder and is the last.
+) -> Iterator[tuple[ResultRow, Page | None]]:
+    """Decode and read the pages of ``image``, a row each, with the page as far as it could be decoded.
+
+    The page that fails becomes a placeholder and is the last.
 
     :param on_page: called with the number of a page before it is decoded, also of the one after the last.
     """
@@ -35,16 +37,16 @@ def read_pages(
             text = engine.read(page)
             row = read_row(image, page, text, time.monotonic() - started, engine.model)
         except ImageError as error:
-            yield unread_row(image, error, number, page, time.monotonic() - started)
+            yield unread_row(image, error, number, page, time.monotonic() - started), page
             return
         except MemoryError:
             lack = ImageError(ErrorCategory.ENGINE_ERROR, "the page needs more memory than the reader process may take")
-            yield unread_row(image, lack, number, page, time.monotonic() - started)
+            yield unread_row(image, lack, number, page, time.monotonic() - started), page
             return
         except Exception as error:
             log.exception("%s: the engine failed on page %d", engine.model, number)
             unexpected = ImageError(ErrorCategory.ENGINE_ERROR, f"{type(error).__name__}: {error}")
-            yield unread_row(image, unexpected, number, page, time.monotonic() - started)
+            yield unread_row(image, unexpected, number, page, time.monotonic() - started), page
             return
-        yield row
+        yield row, page
         number += 1

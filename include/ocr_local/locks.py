@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
+def _nothing() -> None:
+    """Say nothing of having to wait."""
+
+
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Wait until nobody else is in such a block for ``path``, a file that is made and stays."""
-    descriptor = _open(path)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+def exclusive(path: Path, waiting: Callable[[], None] = _nothing) -> Iterator[None]:
+    """Wait until nobody else is in such a block for ``path``, a file that is made and stays.
+
+    :param waiting: called before waiting, if there is somebody to wait for.
+    """
+    with _holding(path, fcntl.LOCK_EX, waiting):
         yield
+
+
+@contextmanager
+def shared(path: Path, waiting: Callable[[], None] = _nothing) -> Iterator[None]:
+    """Wait until nobody is in an :func:`exclusive` block for ``path``, and keep others from entering one."""
+    with _holding(path, fcntl.LOCK_SH, waiting):
+        yield
+
+
+@contextmanager
+def exclusive_at_once(path: Path) -> Iterator[bool]:
+    """As :func:`exclusive`, or give False where that would have to wait."""
+    descriptor = _locked(path)
+    try:
+        yield descriptor is not None
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 class RunMarks:
@@ -34,27 +55,32 @@ class RunMarks:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / run_id
-        descriptor = _locked(path)
-        if descriptor is None:
-            yield False
-            return
-        try:
-            yield True
-            path.unlink()
-        finally:
-            os.close(descriptor)
+        with exclusive_at_once(path) as ours:
+            yield ours
+            if ours:
+                path.unlink()
 
     def left(self) -> Iterator[str]:
         """The runs that no command holds any more; each is held, and forgotten when the next is asked for."""
         for path in sorted(self._folder.glob("*")):
-            descriptor = _locked(path)
-            if descriptor is None:
-                continue
-            try:
-                yield path.name
-                path.unlink()
-            finally:
-                os.close(descriptor)
+            with exclusive_at_once(path) as ours:
+                if ours:
+                    yield path.name
+                    path.unlink()
+
+
+@contextmanager
+def _holding(path: Path, kind: int, waiting: Callable[[], None]) -> Iterator[None]:
+    descriptor = _open(path)
+    try:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(descriptor, kind)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _open(path: Path) -> int:

@@ -63,9 +63,10 @@ class WatchedRun:
     reading_seconds: float
 
     def describe(self) -> str:
-        """How long it took, and how many images a second were read."""
+        """How many images there were, how long that took, and how many a second were read."""
         rate = self.images / self.reading_seconds if self.reading_seconds else 0.0
-        return f"in {self.seconds:.0f} s from trigger to results ({rate:.1f} images/s while reading)"
+        took = f"{self.seconds:.0f} s from trigger to results"
+        return f"{self.images:,} images in {took} ({rate:.1f} images/s while reading)"
 
 
 def watch(api: AirflowApi, run: RunFolder, run_id: str, console: Console) -> WatchedRun:

@@ -12,7 +12,7 @@ from rich.console import Console
 from ocr_local.airflow import Running, connect
 from ocr_local.api import AirflowApi, ApiError
 from ocr_local.home import Home
-from ocr_local.run import RunFailedError, explain_failure, run_marks
+from ocr_local.run import RunFailedError, explain_failure, print_link, run_marks
 from ocr_local.summary import print_summary
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan
@@ -43,15 +43,14 @@ def retry_run(home: Home, running: Running, dag_id: str, run_id: str, console: C
     with run_marks(home, dag_id).holding(run_id) as ours:
         if not ours:
             raise RetryError(f"another command has run {run_id} under way: wait until it has ended")
-        _retry(api, dag_id, run_id, console)
+        _retry(home, api, dag_id, run_id, console)
 
 
-def _retry(api: AirflowApi, dag_id: str, run_id: str, console: Console) -> None:
+def _retry(home: Home, api: AirflowApi, dag_id: str, run_id: str, console: Console) -> None:
     tasks = {(task["task_id"], task["map_index"]): task["state"] for task in api.tasks(dag_id, run_id)}
     run = _folder(api, dag_id, run_id)
-    again = {task for task, state in tasks.items() if state == "failed"}
-    if run:
-        again |= {(_READ, index) for index in _unfinished(run)}
+    left = dict(_left_to_read(run)) if run else {}
+    again = {task for task, state in tasks.items() if state == "failed"} | {(_READ, index) for index in left}
     if not run or not again <= tasks.keys():
         again = {(_PLAN, -1)}  # the batches are not mapped yet
     if not again:
@@ -59,10 +58,11 @@ def _retry(api: AirflowApi, dag_id: str, run_id: str, console: Console) -> None:
         return
     for task_id in sorted({task_id for task_id, _ in again}):
         api.clear(dag_id, run_id, task_id, *sorted(i for name, i in again if name == task_id and i >= 0))
-    batches = sum(name == _READ for name, _ in again)
-    what = f"trying {batches} of {_count(tasks)} batches again" if batches else "starting where it failed"
+    what = "starting where it failed"
+    if batches := sum(name == _READ for name, _ in again):
+        what = f"trying {_images(sum(left.values()))} again, in {batches} of {_count(tasks)} batches"
     console.print(f"Run {run_id}: {what}", markup=False, soft_wrap=True)
-    console.print(f"  in the UI: {api.url}/dags/{dag_id}/runs/{run_id}", markup=False, soft_wrap=True)
+    print_link(home, api, dag_id, run_id, console)
     started = time.monotonic()
     try:
         state = _wait(api, dag_id, run_id, console)
@@ -71,7 +71,8 @@ def _retry(api: AirflowApi, dag_id: str, run_id: str, console: Console) -> None:
         raise
     run = _folder(api, dag_id, run_id)
     if run and run.summary.exists():
-        print_summary(run, f"tried again in {time.monotonic() - started:.0f} s", console)
+        images = sum(left.values()) if batches else Plan.load(run).images
+        print_summary(run, f"{_images(images)} tried again in {time.monotonic() - started:.0f} s", console)
     if state != "success":
         raise RunFailedError(explain_failure(api, dag_id, run_id))
 
@@ -104,12 +105,12 @@ def _folder(api: AirflowApi, dag_id: str, run_id: str) -> RunFolder | None:
     return RunFolder.open(uri, Allowances((Path(uri),)))
 
 
-def _unfinished(run: RunFolder) -> Iterator[int]:
-    """The batches that are not staged, or with failed images."""
+def _left_to_read(run: RunFolder) -> Iterator[tuple[int, int]]:
+    """The batches that are not staged, or with failed images; and how many images of each are to be tried."""
     for batch in Plan.load(run).batches:
         progress = read_progress(run, batch)
         if progress.failed or not progress.staged:
-            yield batch.index
+            yield batch.index, batch.images - progress.done + progress.failed
 
 
 def _wait(api: AirflowApi, dag_id: str, run_id: str, console: Console) -> str:
@@ -125,6 +126,10 @@ def _wait(api: AirflowApi, dag_id: str, run_id: str, console: Console) -> str:
             shown = line
         time.sleep(_STATE_SECONDS)
     return state
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image" if count == 1 else f"{count:,} images"
 
 
 def _count(tasks: dict[tuple[str, int], str]) -> int:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
-import tempfile
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from rich.console import Console
 
 from ocr_demo import ImageServer, draw, write_dataset
 from ocr_local.airflow import DAG_ID, Running, connect
+from ocr_local.allow import absolute, allow, allowed_meanwhile
 from ocr_local.api import AirflowApi, ApiError
 from ocr_local.home import Home
 from ocr_local.locks import RunMarks, exclusive
@@ -24,9 +26,10 @@ from ocr_local.summary import print_summary
 from ocr_pipeline.dataset import check_places, is_local, local_folders, open_dataset
 from ocr_pipeline.errors import SettingsError
 from ocr_pipeline.run.folder import RunFolder
-from ocr_pipeline.settings.addresses import STORE_SCHEMES, shown_dataset, split_entries
-from ocr_pipeline.settings.deployment import ALLOW_VARIABLE, Allowances, Connection, join_allowed, split_allowed
+from ocr_pipeline.settings.addresses import STORE_SCHEMES, join_entries, shown_dataset, split_entries
+from ocr_pipeline.settings.deployment import Allowances, Connection
 from ocr_pipeline.settings.run import RunSettings
+from ocr_pipeline.storage.folders import Folder, scratch_folder
 from ocr_pipeline.storage.opening import open_folder
 from ocr_pipeline.storage.patience import Patience
 
@@ -42,14 +45,14 @@ class RunFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What the command line says of a run; None leaves the default."""
+    """What the command line says of a run; None leaves the default. ``allow`` is what runs may touch from now on."""
 
     image_column: str | None
     query: str | None
     output: str | None
     batch_size: int | None
     limit: int | None
-    allow: str
+    allow: tuple[str, ...] = ()
 
     def settings(self, home: Home) -> dict[str, Any]:
         """As settings of a run."""
@@ -62,19 +65,13 @@ class RunRequest:
         }
         return {name: value for name, value in values.items() if value is not None}
 
-    def allowed(self) -> list[str]:
-        """The entries of ``allow``; folders may be relative to where the command runs."""
-        entries = split_allowed(self.allow)
-        return [str(_absolute(Path(entry))) if Path(entry).is_dir() else entry for entry in entries]
-
-
-def _absolute(path: Path) -> Path:
-    return path.expanduser().resolve()
-
 
 def _output(uri: str) -> str:
     """A folder for results as an absolute path, or the URI in a bucket that it is."""
-    return uri if _in_bucket(uri) else str(_absolute(Path(uri)))
+    if _in_bucket(uri):
+        return uri
+    path = str(absolute(uri))
+    return path if path == path.strip() else f"{path}/"  # white space at the end of a setting does not count
 
 
 def _in_bucket(uri: str) -> bool:
@@ -96,34 +93,39 @@ def _only_in_airflow(name: str) -> Connection:
 
 
 def absolute_dataset(dataset: str) -> str:
-    """The setting ``dataset`` with its paths, which may be relative to where the command runs, made absolute."""
-    entries = (entry if _SCHEME.match(entry) else str(_absolute(Path(entry))) for entry in split_entries(dataset))
-    return "\n".join(entries)
+    """The setting ``dataset`` with its paths, which may be relative to where the command runs, made absolute.
+
+    What is there by the whole of that name is one place, whatever separators stand in it.
+    """
+    entries = [dataset] if os.path.lexists(dataset) else split_entries(dataset)
+    return join_entries([entry if _SCHEME.match(entry) else str(absolute(entry)) for entry in entries])
 
 
 def check_request(home: Home, dataset: str | None, request: RunRequest) -> None:
     """Find what is wrong with a request before Airflow is started for it.
 
-    :raises SettingsError: when a setting or an allowed entry is wrong.
+    :raises SettingsError: when a setting is wrong.
     :raises DatasetError: when the dataset cannot be read, or has no column of links.
-    :raises StorageError: when the output is in a bucket that cannot be reached.
+    :raises StorageError: when the output cannot be written.
     """
     places = absolute_dataset(dataset) if dataset else "/demo.csv"
     settings = RunSettings.parse({"dataset": places, **request.settings(home)})
-    if _in_bucket(settings.output):
-        # A person waits for this: a store that is away now is said soon.
-        open_folder(settings.output, _allowances_of(settings.output), Patience(outage=10)).files()
-    Allowances.parse(request.allowed(), _looked_up_later)
     check_places(places)
     # What lies elsewhere may need connections, which only Airflow knows.
     if dataset and all(is_local(entry) for entry in split_entries(places)):
-        with tempfile.TemporaryDirectory(prefix="ocr-check-") as scratch:
-            open_dataset(settings, Allowances(tuple(local_folders(places))), Path(scratch))
+        with scratch_folder("check") as scratch:
+            open_dataset(settings, Allowances(tuple(local_folders(places))), scratch)
+    # A person waits for this: a store that is away now is said soon.
+    _check_output(open_folder(settings.output, _allowances_of(settings.output), Patience(outage=10)))
 
 
-def _looked_up_later(name: str) -> Connection:
-    """Stands in for a connection that only Airflow knows."""
-    return Connection(name, "http", "localhost")
+def _check_output(folder: Folder) -> None:
+    """List it, write to it and remove that again, as every run does."""
+    folder.create()
+    folder.files()
+    probe = folder.file(f".probe-{secrets.token_hex(4)}")
+    probe.write_bytes(b"")
+    probe.delete()
 
 
 def run_dataset(home: Home, running: Running, dataset: str, request: RunRequest, console: Console) -> None:
@@ -134,7 +136,7 @@ def run_dataset(home: Home, running: Running, dataset: str, request: RunRequest,
     places = absolute_dataset(dataset)
     api = connect(home, running)
     settings = {"dataset": places, **request.settings(home)}
-    _allow(home, api, [*(str(folder) for folder in local_folders(places)), settings["output"], *request.allowed()])
+    allow(home, api, [*(str(folder) for folder in local_folders(places)), settings["output"], *request.allow])
     _run(home, api, "run", settings, console)
 
 
@@ -143,22 +145,30 @@ def run_demo(home: Home, running: Running, folder: Path, request: RunRequest, co
 
     :raises RunFailedError: when the run does not succeed.
     """
-    with console.status("Drawing the demo's images ..."):
+    console.print("Drawing the demo's images ...")
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder / "drawing.lock"):
         draw(folder)
     api = connect(home, running)
     with ImageServer(folder) as server:
-        dataset = write_dataset(folder, server.url)
-        settings = {"dataset": str(dataset), **DEMO_SETTINGS, **request.settings(home)}
-        _allow(home, api, [str(folder), settings["output"]])
-        with _allowed_meanwhile(home, api, urlsplit(server.url).netloc):
-            _run(home, api, "demo", settings, console)
+        origin = urlsplit(server.url)
+        # Of this server alone: another command may run the demo at the same time.
+        dataset = folder / f"dataset-{origin.port}.csv"
+        write_dataset(folder, server.url, dataset)
+        settings = {"dataset": join_entries([str(dataset)]), **DEMO_SETTINGS, **request.settings(home)}
+        allow(home, api, [str(folder), settings["output"], *request.allow])
+        try:
+            with allowed_meanwhile(home, api, origin.netloc):
+                _run(home, api, "demo", settings, console)
+        finally:
+            dataset.unlink(missing_ok=True)
 
 
 def _run(home: Home, api: AirflowApi, prefix: str, settings: dict[str, Any], console: Console) -> None:
     marks = run_marks(home, DAG_ID)
     _end_abandoned(api, marks)
     with _new_run(api, marks, prefix) as run_id:
-        _run_as(run_id, api, settings, console)
+        _run_as(home, run_id, api, settings, console)
 
 
 def run_marks(home: Home, dag_id: str) -> RunMarks:
@@ -178,11 +188,11 @@ def _new_run(api: AirflowApi, marks: RunMarks, prefix: str) -> Iterator[str]:
         time.sleep(1)  # another command had it this very second
 
 
-def _run_as(run_id: str, api: AirflowApi, settings: dict[str, Any], console: Console) -> None:
+def _run_as(home: Home, run_id: str, api: AirflowApi, settings: dict[str, Any], console: Console) -> None:
     api.trigger(DAG_ID, run_id, settings)
     run = RunFolder.of(settings["output"], run_id, _allowances_of(settings["output"]))
     console.print(f"Run {run_id}: {shown_dataset(settings['dataset'])}", markup=False, soft_wrap=True)
-    console.print(f"  in the UI: {api.url}/dags/{DAG_ID}/runs/{run_id}", soft_wrap=True)
+    print_link(home, api, DAG_ID, run_id, console)
     try:
         watched = watch(api, run, run_id, console)
     except KeyboardInterrupt:
@@ -190,7 +200,8 @@ def _run_as(run_id: str, api: AirflowApi, settings: dict[str, Any], console: Con
         raise
     if run.summary.exists():
         print_summary(run, watched.describe(), console)
-    console.print("To look at it in the Airflow UI: make up")
+    if not home.kept.exists():
+        console.print("To look at it in the Airflow UI: make up")
     if watched.state != "success":
         raise RunFailedError(explain_failure(api, DAG_ID, run_id))
 
@@ -202,29 +213,10 @@ def _end_abandoned(api: AirflowApi, marks: RunMarks) -> None:
             api.fail_run(DAG_ID, run_id)
 
 
-def _allow(home: Home, api: AirflowApi, entries: list[str]) -> list[str]:
-    """Add entries to what runs of this Airflow may touch; returns those that were not among it."""
-    with exclusive(home.path / "allow.lock"):
-        known = api.variable(ALLOW_VARIABLE)
-        new = [entry for entry in dict.fromkeys(entries) if entry not in split_allowed(known)]
-        if new:
-            added = join_allowed(new)
-            api.set_variable(ALLOW_VARIABLE, f"{known},{added}" if known else added)
-    return new
-
-
-@contextmanager
-def _allowed_meanwhile(home: Home, api: AirflowApi, entry: str) -> Iterator[None]:
-    """Allow ``entry`` for the duration of the block."""
-    new = _allow(home, api, [entry])
-    try:
-        yield
-    finally:
-        if new:
-            with exclusive(home.path / "allow.lock"):
-                lines = api.variable(ALLOW_VARIABLE).split("\n")
-                kept = (join_allowed(known for known in split_allowed(line) if known != entry) for line in lines)
-                api.set_variable(ALLOW_VARIABLE, "\n".join(kept))
+def print_link(home: Home, api: AirflowApi, dag_id: str, run_id: str, console: Console) -> None:
+    """Say where a run is in the UI, if the UI outlives the command."""
+    if home.kept.exists():
+        console.print(f"  in the UI: {api.url}/dags/{dag_id}/runs/{quote(run_id)}", markup=False, soft_wrap=True)
 
 
 def explain_failure(api: AirflowApi, dag_id: str, run_id: str) -> str:
@@ -234,9 +226,8 @@ def explain_failure(api: AirflowApi, dag_id: str, run_id: str) -> str:
     for task in failed:
         name = task["task_id"] if task["map_index"] < 0 else f"{task['task_id']} [{task['map_index']}]"
         try:
-            log = api.task_log(dag_id, run_id, task)
+            error = api.task_error(dag_id, run_id, task)
         except ApiError:
-            log = []
-        errors = [line for line in log if "Error" in line or "Exception" in line]
-        lines.append(f"  {name}: {errors[-1] if errors else 'see its log in the UI'}")
+            error = None
+        lines.append(f"  {name}: {error or 'see its log in the UI (make up)'}")
     return "\n".join(lines)

@@ -26,8 +26,11 @@ _SAMPLES = 4
 _ROWS = 1024
 
 
-def print_summary(run: RunFolder, took: str, console: Console) -> None:
-    """Print counts, how long it took, accuracy when the truth is known, a few texts, and where the results are."""
+def print_summary(run: RunFolder, done: str, console: Console) -> None:
+    """Print counts, what was done, accuracy when the truth is known, a few texts, and where the results are.
+
+    :param done: how many images were read, and how long that took.
+    """
     summary = json.loads(run.summary.read_bytes())
     samples = _Samples()
     # Not the CSV file, whose texts may be guarded from spreadsheets.
@@ -38,9 +41,10 @@ def print_summary(run: RunFolder, took: str, console: Console) -> None:
                 samples.add(row)
     console.print("Result rows", style="bold")
     console.print(_counts(summary))
-    _print_figures(summary, took, samples, console)
-    console.print("Some of the text", style="bold")
-    console.print(samples.table())
+    _print_figures(summary, done, samples, console)
+    if samples.table().row_count:
+        console.print("Some of the text", style="bold")
+        console.print(samples.table())
     console.print("Results", style="bold")
     for stored in (run.results_csv, run.results_parquet, run.failures_csv, run.summary):
         console.print(Text(f"  {_short(str(stored))}"), soft_wrap=True)
@@ -85,9 +89,9 @@ def _counts(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def _print_figures(summary: Mapping[str, Any], took: str, samples: _Samples, console: Console) -> None:
+def _print_figures(summary: Mapping[str, Any], done: str, samples: _Samples, console: Console) -> None:
     models = ", ".join(summary["models"])
-    console.print(f"\n{summary['images']:,} images {took}, {models}", soft_wrap=True)
+    console.print(f"\n{done}, {models}" if models else f"\n{done}", soft_wrap=True)
     if samples.pairs:
         accuracy = word_f1(samples.pairs)
         console.print(f"Word accuracy (F1) over {len(samples.pairs)} rows with known text: {accuracy:.3f}")

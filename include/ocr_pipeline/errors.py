@@ -358,7 +358,7 @@ class StorageError(OcrPipelineError):
 
 
 class StorageRefusedError(StorageError):
-    """The output's store refuses access or has no such bucket: a person has to change something first."""
+    """The output's folder or store will refuse until a person changes rights, names, or what is in the way."""
 
     retryable = False
 

@@ -29,15 +29,18 @@ DATASET_KEY = "dataset"
 
 @contextmanager
 def task_errors() -> Iterator[None]:
-    """Let Airflow retry what a later attempt may mend, and only that."""
+    """Let Airflow retry what a later attempt may mend, and only that.
+
+    Our errors say all there is to say: the log shows none of those of libraries that led to them.
+    """
     from ocr_pipeline.errors import OcrPipelineError
 
     try:
         yield
     except OcrPipelineError as error:
         if error.retryable:
-            raise
-        raise AirflowFailException(str(error)) from error
+            raise error from None
+        raise AirflowFailException(str(error)) from None
 
 
 class PlanRunOperator(BaseOperator):

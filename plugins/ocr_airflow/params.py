@@ -29,8 +29,8 @@ _EXAMPLES = {
 
 _REFUSES = {
     # As a comment in the pattern, which Airflow quotes, so that people read what is asked for.
-    "dataset": r"^(?#an absolute path, an address such as https://host/file or s3://bucket/file, or sql:CONNECTION)"
-    r"\s*(/|~|file:|sql:|[Hh][Tt][Tt][Pp][Ss]?://|[Ss]3://|[Gg][Ss]://)",
+    "dataset": r"^(?#an absolute path, an address such as https://host/file or s3://bucket/file, or sql:CONNECTION; "
+    r"or a JSON list of such)\s*(\[|/|~|file:|sql:|[Hh][Tt][Tt][Pp][Ss]?://|[Ss]3://|[Gg][Ss]://)",
     "output": r"^(?#an absolute path, or an address such as s3://bucket/prefix or gs://bucket/prefix)"
     r"\s*(/|~|[Ss]3://|[Gg][Ss]://)",
 }

@@ -1,4 +1,4 @@
-"""dataset.csv: every image once, every kind of bad entry, and repeats."""
+"""The demo's table: every image once, every kind of bad entry, and repeats."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def rows(demo: DemoDataset) -> list[dict[str, str]]:
-    return read(write_dataset(demo.folder, BASE))
+def rows(demo: DemoDataset, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    path = tmp_path_factory.mktemp("table") / "dataset.csv"
+    write_dataset(demo.folder, BASE, path)
+    return read(path)
 
 
 def test_every_image_has_a_row_with_its_text(demo: DemoDataset, rows: list[dict[str, str]]) -> None:
@@ -71,14 +73,15 @@ def test_three_good_links_are_repeated_with_the_same_text(rows: list[dict[str, s
 
 
 def test_bad_entries_stand_among_the_good_in_the_same_order_every_time(
-    demo: DemoDataset, rows: list[dict[str, str]]
+    demo: DemoDataset, rows: list[dict[str, str]], tmp_path: Path
 ) -> None:
     places = [place for place, row in enumerate(rows) if row["kind"] == "bad"]
     assert places[0] < len(rows) / 3
     assert places[-1] > len(rows) * 2 / 3
-    assert read(write_dataset(demo.folder, BASE)) == rows
+    write_dataset(demo.folder, BASE, tmp_path / "again.csv")
+    assert read(tmp_path / "again.csv") == rows
 
 
 def test_without_images_there_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"call draw\(\) first"):
-        write_dataset(tmp_path, BASE)
+        write_dataset(tmp_path, BASE, tmp_path / "dataset.csv")

@@ -18,10 +18,12 @@ import psutil
 import pytest
 
 from ocr_local.airflow import DAG_ID, connect, find_running
+from ocr_local.allow import allow
 from ocr_local.api import AirflowApi
 from ocr_local.home import CHECKOUT, Home
 from ocr_local.supervisor import SERVICES
 from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.settings.deployment import ALLOW_VARIABLE, split_allowed
 from ocr_pipeline.storage.disk import LocalFile, LocalFolder
 from ocr_pipeline.storage.folders import Folder, StoredFile
 
@@ -126,6 +128,10 @@ class LocalAirflow:
         self.api.trigger(DAG_ID, run_id, {"dataset": str(dataset), **settings})
         return RunFolder(LocalFolder(self.output / run_id))
 
+    def allow(self, *entries: str) -> None:
+        """Let runs touch more."""
+        allow(Home(self.home), self.api, entries)
+
     def wait(self, run_id: str, seconds: float = 240) -> str:
         """Wait for a run to end; returns its state."""
         ended = ("success", "failed")
@@ -176,14 +182,16 @@ def running_airflow(folder: Path, config: str) -> Iterator[LocalAirflow]:
     (home / "airflow.cfg").write_text(config)
     datasets = home.parent / "datasets"
     datasets.mkdir()
-    up = local(home, "up")
+    up = local(home, "up", "--allow", "192.0.2.1,192.0.2.2")
     printed, _ = up.communicate(timeout=300)
     assert up.returncode == 0, printed
     running = find_running(Home(home))
     assert running is not None
     assert running.url in printed
     assert Home(home).secrets().password in printed
-    yield LocalAirflow(home, connect(Home(home), running), home.parent / "output", datasets)
+    api = connect(Home(home), running)
+    assert split_allowed(api.variable(ALLOW_VARIABLE)) == ["192.0.2.1", "192.0.2.2"]
+    yield LocalAirflow(home, api, home.parent / "output", datasets)
     processes = processes_of(Home(home))
     assert len(processes) > len(SERVICES)
     down = local(home, "down")

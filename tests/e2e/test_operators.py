@@ -8,7 +8,7 @@ from pathlib import Path
 from ocr_local.airflow import DAG_ID
 from tests.e2e.conftest import LocalAirflow
 from tests.e2e.servers import FileServer
-from tests.e2e.test_runs import allow, draw_word, results
+from tests.e2e.test_runs import draw_word, results
 
 BATCHES = (("read_batch", 0), ("read_batch", 1))
 
@@ -22,7 +22,7 @@ def test_where_no_batch_was_read_every_row_says_so_and_the_run_fails(airflow: Lo
     server = FileServer(tmp_path)
     dataset = tmp_path / "d.csv"
     dataset.write_text("image\n" + "".join(f"{server.url}/ONE.png?{n}\n" for n in range(24)))
-    allow(airflow, str(tmp_path), server.address)
+    airflow.allow(str(tmp_path), server.address)
     none_read = {("plan", -1): "success", **dict.fromkeys(BATCHES, "failed"), ("merge", -1): "failed"}
 
     run = airflow.trigger("unread", dataset, batch_size=12, attempts=1)
@@ -41,7 +41,7 @@ def test_where_no_batch_was_read_every_row_says_so_and_the_run_fails(airflow: Lo
 def test_braces_in_the_name_of_an_output_folder_are_no_template(airflow: LocalAirflow, tmp_path: Path) -> None:
     draw_word(tmp_path / "ONE.png", "ONE")
     (tmp_path / "d.csv").write_text("image\nONE.png\n")
-    allow(airflow, str(tmp_path))
+    airflow.allow(str(tmp_path))
     output = tmp_path / "{{ 7 * 7 }}"
     airflow.trigger("braces", tmp_path / "d.csv", output=str(output))
     assert airflow.wait("braces") == "success"

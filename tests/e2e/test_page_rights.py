@@ -12,7 +12,7 @@ from ocr_airflow.pages.app import build_app
 from ocr_local.airflow import DAG_ID
 from ocr_local.home import Home
 from tests.e2e.conftest import LocalAirflow, wait_for
-from tests.e2e.test_runs import allow, draw_word
+from tests.e2e.test_runs import draw_word
 from tests.plugins.pages.test_guards import EXAMPLES
 
 RUN = "seen"
@@ -24,7 +24,7 @@ def seen(airflow: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> str
     folder = tmp_path_factory.mktemp("seen")
     draw_word(folder / "WORD.png", "WORD")
     (folder / "d.csv").write_text("image\nWORD.png\nmissing.png\n")
-    allow(airflow, str(folder))
+    airflow.allow(str(folder))
     run = airflow.trigger(RUN, folder / "d.csv")
     assert airflow.wait(RUN) == "success"
     run.preview(0, 0).write_bytes(b"RIFF....WEBP")

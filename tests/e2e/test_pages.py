@@ -27,7 +27,7 @@ from ocr_pipeline.viewing.answers import Record
 from tests.e2e.browsing import Visitor, open_browser
 from tests.e2e.conftest import LocalAirflow, wait_for
 from tests.e2e.servers import FileServer
-from tests.e2e.test_runs import allow, draw_word
+from tests.e2e.test_runs import draw_word
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("nothing_goes_wrong")]
 
@@ -77,7 +77,7 @@ def shown(airflow: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> Sh
     dataset = folder / "words.csv"
     links = [f"{word}.png" if n < DOWN else f"{server.url}/{word}.png" for n, word in enumerate(WORDS)]
     dataset.write_text("word,image\n" + "".join(f"{w},{link}\n" for w, link in zip(WORDS, links, strict=True)))
-    allow(airflow, str(folder), server.address)
+    airflow.allow(str(folder), server.address)
     return Shown(dataset, server)
 
 
@@ -138,7 +138,7 @@ def strange(airflow: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> 
     rows += [{"image": name, HOSTILE_COLUMN: HOSTILE[0]} for name in ("page.png", "nowhere.png", "document.tif")]
     dataset = folder / "strange.jsonl"
     dataset.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    allow(airflow, str(folder))
+    airflow.allow(str(folder))
     airflow.trigger("strange", dataset, words=True, user_agent="<script>alert(3)</script>")
     airflow.wait("strange")
     return rows

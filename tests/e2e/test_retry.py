@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.e2e.conftest import LocalAirflow, local, path_of
-from tests.e2e.test_runs import allow, draw_word, results
+from tests.e2e.test_runs import draw_word, results
 
 WORDS = [f"WORD{n}" for n in range(9)]
 MISSING = 4
@@ -32,7 +32,7 @@ def test_only_the_failed_images_of_a_run_are_tried_again(airflow: LocalAirflow, 
             draw_word(tmp_path / f"{word}.png", word)
     dataset = tmp_path / "words.csv"
     dataset.write_text("image\n" + "".join(f"{word}.png\n" for word in WORDS))
-    allow(airflow, str(tmp_path))
+    airflow.allow(str(tmp_path))
     run = airflow.trigger("holes", dataset, batch_size=3)
     assert airflow.wait("holes") == "success"
     assert [row["ocr_error"] for row in results(path_of(run.results_csv))] == [
@@ -52,8 +52,8 @@ def test_only_the_failed_images_of_a_run_are_tried_again(airflow: LocalAirflow, 
     draw_word(tmp_path / f"{WORDS[MISSING]}.png", WORDS[MISSING])
     code, printed = retry(airflow, "holes")
     assert code == 0, printed
-    assert "trying 1 of 3 batches again" in printed
-    assert "9 images tried again in" in printed
+    assert "trying 1 image again, in 1 of 3 batches" in printed
+    assert "\n1 image tried again in" in printed
     assert [row["ocr_status"] for row in results(path_of(run.results_csv))] == ["ok"] * 9
     after = [staged(path_of(run.staged(index))) for index in range(3)]
     changed = [{n for n, row in new.items() if row != old[n]} for new, old in zip(after, before, strict=True)]
@@ -75,7 +75,7 @@ def test_a_run_that_could_not_be_planned_is_planned_again(airflow: LocalAirflow,
     code, printed = retry(airflow, "unplanned")
     assert code == 1
     assert f"ALLOW={tmp_path}" in printed
-    allow(airflow, str(tmp_path))
+    airflow.allow(str(tmp_path))
     code, printed = retry(airflow, "unplanned")
     assert code == 0, printed
     assert [row["ocr_status"] for row in results(path_of(run.results_csv))] == ["ok"]
@@ -83,7 +83,7 @@ def test_a_run_that_could_not_be_planned_is_planned_again(airflow: LocalAirflow,
 
 def test_a_run_that_is_not_there_is_refused_with_those_that_are(airflow: LocalAirflow, tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("image\n")
-    allow(airflow, str(tmp_path))
+    airflow.allow(str(tmp_path))
     airflow.trigger("known", tmp_path / "d.csv")
     assert airflow.wait("known") == "success"
     code, printed = retry(airflow, "unknown")

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from ocr_demo import word_f1
+from ocr_demo import word_f1, write_dataset
 from ocr_local.airflow import DAG_ID
 from ocr_local.api import ApiError
-from ocr_local.home import Home
+from ocr_local.home import CHECKOUT, Home
 from ocr_pipeline.settings.deployment import ALLOW_VARIABLE
 from tests.e2e.conftest import LocalAirflow, living, local, path_of, processes_of, task_process_of, wait_for
 from tests.e2e.servers import FileServer
@@ -31,26 +31,23 @@ def draw_word(path: Path, word: str) -> None:
     cv2.imwrite(str(path), image)
 
 
-def allow(airflow: LocalAirflow, *entries: str) -> None:
-    known = airflow.api.variable(ALLOW_VARIABLE)
-    airflow.api.set_variable(ALLOW_VARIABLE, ",".join([known, *entries]))
-
-
-def test_the_demo_runs_from_the_shell_and_says_what_it_did(airflow: LocalAirflow) -> None:
+def test_the_demo_runs_from_the_shell_and_says_what_it_did(airflow: LocalAirflow, tmp_path: Path) -> None:
     allowed = airflow.api.variable(ALLOW_VARIABLE)
     command = local(airflow.home, "run", "--limit", "48", "--batch-size", "16")
     printed, _ = command.communicate(timeout=400)
     assert command.returncode == 0, printed
     (run,) = airflow.output.glob("demo-*")
     rows = results(run / "results.csv")
-    dataset = results(Path(__file__).parents[2] / ".demo" / "dataset.csv")[:48]
+    write_dataset(CHECKOUT / ".demo", "http://127.0.0.1", tmp_path / "dataset.csv")
+    dataset = results(tmp_path / "dataset.csv")[:48]
     assert [row["id"] for row in rows] == [row["id"] for row in dataset]
     for row in rows:
         expected = (row["expected_status"], row["expected_error"])
         assert (row["ocr_status"], row["ocr_error"]) == expected, row
     assert word_f1((row["ocr_text"], row["true_text"]) for row in rows if row["true_text"]) >= 0.97
     assert len(list((run / "batches").glob("*.json"))) == 3
-    for part in ("batches 3/3", "images/s", "Word accuracy", "results.csv", "make up"):
+    link = f"{airflow.api.url}/dags/ocr_images/runs/{run.name}"
+    for part in ("batches 3/3", "images/s", "Word accuracy", "results.csv", link):
         assert part in printed
     # What the demo's server was allowed for the run is taken back.
     assert re.findall(r"127\.0\.0\.1:\d+", airflow.api.variable(ALLOW_VARIABLE)) == re.findall(
@@ -66,7 +63,7 @@ def test_one_failed_batch_is_cleared_alone(airflow: LocalAirflow, tmp_path: Path
     links = [f"{word}.png" if n < 12 or n >= 24 else f"{server.url}/{word}.png" for n, word in enumerate(words)]
     dataset = tmp_path / "words.csv"
     dataset.write_text("word,image\n" + "".join(f"{w},{link}\n" for w, link in zip(words, links, strict=True)))
-    allow(airflow, str(tmp_path), server.address)
+    airflow.allow(str(tmp_path), server.address)
 
     run = airflow.trigger("outage", dataset, batch_size=12, attempts=1)
     assert airflow.wait("outage") == "failed"
@@ -116,7 +113,7 @@ def test_a_killed_task_stops_promptly_and_a_retry_goes_on(airflow: LocalAirflow,
     server = FileServer(tmp_path, hanging="slow")
     dataset = tmp_path / "d.csv"
     dataset.write_text("image\n" + "".join(f"{n}.png\n" for n in range(5)) + f"{server.url}/slow/5.png\n")
-    allow(airflow, str(tmp_path), server.address)
+    airflow.allow(str(tmp_path), server.address)
     with server:
         run = airflow.trigger("killed", dataset, read_timeout=300, total_timeout=300)
         wait_for(lambda: list(path_of(run.checkpoints(0)).glob("part-*.csv")))

@@ -6,7 +6,6 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from ocr_pipeline.settings.deployment import ALLOW_VARIABLE
 from tests.e2e.conftest import LocalAirflow, wait_for
 from tests.e2e.test_runs import draw_word
 from tests.plugins.notifier import FileNotifier
@@ -34,7 +33,7 @@ def test_a_dataset_file_becomes_a_dag_that_reads_each_day_what_is_new(airflow: L
         draw_word(tmp_path / f"{word}.png", word)
     (tmp_path / "2026-01-01.csv").write_text("image\nONE.png\nTWO.png\n")
     (tmp_path / "2026-01-02.csv").write_text("image\nTWO.png\nTHREE.png\n")
-    airflow.api.set_variable(ALLOW_VARIABLE, f"{airflow.api.variable(ALLOW_VARIABLE)},{tmp_path}")
+    airflow.allow(str(tmp_path))
     (airflow.datasets / "broken.yaml").write_text("source: a\nretries: many\n")
     (airflow.datasets / f"{DAG}.yaml").write_text(
         f"source: {tmp_path}/{{{{ day }}}}.csv\nschedule: '@daily'\nstart_date: 2026-01-01\nonly_new: true\n"
@@ -77,7 +76,7 @@ def test_a_dataset_file_becomes_a_dag_that_reads_each_day_what_is_new(airflow: L
 def test_a_dataset_is_read_after_an_asset(airflow: LocalAirflow, tmp_path: Path) -> None:
     draw_word(tmp_path / "ONE.png", "ONE")
     (tmp_path / "d.csv").write_text(f"image\n{tmp_path}/ONE.png\n")
-    airflow.api.set_variable(ALLOW_VARIABLE, f"{airflow.api.variable(ALLOW_VARIABLE)},{tmp_path}")
+    airflow.allow(str(tmp_path))
     (airflow.datasets / "first.yaml").write_text(f"source: {tmp_path}/d.csv\n")
     (airflow.datasets / "second.yaml").write_text(
         "source: '{{ (triggering_asset_events.values() | first | last).extra.run }}/results.csv'\n"

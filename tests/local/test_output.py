@@ -12,7 +12,7 @@ from ocr_pipeline.errors import SettingsError, StorageRefusedError
 
 
 def request(output: str) -> RunRequest:
-    return RunRequest(image_column=None, query=None, output=output, batch_size=None, limit=None, allow="")
+    return RunRequest(image_column=None, query=None, output=output, batch_size=None, limit=None)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
 
     def check(dataset: str, **options: Any) -> None:
         nothing = dict.fromkeys(("image_column", "query", "output", "batch_size", "limit"))
-        check_request(Home(tmp_path / "home"), dataset, RunRequest(**{**nothing, "allow": "", **options}))
+        check_request(Home(tmp_path / "home"), dataset, RunRequest(**{**nothing, **options}))
 
     return check
 

@@ -40,8 +40,9 @@ def test_texts_are_shown_without_the_guard_for_spreadsheets(
     merge_run(run)
     assert b"'-5 EUR" in run.results_csv.read_bytes()
     console = Console(record=True, width=200, quiet=False)
-    print_summary(run, "in 1 s", console)
+    print_summary(run, "2 images in 1 s", console)
     printed = console.export_text()
+    assert "2 images in 1 s, " in printed
     assert " -5 EUR | bread | milk" in printed
     assert "over 1 rows with known text: 1.000" in printed
     assert "ended as they should: 1 of 1" in printed

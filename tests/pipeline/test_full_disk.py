@@ -15,6 +15,7 @@ from ocr_pipeline.records import Page, PageText
 from ocr_pipeline.settings.deployment import Allowances
 from tests.conftest import WidthEngine, reading_with
 from tests.pipeline.bucket_runs import plan, read_all, results
+from tests.pipeline.test_refusals import STEPS, refuse, run_until
 
 _BYTES = 1 << 20
 
@@ -89,14 +90,12 @@ def test_a_disk_that_is_full_while_reading_ends_the_batch_and_blames_no_image(
     assert results(run) == expected
 
 
-def test_an_output_that_became_read_only_is_said(
-    disk: Path, dataset: Path, allowances: Allowances, expected: list[dict[str, str]]
-) -> None:
-    run, planned = plan(dataset, str(disk), allowances)
+@pytest.mark.parametrize("step", STEPS)
+def test_an_output_that_is_read_only_is_said(step: str, disk: Path, dataset: Path, allowances: Allowances) -> None:
+    act = run_until(step, dataset, str(disk / "out"), allowances)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    with pytest.raises(StorageError, match=r"cannot write .*Read-only file system; free or fix it, then retry"):
-        Batch(planned.batches[0], allowances, reading_with()).run()
+    refuse(
+        act, r"^cannot (write|make folder) .*Read-only file system; correct the place or the rights to it, then retry"
+    )
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-    read_all(planned, allowances)
-    merge_run(run)
-    assert results(run) == expected
+    act()

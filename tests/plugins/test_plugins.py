@@ -117,6 +117,7 @@ def test_the_form_refuses_what_cannot_be(name: str, value: object, said: str) ->
         ("dataset", "\n  S3://bucket/a.csv"),
         ("dataset", "sql:warehouse"),
         ("dataset", "~/links.csv"),
+        ("dataset", '["/data/a, b.csv"]'),
         ("output", "GS://bucket/ocr"),
         ("languages", ["de", "en"]),
     ],

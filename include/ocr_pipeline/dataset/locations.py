@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from errno import EACCES, EINVAL, ELOOP, ENAMETOOLONG, EPERM
@@ -114,11 +115,13 @@ def _find_local(path: Path, allowances: Allowances) -> Found:
         return Found(str(folder), images=chain([first], walk))
     if path.is_file():
         return Found(str(folder), (DataFile(Path(os.path.realpath(path)), str(path), allowances),))
-    if not WILDCARDS.search(str(path)):
+    fixed = _fixed(path)
+    if fixed == path:
         raise DatasetMissingError(f"dataset {path}: there is no such file")
-    pattern = _pattern(path)
+    pattern = str(path.relative_to(fixed))
     check_pattern(str(path), pattern)
-    matches = sorted(match for match in glob.iglob(pattern, recursive=True) if os.path.isfile(match))
+    found = glob.iglob(os.path.join(glob.escape(str(fixed)), pattern), recursive=True)
+    matches = sorted(match for match in found if os.path.isfile(match))
     if not matches:
         raise DatasetMissingError(f"dataset {path}: no file matches")
     for parent in {os.path.dirname(match) for match in matches}:
@@ -155,35 +158,32 @@ def _local_path(entry: str) -> Path:
     return path
 
 
+def _fixed(path: Path) -> Path:
+    """The beginning of ``path`` before its first pattern; all of it when it is no glob.
+
+    A part with wildcards that is there by this very name, such as a folder ``[2024]``, is no pattern.
+    """
+    fixed = Path(path.anchor)
+    for part in path.parts[1:]:
+        if WILDCARDS.search(part) and not os.path.lexists(fixed / part):
+            break
+        fixed /= part
+    return fixed
+
+
 def _folder(path: Path) -> Path:
     """Where relative links start: the folder itself, that of the file, or that before a glob's first wildcard."""
-    if path.is_dir():
-        return path
-    if path.exists():
-        return path.parent
-    for parent in reversed([path, *path.parents]):
-        if WILDCARDS.search(parent.name) and not parent.exists():
-            return parent.parent
-    return path.parent
-
-
-def _pattern(path: Path) -> str:
-    """``path`` as a glob, in which a folder that is there as it is written, such as ``[2024]``, stands for itself."""
-    there = next((parent for parent in path.parents if parent.exists()), Path("/"))
-    return os.path.join(glob.escape(str(there)), path.relative_to(there))
+    fixed = _fixed(path)
+    return fixed if fixed != path or path.is_dir() else path.parent
 
 
 def _check_allowed(path: Path, allowances: Allowances) -> None:
-    if allowances.allows_path(path):
-        return
-    shown = path
-    while WILDCARDS.search(str(shown)):
-        shown = shown.parent
+    shown = _fixed(path)
     if not allowances.allows_path(shown):
         parent = shown if shown.is_dir() else shown.parent
         raise DatasetError(
             f"dataset {path} lies in a folder that is not allowed here: add {parent} to the Airflow "
-            f"variable ocr_allow (with make run: ALLOW={parent})"
+            f"variable ocr_allow (with make run: ALLOW={shlex.quote(str(parent))})"
         )
 
 

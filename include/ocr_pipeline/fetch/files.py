@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
@@ -63,7 +64,7 @@ def read_file(path: Path, max_bytes: int, allowances: Allowances) -> bytes:
         raise ImageError(
             ErrorCategory.FORBIDDEN_PATH,
             f"{error}; whoever runs the pipeline can allow its folder by name: "
-            f"ALLOW={error.path.parent} with make run, the Airflow variable ocr_allow elsewhere",
+            f"ALLOW={shlex.quote(str(error.path.parent))} with make run, the Airflow variable ocr_allow elsewhere",
         ) from None
     except IrregularError as error:
         raise ImageError(ErrorCategory.FILE_UNREADABLE, str(error)) from None

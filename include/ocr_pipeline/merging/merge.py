@@ -9,7 +9,6 @@ from its checkpoints, or as placeholders.
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images, planned_rows
 from ocr_pipeline.run.staging import StagedBatch, open_staged, read_progress
 from ocr_pipeline.run.summary import MergedRun, UnfinishedBatch
+from ocr_pipeline.storage.folders import scratch_folder
 from ocr_pipeline.viewing.report import render_report
 from ocr_pipeline.viewing.results import RunResults
 
@@ -149,8 +149,8 @@ class _Merger:
                 if staged.images != batch.images:
                     raise StagedBatchError(f"{batch.label} has {staged.images:,} images staged, not {batch.images:,}")
             except StagedBatchError as error:
-                folder = files.enter_context(tempfile.TemporaryDirectory(prefix="ocr-unfinished-"))
-                staged, unfinished = self._collect(batch, digest, Path(folder) / "rows.csv", error)
+                folder = files.enter_context(scratch_folder("unfinished"))
+                staged, unfinished = self._collect(batch, digest, folder / "rows.csv", error)
             kept_open = files.pop_all()
         self._files.append(kept_open)
         return _Source(batch, planned, staged, unfinished, kept_open)

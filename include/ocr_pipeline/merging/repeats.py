@@ -6,7 +6,6 @@ memory only while the group's turn lasts.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from itertools import islice
@@ -15,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from ocr_pipeline.records import READ_ROW, BatchRef, Rows
+from ocr_pipeline.storage.folders import scratch_file
 
 _GROUPS = 64
 _WAITING_BYTES = 64 << 20
@@ -118,7 +118,7 @@ class _Spill:
     """Tables on disk, in a file without a name, so that nothing is left of it when the process is killed."""
 
     def __init__(self, schema: pa.Schema) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
+        self._file = scratch_file()
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         self._writer = pa.ipc.new_stream(self._file, schema, options=options)
 

@@ -7,7 +7,6 @@ reading it shares. Links, their digests and the other columns pass through.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +27,7 @@ from ocr_pipeline.run.plan import Plan, batch_digest, planned_rows
 from ocr_pipeline.settings.addresses import dataset_seal, fits_seal, shown_dataset, shown_text, shown_value
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import RunSettings
-from ocr_pipeline.storage.folders import StoredFile
+from ocr_pipeline.storage.folders import StoredFile, naming, scratch_folder
 
 _ROWS = "rows.arrow"
 _SHOWN = 80  # characters of a value in a message
@@ -50,13 +49,17 @@ def plan_run(
     :raises PlanError: when the folder holds a plan for other settings or other rows, naming what differs.
     :raises StorageError: when the folder cannot be read or written.
     """
-    with tempfile.TemporaryDirectory(prefix="ocr-plan-") as scratch, LinkDigests(Path(scratch)) as digests:
-        dataset = open_dataset(settings, allowances, Path(scratch), run_query)
-        _spool(dataset, settings.rows_wanted, Path(scratch), digests)
+    with (
+        scratch_folder("plan") as scratch,
+        naming(f"keep the dataset's rows in {scratch}"),
+        LinkDigests(scratch) as digests,
+    ):
+        dataset = open_dataset(settings, allowances, scratch, run_query)
+        _spool(dataset, settings.rows_wanted, scratch, digests)
         run.folder.create()
         if run.plan.exists():
             existing = Plan.load(run)
-            _check_same(existing, settings, digests.rows, Path(scratch) / _ROWS, run)
+            _check_same(existing, settings, digests.rows, scratch / _ROWS, run)
             return existing
         read_rows = digests.first_rows()
         rows = digests.rows
@@ -64,13 +67,13 @@ def plan_run(
         known, known_in = 0, tuple[str, ...]()
         if catalog and settings.known_by == "content":
             with run.known_contents.writing() as path:
-                catalog.write_contents(path, Path(scratch))
+                catalog.write_contents(path, scratch)
         elif catalog:
-            read_rows, known, known_in = _leave_out_known(catalog, Path(scratch) / _ROWS, dataset, read_rows)
+            read_rows, known, known_in = _leave_out_known(catalog, scratch / _ROWS, dataset, read_rows)
         # As many batches as asked for or allowed, and the rows spread evenly over them.
         count = min(max(1, math.ceil(rows / settings.batch_size)), max_batches)
         batch_size = max(1, math.ceil(rows / count))
-        parts = _cut(Path(scratch) / _ROWS, read_rows, batch_size, run, dataset.image_column, settings)
+        parts = _cut(scratch / _ROWS, read_rows, batch_size, run, dataset.image_column, settings)
         batches, batch_digests = zip(*run.folder.map(_write_part, parts), strict=True)
         if dataset.rejections.notes and dataset.rejections.count:
             run.rejected_csv.write_bytes(dataset.rejections.notes.read_bytes())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +10,7 @@ from typing import NamedTuple
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.records import ResultRow
 from ocr_pipeline.run.rows import decode_rows, encode_rows
-from ocr_pipeline.storage.folders import naming
+from ocr_pipeline.storage.folders import naming, scratch_file
 
 
 class Place(NamedTuple):
@@ -42,8 +41,7 @@ class Readings:
     """
 
     def __init__(self) -> None:
-        with naming("make a file on the local disk"):
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
+        self._file = scratch_file()
         self._end = 0
         self._images: dict[int, Reading] = {}
 

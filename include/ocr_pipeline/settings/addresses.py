@@ -10,8 +10,11 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Sequence
 
 from yarl import URL
+
+from ocr_pipeline.settings.lists import read_list, write_list
 
 STORE_SCHEMES = ("s3", "gs")
 """The object stores: Amazon S3 and what speaks like it, Google Cloud Storage."""
@@ -31,8 +34,17 @@ _SALT_BYTES = 16
 
 
 def split_entries(dataset: str) -> list[str]:
-    """The places that the setting names, separated by line ends, or by commas before what begins a place."""
-    return [entry for entry in _BETWEEN.split(dataset.strip()) if entry]
+    """The places that the setting names.
+
+    They are a JSON list, or separated by line ends, or by commas before what begins a place.
+    """
+    return read_list(dataset) or [entry for entry in _BETWEEN.split(dataset.strip()) if entry]
+
+
+def join_entries(entries: Sequence[str]) -> str:
+    """The setting that :func:`split_entries` takes apart into ``entries``: a line each, where that is enough."""
+    lines = "\n".join(entries)
+    return lines if split_entries(lines) == list(entries) else write_list(entries)
 
 
 def shown_address(address: str) -> str:
@@ -55,10 +67,10 @@ def shown_address(address: str) -> str:
 
 
 def shown_dataset(dataset: str) -> str:
-    """The setting ``dataset`` as it may be shown: each of its places by :func:`shown_address`, a line each."""
+    """The setting ``dataset`` as it may be shown: each of its places by :func:`shown_address`."""
     entries = split_entries(dataset)
     shown = [shown_address(entry) for entry in entries]
-    return dataset if shown == entries else "\n".join(shown)
+    return dataset if shown == entries else join_entries(shown)
 
 
 def shown_text(text: str) -> str:

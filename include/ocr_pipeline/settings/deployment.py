@@ -20,6 +20,7 @@ from yarl import URL
 
 from ocr_pipeline.errors import SettingsError
 from ocr_pipeline.settings.addresses import STORE_SCHEMES, shown_address
+from ocr_pipeline.settings.lists import read_list, write_list
 
 ALLOW_VARIABLE = "ocr_allow"
 """Airflow variable with the entries of :meth:`Allowances.parse`, as :func:`split_allowed` takes them apart."""
@@ -78,6 +79,7 @@ _HTTP_OPTIONS = frozenset(
 )
 
 _BETWEEN = re.compile(r"(?<!\\),|\n")
+_LIST = write_list(["/data/photos, 2024", "10.1.0.0/16"])
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
 _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
@@ -208,9 +210,7 @@ class Allowances:
         sites: list[AllowedSite] = []
         databases: list[str] = []
         proxy = False
-        for entry in (e.strip() for e in entries):
-            if not entry:
-                continue
+        for entry in entries:
             scheme, separator, rest = entry.partition("://")
             if entry == PROXY_ENTRY:
                 proxy = True
@@ -256,21 +256,20 @@ class Allowances:
 
 
 def split_allowed(text: str) -> list[str]:
-    """The entries in the text of the variable, separated by commas or line ends; ``\\,`` is a comma in an entry."""
+    """The entries in the text of the variable: a JSON list of them, or separated by commas or line ends.
+
+    In the latter form, ``\\,`` is a comma in an entry, and white space around entries does not count.
+    """
+    listed = read_list(text)
+    if listed is not None:
+        return listed
     entries = (entry.strip().replace(r"\,", ",") for entry in _BETWEEN.split(text))
     return [entry for entry in entries if entry]
 
 
 def join_allowed(entries: Iterable[str]) -> str:
-    """The text that :func:`split_allowed` takes apart into ``entries``.
-
-    :raises SettingsError: when one has a line end in it, for which there is no form.
-    """
-    entries = list(entries)
-    for entry in entries:
-        if "\n" in entry:
-            raise SettingsError(f"{entry!r} cannot be allowed: there is a line end in its name")
-    return ",".join(entry.replace(",", r"\,") for entry in entries)
+    """The text that :func:`split_allowed` takes apart into ``entries``, whatever stands in them."""
+    return write_list(entries)
 
 
 def _no_connections(name: str) -> Connection:
@@ -334,7 +333,10 @@ def _parse_network(entry: str) -> AllowedNetwork:
     try:
         return AllowedNetwork(ipaddress.ip_network(host, strict=False), int(port) if port else None)
     except ValueError:
-        raise SettingsError(f"allowed entry {shown_address(entry)!r} is none of these: {_forms()}") from None
+        raise SettingsError(
+            f"allowed entry {shown_address(entry)!r} is none of these: {_forms()}. Several are separated by commas; "
+            f"where a comma is part of one, write a JSON list, such as {_LIST}"
+        ) from None
 
 
 def _forms() -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ocr_pipeline.errors import SettingsError
-from ocr_pipeline.settings.addresses import shown_value
+from ocr_pipeline.settings.addresses import shown_value, split_entries
 from ocr_pipeline.settings.languages import CODES, unknown_codes
 from ocr_pipeline.settings.models import DEFAULT_MODEL, MODELS
 from ocr_pipeline.settings.suggestions import unknown_name
@@ -395,7 +395,7 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings, PreviewSettings)
 
     @model_validator(mode="after")
     def _a_query_has_a_connection(self) -> Self:
-        if self.dataset.startswith("sql:") != (self.query is not None):
+        if any(place.startswith("sql:") for place in split_entries(self.dataset)) != (self.query is not None):
             raise ValueError("query: is needed with a dataset sql:CONNECTION, and only then")
         return self
 

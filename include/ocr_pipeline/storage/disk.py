@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from errno import ENOENT
+from errno import ENOENT, ENOTDIR
 from pathlib import Path
 
 from ocr_pipeline.errors import StorageError
@@ -83,8 +83,8 @@ class LocalFile(StoredFile):
     @contextmanager
     def reading(self) -> Iterator[Path]:
         """Give its own path."""
-        with naming(f"read {self}", passing=FileNotFoundError):
-            self.path.stat()
+        with naming(f"read {self}", passing=FileNotFoundError), self.path.open("rb"):
+            pass
         yield self.path
 
     @contextmanager
@@ -127,6 +127,8 @@ class LocalFile(StoredFile):
         :raises OSError: when that fails.
         """
         if not self.root.is_dir():
+            if self.root.exists():
+                raise NotADirectoryError(ENOTDIR, f"{self.root} is not a directory")
             raise FileNotFoundError(ENOENT, f"folder {self.root} is gone")
         self.path.parent.mkdir(parents=True, exist_ok=True)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
+import tempfile
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -9,9 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
-from ocr_pipeline.errors import StorageError
+from ocr_pipeline.errors import StorageError, StorageRefusedError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -188,11 +191,19 @@ class Folder(ABC):
             pool.shutdown(cancel_futures=True)
 
 
+_FOR_A_PERSON = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EXDEV}
+    | {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+)
+"""Errors of a file system that stay until a person changes rights, names or what is mounted."""
+
+
 @contextmanager
 def naming(what: str, passing: type[OSError] | tuple[()] = ()) -> Iterator[None]:
     """Say what could not be done when the file system refuses.
 
     :param passing: errors to be raised as they are.
+    :raises StorageRefusedError: when it will refuse until a person changes something.
     :raises StorageError: instead of any other OSError.
     """
     try:
@@ -200,4 +211,31 @@ def naming(what: str, passing: type[OSError] | tuple[()] = ()) -> Iterator[None]
     except passing:
         raise
     except OSError as error:
-        raise StorageError(f"cannot {what}: {error.strerror or error}; free or fix it, then retry") from error
+        why = f"cannot {what}: {error.strerror or error}"
+        if error.errno in _FOR_A_PERSON:
+            raise StorageRefusedError(f"{why}; correct the place or the rights to it, then retry") from error
+        raise StorageError(f"{why}; free or fix it, then retry") from error
+
+
+@contextmanager
+def scratch_folder(purpose: str) -> Iterator[Path]:
+    """A folder on the local disk for the time of a ``with`` block.
+
+    :param purpose: what its name begins with.
+    :raises StorageError: when it cannot be made.
+    """
+    with naming("make a folder on the local disk (TMPDIR)"):
+        folder = Path(tempfile.mkdtemp(prefix=f"ocr-{purpose}-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def scratch_file() -> IO[bytes]:
+    """A file without a name on the local disk, so that nothing is left of it when the process is killed.
+
+    :raises StorageError: when it cannot be made.
+    """
+    with naming("make a file on the local disk (TMPDIR)"):
+        return tempfile.TemporaryFile()

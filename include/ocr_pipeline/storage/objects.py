@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +14,7 @@ from obstore.exceptions import AlreadyExistsError
 
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.storage.buckets import find_store, open_bucket
-from ocr_pipeline.storage.folders import FileVersion, Folder, Result, StoredFile, naming
+from ocr_pipeline.storage.folders import FileVersion, Folder, Result, StoredFile, naming, scratch_folder
 from ocr_pipeline.storage.outages import PatientBucket
 from ocr_pipeline.storage.patience import PATIENCE, Patience
 from ocr_pipeline.storage.store_errors import explain
@@ -108,12 +106,8 @@ class ObjectFile(StoredFile):
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
-        with naming(f"make a folder for {self} on the local disk"):
-            scratch = Path(tempfile.mkdtemp(prefix="ocr-object-"))
-        try:
+        with scratch_folder("object") as scratch:
             yield scratch / self.name
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
     def _put(self, content: bytes | Path, size: int, bucket: Bucket) -> None:
         part = max(PART_BYTES, -(-size // _MAX_PARTS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from ocr_pipeline.errors import SettingsError
@@ -33,6 +34,7 @@ def open_folder(uri: str, allowances: Allowances, patience: Patience = PATIENCE)
         raise SettingsError(f"folder {uri!r} cannot be used: {error}") from None
     if not allowances.allows_path(path):
         raise SettingsError(
-            f"folder {path} is not allowed here: add it to the Airflow variable ocr_allow (with make run: ALLOW={path})"
+            f"folder {path} is not allowed here: add it to the Airflow variable ocr_allow "
+            f"(with make run: ALLOW={shlex.quote(str(path))})"
         )
     return LocalFolder(path)

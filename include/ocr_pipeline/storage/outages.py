@@ -122,6 +122,11 @@ def _raise_refusal(failure: StoreFailure, what: str, *, passing: bool) -> None:
             f"cannot {what}: it or its bucket is not there ({failure}); make the bucket or correct "
             "its name, then clear the task"
         ) from None
+    if failure.lasts:
+        raise StorageRefusedError(
+            f"cannot {what}: {_reason(failure)}; correct the bucket's address, its connection or its endpoint, then "
+            "clear the task"
+        ) from None
 
 
 def _reason(failure: StoreFailure) -> str:

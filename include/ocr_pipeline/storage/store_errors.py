@@ -51,9 +51,10 @@ class Cause(Enum):
     UNKNOWN = "the answer makes no sense"
 
 
-_LASTING = frozenset(
-    {Cause.BAD_KEY, Cause.NO_CREDENTIALS, Cause.BAD_CERTIFICATE, Cause.REDIRECTS, Cause.OTHER_REGION, Cause.NO_SIZE}
-)
+_LASTING = frozenset({Cause.BAD_KEY, Cause.BAD_CERTIFICATE, Cause.REDIRECTS, Cause.OTHER_REGION, Cause.NO_SIZE})
+_BROKEN_REQUESTS = frozenset({"BadDigest", "IncompleteBody", "RequestTimeout"})
+"""What S3 says with HTTP 400 of a request that got damaged or stuck on its way."""
+
 _STATUS_OF_CLASS: tuple[tuple[type[Exception], int], ...] = (
     (FileNotFoundError, 404),
     (PermissionDeniedError, 403),
@@ -118,12 +119,19 @@ class StoreFailure:
         """Whether it looks like an outage, of the store or of the network on the way there."""
         if self.status is not None:
             return self.status in (408, 429) or (self.status >= 500 and self.status != 501)
-        return self.cause not in _LASTING
+        return not self.lasts and self.cause is not Cause.NO_CREDENTIALS
 
     @property
     def refused(self) -> bool:
         """Whether the credentials do not allow it."""
         return self.status in (401, 403)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it stays until a person changes something, for another reason than the credentials."""
+        if self.status == 400:
+            return self.code not in _BROKEN_REQUESTS
+        return self.cause in _LASTING or self.status in (301, 405, 501)
 
 
 def explain(error: Exception) -> StoreFailure:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ocr_demo.fonts import Face
 from ocr_pipeline.records import Page
 
 Placed = tuple[str, int, int]
@@ -22,11 +23,12 @@ def draw_page(
     ink: tuple[int, int, int] = (0, 0, 0),
     paper: tuple[int, int, int] = (255, 255, 255),
     turn: float = 0.0,
+    face: Face | None = None,
 ) -> Page:
-    """Draw ``texts`` in Pillow's own font; ``turn`` turns the page by degrees, counter-clockwise."""
+    """Draw ``texts`` in Pillow's own font or in ``face``; ``turn`` turns the page by degrees, counter-clockwise."""
     image = Image.new("RGB", (width, height), paper)
     draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(size)
+    font = face.at(size) if face else ImageFont.load_default(size)
     for text, x, y in texts:
         draw.text((x, y), text, fill=ink, font=font)
     if turn:

@@ -19,6 +19,7 @@ import pytest
 
 from ocr_pipeline.ocr.batching import Batched
 from ocr_pipeline.ocr.detection import BATCH_PIXELS as DETECTION_PIXELS
+from ocr_pipeline.ocr.doubts import Doubts
 from ocr_pipeline.ocr.engine import load_pipeline, pipeline_threads
 from ocr_pipeline.ocr.inference import LoadedModel, Network, Runner
 from ocr_pipeline.ocr.models import find_model
@@ -409,6 +410,7 @@ def observed_engine(runner: ObservedRunner, graph: Callable[[bytes], bytes] = la
         threads=8,
         min_confidence=0.5,
         stretch=False,
+        doubts=Doubts("small"),
     )
 
 

@@ -20,6 +20,7 @@ import pytest
 from benchmarks.agreement import LEAST_LINES, compare, read_all
 from ocr_pipeline.errors import EngineError, ImageError
 from ocr_pipeline.ocr import Engine, load_engine
+from ocr_pipeline.ocr.doubts import Doubts
 from ocr_pipeline.ocr.engine import load_pipeline
 from ocr_pipeline.ocr.inference import LoadedModel
 from ocr_pipeline.ocr.models import Model, find_model
@@ -84,7 +85,9 @@ def on_onnxruntime(folder: Path) -> LoadedModel:
 
 
 def test_paddle_reads_what_onnx_runtime_reads(folder: Path) -> None:
-    expected = PipelineEngine(on_onnxruntime(folder), threads=1, min_confidence=0.5, stretch=False)
+    expected = PipelineEngine(
+        on_onnxruntime(folder), threads=1, min_confidence=0.5, stretch=False, doubts=Doubts("PP-OCRv4_mobile")
+    )
 
     agreement = compare(read_all(expected, list(pages())), read_all(load_engine(settings()), list(pages())))
 

@@ -130,6 +130,7 @@ def load_pipeline(
     import cv2
 
     from ocr_pipeline.ocr.detection import OURS
+    from ocr_pipeline.ocr.doubts import Doubts
     from ocr_pipeline.ocr.models import find_model
     from ocr_pipeline.ocr.pipeline import PipelineEngine
 
@@ -153,6 +154,7 @@ def load_pipeline(
         threads=readers_for(threads) if name == "openvino" and not loaded.batching else threads,
         min_confidence=settings.min_confidence,
         stretch=settings.resize == "stretch",
+        doubts=Doubts(settings.model, settings.languages),
         words=settings.words,
         find_turns=settings.orientation == "auto",
         detection_size=settings.detection_size,

@@ -7,6 +7,7 @@ import numpy as np
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.ocr.detection import OURS, SIZE, Thresholds, detect
+from ocr_pipeline.ocr.doubts import Doubts
 from ocr_pipeline.ocr.geometry import Quads, as_quad
 from ocr_pipeline.ocr.inference import LoadedModel
 from ocr_pipeline.ocr.orientation import in_page_frame, read_lines
@@ -29,6 +30,7 @@ class PipelineEngine:
         threads: int,
         min_confidence: float,
         stretch: bool,
+        doubts: Doubts,
         words: bool = False,
         find_turns: bool = True,
         detection_size: int = SIZE,
@@ -40,6 +42,7 @@ class PipelineEngine:
         self._networks = model
         self._min_confidence = min_confidence
         self._stretch = stretch
+        self._doubts = doubts
         self._words = words
         self._find_turns = find_turns
         self._size = detection_size
@@ -71,12 +74,13 @@ class PipelineEngine:
             raise ImageError(
                 ErrorCategory.ENGINE_ERROR, f"{self.model} failed on {page.width}x{page.height} pixels: {error}"
             ) from error
-        kept = [
-            i for i, line in enumerate(lines.texts) if line.text.strip() and line.confidence >= self._min_confidence
-        ]
-        quads, texts = lines.quads[kept], [lines.texts[i] for i in kept]
+        quads, texts = lines.quads, lines.texts
         if self._stretch:
             quads = quads * np.array([page.width / STRETCHED, page.height / STRETCHED], np.float32)
+        found = [(line.text, line.confidence, corners) for line, corners in zip(texts, quads, strict=True)]
+        warnings = self._doubts.about(found, page.pixels)
+        kept = [i for i, line in enumerate(texts) if line.text.strip() and line.confidence >= self._min_confidence]
+        quads, texts = quads[kept], [texts[i] for i in kept]
         blocks = reading_order(in_page_frame(quads, lines.direction), [line.text for line in texts])
         return PageText(
             tuple(
@@ -89,7 +93,8 @@ class PipelineEngine:
                 )
                 for number, block in enumerate(blocks)
                 for i in block
-            )
+            ),
+            warnings,
         )
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ocr_pipeline.errors import EngineError, ErrorCategory, ImageError
 from ocr_pipeline.ocr.detection import SIZE
 from ocr_pipeline.ocr.devices import check_cuda
+from ocr_pipeline.ocr.doubts import Doubts
 from ocr_pipeline.ocr.extras import paddle_missing
 from ocr_pipeline.ocr.geometry import as_quad, clockwise
 from ocr_pipeline.ocr.models import Model, find_model
@@ -64,6 +65,7 @@ class StockEngine:
             import_paddle(settings.device)
         elif settings.device != "cpu":
             check_cuda(settings.device)
+        self._doubts = Doubts(settings.model)
         self._min_confidence = settings.min_confidence
         self._stretch = settings.resize == "stretch"
         self._paddleocr = paddleocr
@@ -124,15 +126,18 @@ class StockEngine:
         if self._settings.words:
             parts = zip(result["text_word"], result["text_word_region"], scores, strict=True)
             words = [_words(*line, scale) for line in parts]
+        quads = np.array([corners * scale for corners in result["rec_polys"]], np.float32).reshape(-1, 4, 2)
+        warnings = self._doubts.about(zip(texts, scores, quads, strict=True), page.pixels)
         kept = [i for i, text in enumerate(texts) if text.strip() and scores[i] >= self._min_confidence]
-        quads = np.array([result["rec_polys"][i] * scale for i in kept], np.float32).reshape(-1, 4, 2)
+        quads = quads[kept]
         blocks = reading_order(quads, [texts[i] for i in kept])
         return PageText(
             tuple(
                 TextLine(texts[kept[i]], scores[kept[i]], as_quad(quads[i]), words[kept[i]], number)
                 for number, block in enumerate(blocks)
                 for i in block
-            )
+            ),
+            warnings,
         )
 
     def close(self) -> None:

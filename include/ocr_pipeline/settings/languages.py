@@ -7,6 +7,7 @@ another script. Languages are told apart by script only: ``en`` and ``de`` both 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 
 _LATIN_CODES = [
     "af",
@@ -57,7 +58,10 @@ _LATIN_CODES = [
     "uz",
     "vi",
 ]
-"""ISO 639-1 codes of the languages in Latin script that PP-OCRv6 was trained on (``paddleocr._utils.langs``)."""
+"""ISO 639-1 codes of the languages in Latin script that PP-OCRv6 was trained on (``paddleocr._utils.langs``).
+
+No model knows all letters of ``vi``: those with two marks or a dot below are in the dictionary of none.
+"""
 
 _SCRIPTS: dict[str, str] = {
     **dict.fromkeys(_LATIN_CODES, "latin"),
@@ -132,6 +136,17 @@ def unknown_codes(languages: Iterable[str]) -> list[str]:
 def script_of(code: str) -> str:
     """The script in which the language with this valid code is written, such as ``latin`` or ``cyrillic``."""
     return _SCRIPTS[code]
+
+
+@cache
+def script_of_character(character: str) -> str | None:
+    """The script that a character (a single one) belongs to; None of what belongs to all, or to one not known here.
+
+    Signs that Chinese shares with Japanese and Korean count as Chinese, ``han``.
+    """
+    if _within(_COMMON, character):
+        return None
+    return next((script for script, ranges in _RANGES.items() if _within(ranges, character)), None)
 
 
 def is_unspaced(character: str) -> bool:

@@ -65,8 +65,8 @@ class ModelName:
 _V5_LANGUAGES: dict[str, tuple[str, ...]] = {
     "en": (),
     "latin": (),
-    "eslav": ("cyrillic",),
     "cyrillic": ("cyrillic",),
+    "eslav": ("cyrillic",),
     "korean": ("hangul",),
     "arabic": ("arabic",),
     "devanagari": ("devanagari",),
@@ -121,3 +121,9 @@ _SHORT = {size: _BY_NAME[f"PP-OCRv6_{size}"] for size in ("tiny", "small", "medi
 
 MODELS: dict[str, ModelName] = _SHORT | _BY_NAME
 """Every name that is valid, and the model it means."""
+
+
+def model_by_script() -> dict[str, str]:
+    """For each script beside Latin, the model to read it: the default one where that does, else the newest of all."""
+    models = (MODELS[DEFAULT_MODEL], *_BY_NAME.values())  # newer ones come first
+    return {script: model.name for model in reversed(models) for script in model.scripts}

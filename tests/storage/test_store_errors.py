@@ -38,6 +38,14 @@ def failure_of(store: AllowedStore, key: str) -> StoreFailure:
     return explain(caught.value)
 
 
+def test_an_upload_that_the_store_has_forgotten_is_made_again() -> None:
+    answer = "Error performing POST\n\nDebug source:\n status: 404,\n body: <Error><Code>NoSuchUpload</Code></Error>"
+    failure = explain(FileNotFoundError(answer))
+    assert failure.may_pass
+    assert not failure.missing
+    assert str(failure) == "it answered HTTP 404 (NoSuchUpload)"
+
+
 @pytest.mark.parametrize("code", [304, 400, 401, 403, 404, 409, 412, 429, 500, 503])
 def test_a_status_is_told(server: MisbehavingServer, s3_connection: Connection, code: int) -> None:
     failure = failure_at(server.origin, f"status/code={code}", s3_connection)

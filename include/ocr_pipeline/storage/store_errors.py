@@ -55,6 +55,10 @@ _LASTING = frozenset({Cause.BAD_KEY, Cause.BAD_CERTIFICATE, Cause.REDIRECTS, Cau
 _BROKEN_REQUESTS = frozenset({"BadDigest", "IncompleteBody", "RequestTimeout"})
 """What S3 says with HTTP 400 of a request that got damaged or stuck on its way."""
 
+_FORGOTTEN = frozenset({"NoSuchUpload"})
+"""What S3 says of an upload in parts that it does not know any more: it was completed, and the answer got lost, so that
+it was asked to complete it once more; or it waited too long. Writing the object again mends both."""
+
 _STATUS_OF_CLASS: tuple[tuple[type[Exception], int], ...] = (
     (FileNotFoundError, 404),
     (PermissionDeniedError, 403),
@@ -107,7 +111,7 @@ class StoreFailure:
     @property
     def missing(self) -> bool:
         """Whether what was asked for is not there."""
-        return self.status == 404
+        return self.status == 404 and self.code not in _FORGOTTEN
 
     @property
     def no_bucket(self) -> bool:
@@ -118,7 +122,7 @@ class StoreFailure:
     def may_pass(self) -> bool:
         """Whether it looks like an outage, of the store or of the network on the way there."""
         if self.status is not None:
-            return self.status in (408, 429) or (self.status >= 500 and self.status != 501)
+            return self.code in _FORGOTTEN or self.status in (408, 429) or (self.status >= 500 and self.status != 501)
         return not self.lasts and self.cause is not Cause.NO_CREDENTIALS
 
     @property

@@ -115,7 +115,7 @@ def test_a_task_imports_only_what_the_core_declares(pyproject: dict[str, Any]) -
         ("include/ocr_pipeline/images", ("heic",)),
         ("include/ocr_demo", ("demo",)),
         ("include/ocr_local", ("local",)),
-        ("scripts", ("local", "demo", "paddle")),
+        ("scripts", ("local", "demo", "paddle", "dev")),
         ("tests", ("local", "demo", "paddle", "heic", "dev")),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from ocr_airflow.pages import PREFIX
 
@@ -73,17 +73,6 @@ class Links:
     def clear(self, dag_id: str) -> str:
         """Airflow's own interface for trying tasks again."""
         return f"{self.airflow}/api/v2/dags/{_part(dag_id)}/clearTaskInstances"
-
-
-def web_address(link: str) -> str | None:
-    """``link`` if it is one of the web that a person may follow; None for any other, such as ``javascript:``."""
-    try:
-        parts = urlsplit(link)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        return None
-    # Browsers drop such characters, so what they would follow is not what was judged.
-    return link if usable and link.isprintable() and " " not in link else None
 
 
 def _part(text: str) -> str:

@@ -141,6 +141,14 @@ def test_the_delimiter_is_told_from_the_first_lines(tmp_path: Path, content: str
     assert list(rows(tmp_path / "d.csv")[0].values()) == found
 
 
+def test_a_column_may_be_called_as_a_magic_number_is(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("ORC,image\n1,a.png\n")
+    assert rows(tmp_path / "d.csv") == [{"ORC": "1", "image": "a.png"}]
+    (tmp_path / "e.csv").write_bytes(b"ORC\x0a\x03\0\0\x12")
+    with pytest.raises(DatasetError, match="is an ORC file: write it as Parquet"):
+        rows(tmp_path / "e.csv")
+
+
 def test_columns_without_a_name_or_with_another_one_s_are_numbered(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("id,,image,price,price,, ,price_2\n1,2,a.png,4,5,6,7,8\n")
     assert rows(tmp_path / "d.csv") == [

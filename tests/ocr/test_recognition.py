@@ -142,6 +142,17 @@ def test_lines_are_padded_to_a_width_at_least(right: int, few_shapes: bool, widt
     assert [shape[2] for shape in network.shapes] == [width]
 
 
+@pytest.mark.parametrize("few_shapes", [False, True])
+def test_a_line_of_a_single_character_has_room_around_it(few_shapes: bool) -> None:
+    network = CountingNetwork()
+
+    recognise(
+        np.full((50, 50, 3), 255, np.uint8), np.array([box(10, 10, 30, 40)]), network, CHARACTERS, few_shapes=few_shapes
+    )
+
+    assert [shape[2] for shape in network.shapes] == [128]
+
+
 def test_few_shapes_are_wider_and_come_many_at_a_time() -> None:
     page = np.full((9_000, 600, 3), 255, np.uint8)
     rights = [20 + 7 * (i * 37 % 80) for i in range(100)]

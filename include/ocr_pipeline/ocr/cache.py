@@ -26,7 +26,7 @@ OWN_FOLDER = "ocr_pipeline"
 """The folder in it. What else lies there, and what lies in ours and was not written here, is left alone."""
 
 _KEPT = 64
-"""How many entries stay: two graphs and up to 18 compiled networks for each combination of settings."""
+"""How many entries stay: two graphs and up to 15 compiled networks for each combination of settings."""
 
 _DIGEST = hashlib.sha256().digest_size
 _SIGNATURE = b"ocr_pipeline cache 1\n"

@@ -28,7 +28,13 @@ HEIGHT = 48
 MAX_WIDTH = 3200
 """Lines that would be wider at that height are read in pieces (PP-OCR squeezes them to this)."""
 
-_BUCKETS: Final[tuple[int, ...]] = (*range(32, 256, 32), *range(256, 512, 64), *range(512, 1024 + 1, 128))
+_LEAST = 128
+"""Width to which lines are padded at least, as the network learnt from lines of 320: see decision 37.
+
+In little more than its own width a lone 0 is one of 0, O, o and 日, and so unsure that it is dropped.
+"""
+
+_BUCKETS: Final[tuple[int, ...]] = (*range(_LEAST, 256, 32), *range(256, 512, 64), *range(512, 1024 + 1, 128))
 """Widths to which lines are padded, so that the network sees few different shapes."""
 
 _WIDE = 256
@@ -46,7 +52,7 @@ PADDLEOCR_WIDTH = 320
 _MANY = 64
 """Lines handed over at a time where lines of several pages are read together."""
 
-_WIDE_BUCKET = 128
+_WIDE_BUCKET = _LEAST
 """Widths are padded to multiples of this then. Much more padding costs accuracy (measured)."""
 
 BATCH_PIXELS = 1 << 20

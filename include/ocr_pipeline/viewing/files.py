@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, Protocol
 
 import duckdb
+import pyarrow as pa
 from fsspec import AbstractFileSystem
 
 from ocr_pipeline.storage.disk import LocalFile
@@ -53,6 +54,9 @@ class ReadableFile(Protocol):
 
     def stream(self) -> IO[bytes]:
         """Its bytes, for Arrow."""
+
+    def native(self) -> pa.NativeFile:
+        """Its bytes, for Arrow, which reads a disk by itself."""
 
 
 @contextmanager
@@ -104,6 +108,10 @@ class _LocalFile:
     def stream(self) -> IO[bytes]:
         return open(self.name, "rb")
 
+    def native(self) -> pa.NativeFile:
+        # Not mapped into memory: on a network's disk, a file that another machine replaces would end the process.
+        return pa.OSFile(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class _RemoteFile:
@@ -125,6 +133,9 @@ class _RemoteFile:
 
     def stream(self) -> IO[bytes]:
         return io.BufferedReader(_Stream(self), 1 << 16)
+
+    def native(self) -> pa.NativeFile:
+        return pa.PythonFile(_Stream(self))
 
     def read(self, start: int, end: int) -> bytes:
         """Its bytes from ``start`` to ``end``."""

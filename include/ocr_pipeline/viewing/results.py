@@ -81,14 +81,17 @@ class RunResults:
             merged = None  # of an earlier plan
         if merged is None:
             return cls(run, plan, None, lambda: nullcontext(StagedTable(run, plan, staged_statistics(run, plan))))
-        return cls(
-            run, plan, merged, lambda: merged_table(partial(opened, run.index), partial(opened, run.results_parquet))
-        )
+        files = [partial(opened, file) for file in (run.index, run.searched, run.results_parquet)]
+        return cls(run, plan, merged, lambda: merged_table(*files))
 
     @classmethod
-    def of_files(cls, run: RunFolder, plan: Plan, merged: MergedRun, index: Path, results: Path) -> Self:
-        """The results of a run that is merged at this moment, in files that are to become its index and its results."""
-        return cls(run, plan, merged, lambda: merged_table(partial(opened_path, index), partial(opened_path, results)))
+    def of_files(cls, run: RunFolder, plan: Plan, merged: MergedRun, *paths: Path) -> Self:
+        """The results of a run that is merged at this moment.
+
+        :param paths: of the files that are to become its index, the texts to search in, and ``results.parquet``.
+        """
+        files = [partial(opened_path, path) for path in paths]
+        return cls(run, plan, merged, lambda: merged_table(*files))
 
     def overview(self) -> Overview:
         """The run as a whole.

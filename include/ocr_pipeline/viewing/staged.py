@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -14,15 +14,15 @@ from ocr_pipeline.errors import StagedBatchError, StorageError
 from ocr_pipeline.records import READ_ROW, ROW, BatchRef
 from ocr_pipeline.run.blocks import reading_blocks
 from ocr_pipeline.run.folder import RunFolder
-from ocr_pipeline.run.index import INDEX_SCHEMA, POSITION
+from ocr_pipeline.run.index import INDEX_SCHEMA, POSITION, SEARCHED
 from ocr_pipeline.run.plan import Plan, planned_rows
-from ocr_pipeline.run.staged_index import read_staged_index
+from ocr_pipeline.run.staged_index import STAGED_SCHEMA, read_staged_index
 from ocr_pipeline.run.staging import BatchStatistics, open_staged
-from ocr_pipeline.viewing.caching import Kept
+from ocr_pipeline.viewing.caching import Kept, on_local_disk
 from ocr_pipeline.viewing.table import Table, plain_values
 
 _INDEXES: Kept[tuple[str, int, str], pa.Table] = Kept(1 << 30)
-"""Indexes of staged batches, which are mapped into memory from the disk and so take none, by what they are of."""
+"""Indexes of staged batches, on the local disk, by what they are of; the size is in bytes."""
 
 
 class StagedTable(Table):
@@ -53,11 +53,19 @@ class StagedTable(Table):
             return 0, 0
         return self._starts[number], self._starts[number + 1]
 
+    def texts(self, start: int, end: int) -> Iterator[tuple[int, pa.StringArray]]:
+        """The texts to search in, a part a batch."""
+        for number, index in self._indexes(start, end):
+            position = self._starts[number]
+            for texts in index[SEARCHED].chunks:
+                first, last = max(start, position), min(end, position + len(texts))
+                if first < last:
+                    yield first, texts.slice(first - position, last - first)
+                position += len(texts)
+
     def part(self, database: duckdb.DuckDBPyConnection, start: int, end: int) -> tuple[str, dict[str, Any]]:
         """The rows at the positions from ``start`` to ``end``."""
-        wanted = [n for n, first in enumerate(self._starts[:-1]) if first < end and self._starts[n + 1] > start]
-        indexes = self._run.folder.map(self._load, wanted)
-        tables = [self._placed(number, index) for number, index in zip(wanted, indexes, strict=True)]
+        tables = [self._placed(number, index) for number, index in self._indexes(start, end)]
         database.register("staged", pa.concat_tables([INDEX_SCHEMA.empty_table(), *tables]))
         return "(FROM staged WHERE position >= $start AND position < $stop)", {"start": start, "stop": end}
 
@@ -87,6 +95,11 @@ class StagedTable(Table):
         number = bisect_right(self._starts, position) - 1
         return self._staged[number].index, position - self._starts[number]
 
+    def _indexes(self, start: int, end: int) -> Iterator[tuple[int, pa.Table]]:
+        """The indexes of the batches that have positions from ``start`` to ``end``, and their places."""
+        wanted = [n for n, first in enumerate(self._starts[:-1]) if first < end and self._starts[n + 1] > start]
+        return zip(wanted, self._run.folder.map(self._load, wanted), strict=True)
+
     def _load(self, number: int) -> pa.Table:
         statistics = self._staged[number]
         key = self._run.uri, statistics.index, statistics.csv_sha256
@@ -95,11 +108,16 @@ class StagedTable(Table):
             try:
                 index = read_staged_index(self._run, self._plan.batches[statistics.index], self._plan, statistics)
             except StagedBatchError:  # it is staged anew at this moment
-                return INDEX_SCHEMA.empty_table()
-            _INDEXES.put(key, index, index.nbytes)
+                return STAGED_SCHEMA.empty_table()
+            kept = on_local_disk(index)
+            if kept is not None:
+                _INDEXES.put(key, kept, kept.nbytes)
+                return kept
         return index
 
     def _placed(self, number: int, index: pa.Table) -> pa.Table:
         """The index of a batch with its positions among all batches."""
         start = self._starts[number]
-        return index.set_column(0, INDEX_SCHEMA.field(POSITION), [pa.arange(start, start + index.num_rows)])
+        return index.select(INDEX_SCHEMA.names).set_column(
+            0, INDEX_SCHEMA.field(POSITION), [pa.arange(start, start + index.num_rows)]
+        )

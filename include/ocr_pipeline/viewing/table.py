@@ -18,20 +18,24 @@ import duckdb
 import pyarrow as pa
 
 from ocr_pipeline.errors import Status, StorageError
-from ocr_pipeline.records import BatchRef
+from ocr_pipeline.records import BatchRef, Rows
 from ocr_pipeline.run.index import as_searched
 from ocr_pipeline.viewing.answers import Distributions, Histogram, HostOverview, PageRef
 from ocr_pipeline.viewing.questions import RowQuery
+from ocr_pipeline.viewing.scanning import THREADS, positions_with
 
 _OPTIONS: dict[str, Any] = {
-    "threads": 2,
+    "threads": THREADS,
     "memory_limit": "512MB",
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "python_enable_replacements": False,
 }
 
-_FIRST_ROWS = 64 * 1024
+_MATCHED = "matched"
+"""The table of positions at which a text is found."""
+
+_FIRST_ROWS = 32 * 1024
 """How many rows are looked at before it is known how fast that goes."""
 
 _FAILED = [status.value for status in Status if status.failed]
@@ -93,6 +97,10 @@ class Table(ABC):
         """What stands for the rows at the positions from ``start`` to ``end`` after FROM, and its parameters."""
 
     @abstractmethod
+    def texts(self, start: int, end: int) -> Iterator[tuple[int, pa.StringArray]]:
+        """The texts to search in of the rows at the positions from ``start`` to ``end``, each part with its first."""
+
+    @abstractmethod
     def values(self, positions: Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """What the results have at ``positions``, in their order: plain values by column.
 
@@ -114,8 +122,8 @@ class Table(ABC):
         """
         where, values = _conditions(query, batch)
         with self._asking() as database:
-            if where == "true" and query.order == "row":
-                positions = list(range(self.rows))[query.offset : query.offset + query.limit]
+            if where == "true" and query.order == "row" and not query.text:
+                positions = list(range(self.rows)[query.offset : query.offset + query.limit])
                 return Found(self._entries(database, positions), self.rows, self.rows)
             bounds = self.bounds(batch) if batch else (0, self.rows)
             positions, total, left = self._search(database, query, bounds, where, values, seconds)
@@ -210,6 +218,7 @@ class Table(ABC):
         """The positions of the rows that are wanted, how many match, and how many were not looked at."""
         deadline = None if seconds is None else time.monotonic() + seconds
         key = {"row": "position", "random": "hash(row, page)"}.get(query.column, query.column)
+        needle = as_searched(query.text)
         order = f"key {'DESC' if query.descending else 'ASC'} NULLS LAST, position"
         wanted = query.offset + query.limit
         (start, last), total = bounds, 0
@@ -220,6 +229,9 @@ class Table(ABC):
                 break
             end = min(last, start + size)
             source, given = self.part(database, start, end)
+            if needle:
+                database.register(_MATCHED, _matched(positions_with(self.texts(start, end), needle)))
+                source = f"(FROM {source} SEMI JOIN {_MATCHED} USING (position))"
             database.execute(
                 f"CREATE OR REPLACE TEMP TABLE hits AS SELECT position, {key} AS key FROM {source} WHERE {where}",
                 given | values,
@@ -267,8 +279,12 @@ class Table(ABC):
                 raise StorageError(f"the results cannot be searched: {error}") from error
 
 
+def _matched(positions: Rows) -> pa.Table:
+    return pa.Table.from_arrays([pa.array(positions)], names=["position"])
+
+
 def _conditions(query: RowQuery, batch: BatchRef | None) -> tuple[str, dict[str, Any]]:
-    """What a row must be like, in SQL, and its parameters."""
+    """What a row must be like but for its text, in SQL, and its parameters."""
     terms: list[str] = []
     values: dict[str, Any] = {}
 
@@ -291,8 +307,6 @@ def _conditions(query: RowQuery, batch: BatchRef | None) -> tuple[str, dict[str,
         add("confidence >= $least", least=least)
     if most is not None:
         add("confidence <= $most", most=most)
-    if query.text:
-        add("contains(search, $text)", text=as_searched(query.text))
     return " AND ".join(terms) or "true", values
 
 

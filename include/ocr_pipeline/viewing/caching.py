@@ -49,7 +49,8 @@ def on_local_disk(table: pa.Table) -> pa.Table | None:
     try:
         with tempfile.TemporaryFile() as file:
             with pa.ipc.new_file(file, table.schema) as writer:
-                writer.write_table(table)
+                # As one, so that it is read as one; but for more than Arrow has offsets for.
+                writer.write_table(table.combine_chunks() if table.nbytes < 1 << 30 else table)
             file.flush()
             with pa.memory_map(f"/dev/fd/{file.fileno()}") as content:
                 return pa.ipc.open_file(content).read_all()

@@ -41,9 +41,14 @@ class MergedTable(Table):
         """How many rows there are."""
         return self._rows
 
-    def bounds(self, batch: BatchRef) -> tuple[int, int]:
-        """All positions: the index has the least and the greatest row of each of its parts."""
-        return 0, self._rows
+    def bounds(self, database: duckdb.DuckDBPyConnection, batch: BatchRef) -> tuple[int, int]:
+        """The positions of the rows of ``batch``, which the parts of the index with other rows are not read for."""
+        (found,) = database.execute(
+            "SELECT min(position), max(position) + 1 FROM read_parquet($path) WHERE row >= $first AND row < $end",
+            {"path": self._index.name, "first": batch.first_row, "end": batch.first_row + batch.rows},
+        ).fetchall()
+        first, end = found
+        return (first, end) if end is not None else (0, 0)
 
     def prepare(self, database: duckdb.DuckDBPyConnection) -> list[str]:
         """Let ``database`` read the index."""

@@ -42,10 +42,11 @@ from ocr_pipeline.viewing.lines import parse_lines
 from ocr_pipeline.viewing.links import web_address
 from ocr_pipeline.viewing.merged import merged_table
 from ocr_pipeline.viewing.questions import RowQuery
+from ocr_pipeline.viewing.search import find
 from ocr_pipeline.viewing.staged import StagedTable
 from ocr_pipeline.viewing.table import Entry, Table
 
-SECONDS = 0.25
+SECONDS = 0.2
 """How long a question looks at rows before it answers with what it has."""
 
 
@@ -156,7 +157,7 @@ class RunResults:
         if batches == ():
             return RowsFound((), 0, 0, 0)
         with self._table() as table:
-            found = table.find(query, batches[0] if batches else None, seconds)
+            found = find(table, query, batches[0] if batches else None, seconds)
             return RowsFound(tuple(map(self._row, found.entries)), found.total, found.searched, table.rows)
 
     def hosts(self, limit: int = 20) -> list[HostOverview]:
@@ -267,7 +268,7 @@ class RunResults:
 
     def _distinct(self, table: Table, order: str, most: int) -> list[Entry]:
         """The first pages with text in an order, each once: links repeat."""
-        found = table.find(RowQuery(status=(Status.OK.value,), order=order, limit=4 * most), None, None)
+        found = find(table, RowQuery(status=(Status.OK.value,), order=order, limit=4 * most), None, None)
         distinct: dict[tuple[str, int], Entry] = {}
         for entry in found.entries:
             distinct.setdefault((entry.link, entry.page), entry)

@@ -7,6 +7,7 @@ first, then the others where that one is.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,35 +20,48 @@ from ocr_pipeline.records import Rows
 
 THREADS = 2
 
+_PIECE_BYTES = 3 << 19
+"""About how many bytes are compared at once: with what is made of them, they stay in a processor's cache."""
+
 _SAMPLE = 997
 """Of so many bytes one is looked at to tell which are rare."""
 
-_SPARSE = 64
+_SPARSE = 128
 """With fewer places than one in so many bytes, the places are looked at one by one."""
 
 Bytes = npt.NDArray[np.uint8]
 
 
-def positions_with(blocks: Iterable[tuple[int, pa.StringArray]], needle: bytes) -> Rows:
-    """The positions of the texts that have ``needle`` in them, in order.
+def positions_with(
+    blocks: Iterable[tuple[int, pa.StringArray]], needle: bytes, deadline: float | None = None
+) -> tuple[Rows, int | None]:
+    """The positions of the texts that have ``needle`` in them, in order, and where it was stopped looking, if it was.
 
     :param blocks: texts, each ending with a byte that is not in ``needle``, and the position of the first of them.
     :param needle: not empty, in UTF-8.
+    :param deadline: when to stop, by the monotonic clock; something is looked at in any case.
     """
-    found = list(_searched(blocks, np.frombuffer(needle, np.uint8)))
-    return np.concatenate(found) if found else np.empty(0, np.int64)
-
-
-def _searched(blocks: Iterable[tuple[int, pa.StringArray]], needle: Bytes) -> Iterator[Rows]:
-    """The positions found in each block; few blocks are held at a time."""
+    sought = np.frombuffer(needle, np.uint8)
+    found: list[Rows] = [np.empty(0, np.int64)]
     under_way: deque[Future[Rows]] = deque()
+    stopped: int | None = None
     with ThreadPoolExecutor(THREADS, thread_name_prefix="search") as pool:
-        for first, texts in blocks:
-            under_way.append(pool.submit(_positions, first, texts, needle))
+        for first, texts in _pieces(blocks):
+            if len(found) > 1 and deadline is not None and time.monotonic() > deadline:
+                stopped = first
+                break
+            under_way.append(pool.submit(_positions, first, texts, sought))
             if len(under_way) > 2 * THREADS:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+                found.append(under_way.popleft().result())
+        found += [future.result() for future in under_way]
+    return np.concatenate(found), stopped
+
+
+def _pieces(blocks: Iterable[tuple[int, pa.StringArray]]) -> Iterator[tuple[int, pa.StringArray]]:
+    for first, texts in blocks:
+        step = max(1, len(texts) * _PIECE_BYTES // max(texts.nbytes, 1))
+        for start in range(0, len(texts), step):
+            yield first + start, texts.slice(start, step)
 
 
 def _positions(first: int, texts: pa.StringArray, needle: Bytes) -> Rows:

@@ -29,7 +29,8 @@ option = $(if $($(1)),$(2)="$$$(1)")
 
 .DEFAULT_GOAL := help
 .PHONY: help run retry up down test test-quick chaos fuzz format docs install install-dev lock env clean models calibrate bench-ocr \
-  bench-agreement bench-fetch bench-memory bench-order bench-run bench-scale bench-startup screenshots
+  bench-agreement bench-fetch bench-memory bench-order bench-run bench-scale bench-startup \
+  bench-viewing screenshots
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -117,6 +118,9 @@ bench-memory: $(VENV)/.installed ## Show resident memory over 5,000 images of mi
 
 bench-startup: $(VENV)/.installed ## Show the time from a task's start to its first image read
 	$(BIN)/python -m benchmarks.startup
+
+bench-viewing: $(VENV)/.installed-dev ## Ask a run of a million rows, or VIEWING_ROWS=, what its pages ask
+	$(BIN)/python -m benchmarks.viewing $(if $(VIEWING_ROWS),--rows $(VIEWING_ROWS))
 
 bench-agreement: $(VENV)/.installed ## Compare what ours reads with what stock PaddleOCR reads: IMAGES= [SHOW=1]
 	@test -n "$$IMAGES" || { echo "make bench-agreement IMAGES=folder"; exit 1; }

@@ -96,7 +96,7 @@ def main() -> int:
         _write_links(scratch, rows)
         for place, output, endpoint in (
             ("a disk", str(scratch / "merged"), None),
-            ("a bucket", f"s3://store@{_BUCKET}/merged", _serve_bucket(opened)),
+            ("a bucket", f"s3://store@{_BUCKET}/merged", serve_bucket(opened, _BUCKET)),
         ):
             _run("stage", scratch, output, endpoint)
             merged = _run("merge", scratch, output, endpoint)
@@ -174,8 +174,8 @@ def _stage(run: RunFolder, plan: Plan) -> None:
             store.stage(images, seconds=1.0, resumed=0)
 
 
-def _serve_bucket(opened: ExitStack) -> str:
-    """The address of an S3 server in a process of its own, with an empty bucket; it ends with ``opened``."""
+def serve_bucket(opened: ExitStack, bucket: str) -> str:
+    """The address of an S3 server in a process of its own, with an empty ``bucket``; it ends with ``opened``."""
     script = (
         "import sys; from moto.server import ThreadedMotoServer; "
         "s = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False); s.start(); "
@@ -196,7 +196,7 @@ def _serve_bucket(opened: ExitStack) -> str:
     endpoint = server.stdout.readline().strip()
     import requests
 
-    requests.put(f"{endpoint}/{_BUCKET}", timeout=10).raise_for_status()
+    requests.put(f"{endpoint}/{bucket}", timeout=10).raise_for_status()
     return endpoint
 
 

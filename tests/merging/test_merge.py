@@ -207,7 +207,7 @@ def test_merging_again_changes_nothing(write_csv: WriteCsv, make_plan: MakePlan)
     run, plan = make_plan(write_csv(enumerate(["1a", "0b", "2c"])), batch_size=2)
     stage(run, plan)
     merge_run(run)
-    files = (run.results_csv, run.results_parquet, run.failures_csv, run.index)
+    files = (run.results_csv, run.results_parquet, run.failures_csv, run.index, run.searched)
     before = [file.read_bytes() for file in files]
     merge_run(run)
     assert [file.read_bytes() for file in files] == before
@@ -230,12 +230,12 @@ merge_run(RunFolder.open({run.uri!r}, Allowances.parse({run.uri!r})))
     assert killed.returncode == -signal.SIGKILL
     left = set(local_path(run.results_csv).parent.glob(".tmp-*"))
     assert {path.name.split("-")[1] for path in left} == {
-        "results.csv", "results.parquet", "failures.csv", "index.parquet",
+        "results.csv", "results.parquet", "failures.csv", "index.parquet", "searched.arrow",
     }  # fmt: skip
     assert merge_run(run).complete
     assert {path.name for path in local_path(run.results_csv).parent.iterdir()} == {
         "plan", "plan.json", "batches", "results.csv", "results.parquet", "failures.csv", "index.parquet",
-        "summary.json", "report.html",
+        "searched.arrow", "summary.json", "report.html",
     }  # fmt: skip
 
 

@@ -64,18 +64,18 @@ def merge_run(run: RunFolder, catalog: Catalog | None = None) -> MergedRun:
         merger = _Merger(run, plan, kept, record)
         # The summary goes last, so it never speaks of results that are not there.
         results = {"csv": run.results_csv, "parquet": run.results_parquet, "failures": run.failures_csv}
-        for file in (*results.values(), run.index, run.report, run.summary):
+        for file in (*results.values(), run.index, run.searched, run.report, run.summary):
             file.sweep()
         paths = {kind: files.enter_context(file.writing()) for kind, file in results.items()}
-        index_path = files.enter_context(run.index.writing())
-        with IndexWriter(index_path, plan.image_column, plan.base) as index:
+        index_path, searched_path = (files.enter_context(file.writing()) for file in (run.index, run.searched))
+        with IndexWriter(index_path, searched_path, plan.image_column, plan.base) as index:
             with ResultsWriter(merger.schema, **paths, csv_formulas=plan.settings.csv_formulas) as writer:
                 for rows, table in merger.tables():
                     index.write(rows, table)
                     writer.write(table)
             index.finish(paths["parquet"])
         merged = merger.merged(writer.statistics)
-        report = _report(RunResults.of_files(run, plan, merged, index_path, paths["parquet"]))
+        report = _report(RunResults.of_files(run, plan, merged, index_path, searched_path, paths["parquet"]))
     if report is None:
         run.report.delete()
     else:

@@ -132,8 +132,13 @@ class RunFolder:
 
     @property
     def index(self) -> StoredFile:
-        """What the results are searched by: a narrow row for each of theirs."""
+        """What the results are filtered and ordered by: a narrow row for each of theirs."""
         return self.folder.file("index.parquet")
+
+    @property
+    def searched(self) -> StoredFile:
+        """The texts that the results are searched in, one for each of their rows."""
+        return self.folder.file("searched.arrow")
 
     @property
     def report(self) -> StoredFile:

@@ -1,7 +1,8 @@
-"""The index of the results: a narrow row for each of theirs, by which they are searched, filtered and ordered.
+"""The index of the results: by what they are searched, filtered and ordered.
 
-Questions about a million rows would take seconds on the results themselves, whose rows are wide. The index has what a
-table shows of a row, and the texts to search in as they are looked for: in lower case.
+Questions about a million rows would take seconds on the results themselves, whose rows are wide. The index has a narrow
+row for each of theirs with what a table shows of it, and, apart, the texts to search in, as they are looked for: in
+lower case, and neither compressed nor encoded, so that searching is a matter of comparing bytes.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from ocr_pipeline.settings.addresses import STORE_SCHEMES
 
 POSITION = "position"
 
-RESULTS_BYTES = b"results_bytes"
-"""Key in the metadata of the index: the size of the file of results that it is of."""
+RESULTS_BYTES, SEARCHED_BYTES, SEARCHED_BLOCKS = b"results_bytes", b"searched_bytes", b"searched_blocks"
+"""Keys in the metadata of the index: the sizes of the files of results and of texts that it goes with, and how many
+rows each block of texts has, as a list in JSON."""
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -33,14 +35,19 @@ INDEX_SCHEMA = pa.schema(
         pa.field("fetch_seconds", pa.float64(), nullable=False),
         pa.field("read_seconds", pa.float64(), nullable=False),
         pa.field("beginning", pa.string(), nullable=False),
-        pa.field("search", pa.string(), nullable=False),
     ]
 )
-"""``beginning`` is how the text begins; ``search`` is all that is searched in: :func:`as_searched`, a part a column."""
+"""``beginning`` is how the text begins."""
+
+SEARCHED = "searched"
+
+SEARCHED_SCHEMA = pa.schema([pa.field(SEARCHED, pa.string(), nullable=False)])
+"""The texts to search in, one a row of the results: the page's, and those and the whole numbers of the dataset."""
 
 BEGINNING_CHARACTERS = 160
-BETWEEN = "\x1f"
-"""What parts the columns in ``search``: ASCII's unit separator."""
+
+END = "\x1f"
+"""What ends each part of a text to search in, ASCII's unit separator: what is looked for does not go across."""
 
 REPEATED = ("host", "status", "error", "warning")
 """Columns with few distinct values."""
@@ -75,16 +82,22 @@ def index_table(
         "link": links,
         "host": hosts_of(links, base),
         "beginning": pc.utf8_slice_codeunits(text, 0, BEGINNING_CHARACTERS),
-        "search": _searched(text, own),
         **{name: results[f"ocr_{name}"] for name in _RESULTS},
     }
     return pa.Table.from_arrays([columns[name] for name in INDEX_SCHEMA.names], schema=INDEX_SCHEMA)
 
 
-def as_searched(text: str) -> str:
-    """``text`` as the column ``search`` has it."""
-    lowered: str = pc.utf8_lower(pa.scalar(text)).as_py()
-    return lowered
+def searched_texts(own: pa.Table, results: pa.Table) -> pa.Table:
+    """The texts to search in of some rows of the results; parameters as :func:`index_table` has them."""
+    parts = [results["ocr_text"], *(_as_text(column) for column in own.columns if _is_searched(column.type))]
+    joined = pc.binary_join_element_wise(*parts, "", END, null_handling="replace", null_replacement="")
+    return pa.Table.from_arrays([pc.utf8_lower(joined)], schema=SEARCHED_SCHEMA)
+
+
+def as_searched(text: str) -> bytes:
+    """What is looked for, as the texts to search in have it, in UTF-8."""
+    lowered: str = pc.utf8_lower(pa.scalar(text.replace(END, ""))).as_py()
+    return lowered.encode(errors="replace")
 
 
 def hosts_of(links: pa.ChunkedArray, base: str) -> pa.ChunkedArray:
@@ -113,12 +126,6 @@ def _base_host(base: str) -> str:
     parts = urlsplit(base)
     host = parts.hostname or ""
     return f"{parts.scheme}://{host}" if parts.scheme in STORE_SCHEMES else host
-
-
-def _searched(text: pa.ChunkedArray, own: pa.Table) -> pa.ChunkedArray:
-    parts = [text, *(_as_text(column) for column in own.columns if _is_searched(column.type))]
-    joined = pc.binary_join_element_wise(*parts, BETWEEN, null_handling="replace", null_replacement="")
-    return pc.utf8_lower(joined)
 
 
 def _is_searched(kind: pa.DataType) -> bool:

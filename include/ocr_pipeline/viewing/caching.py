@@ -1,11 +1,14 @@
-"""Keeping what was made of files that do not change, in limited memory."""
+"""Keeping what was made of files that do not change, up to a limit."""
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
+
+import pyarrow as pa
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -39,3 +42,17 @@ class Kept(Generic[Key, Value]):
             self._room -= size
             while self._room < 0 and self._values:
                 self._room += self._values.popitem(last=False)[1][1]
+
+
+def on_local_disk(table: pa.Table) -> pa.Table | None:
+    """``table`` in a file without a name, mapped into memory, of which it takes none; None where there is no room."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            with pa.ipc.new_file(file, table.schema) as writer:
+                # As one, so that it is read as one; but for more than Arrow has offsets for.
+                writer.write_table(table.combine_chunks() if table.nbytes < 1 << 30 else table)
+            file.flush()
+            with pa.memory_map(f"/dev/fd/{file.fileno()}") as content:
+                return pa.ipc.open_file(content).read_all()
+    except OSError:
+        return None

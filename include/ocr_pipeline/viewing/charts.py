@@ -204,7 +204,7 @@ def _line_chart(points: Sequence[tuple[float, float]], label: str, say: Callable
         anchor = "chart-end" if at > _WIDTH - _RIGHT - 20 else "chart-middle"
         parts.append(_text(at, _HEIGHT - 8, _duration(count * step), classes=f"{anchor} chart-quiet"))
     # What stands under the pointer, wherever it is in the chart.
-    slices = [(start, end, value) for (start, value), (end, _) in pairwise(points) if end > start]
+    slices = [(start, end, value) for (start, _), (end, value) in pairwise(points) if end > start]
     for start, end, value in slices:
         said = f"after {_duration(end)}: {say(value)}"
         parts.append(

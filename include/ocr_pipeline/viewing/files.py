@@ -13,16 +13,16 @@ import os
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import IO, Any, ClassVar, Protocol
+from typing import IO, Any, ClassVar, NamedTuple, Protocol
 
 import duckdb
+import pyarrow as pa
 from fsspec import AbstractFileSystem
 
 from ocr_pipeline.storage.disk import LocalFile
@@ -30,7 +30,10 @@ from ocr_pipeline.storage.folders import FileVersion, StoredFile, naming
 
 BLOCK_BYTES = 2 << 20
 _AHEAD = 4
-"""Blocks that are fetched together, as so many requests at the same time."""
+"""Blocks that are fetched together, the first of which is asked for."""
+
+_REQUESTS = 8
+"""Blocks that are fetched at the same time."""
 
 _KEPT_BYTES = 1 << 30
 
@@ -53,6 +56,9 @@ class ReadableFile(Protocol):
 
     def stream(self) -> IO[bytes]:
         """Its bytes, for Arrow."""
+
+    def native(self) -> pa.NativeFile:
+        """Its bytes, for Arrow, which reads a disk by itself."""
 
 
 @contextmanager
@@ -104,6 +110,10 @@ class _LocalFile:
     def stream(self) -> IO[bytes]:
         return open(self.name, "rb")
 
+    def native(self) -> pa.NativeFile:
+        # Not mapped into memory: on a network's disk, a file that another machine replaces would end the process.
+        return pa.OSFile(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class _RemoteFile:
@@ -125,6 +135,9 @@ class _RemoteFile:
 
     def stream(self) -> IO[bytes]:
         return io.BufferedReader(_Stream(self), 1 << 16)
+
+    def native(self) -> pa.NativeFile:
+        return pa.PythonFile(_Stream(self))
 
     def read(self, start: int, end: int) -> bytes:
         """Its bytes from ``start`` to ``end``."""
@@ -165,6 +178,14 @@ class _Stream(io.RawIOBase):
         return len(content)
 
 
+class _Block(NamedTuple):
+    """A block of a version of a file: the file's name, the mark of the version, and which block it is."""
+
+    file: str
+    mark: str
+    number: int
+
+
 class _OneFile(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
     """A file in a bucket as the one file of a file system, as DuckDB takes it."""
 
@@ -189,54 +210,71 @@ class _OneFile(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
 
 
 class _Blocks:
-    """Blocks of files in buckets, those used last. Thread-safe."""
+    """Blocks of files in buckets, those used last; each is fetched once, however many ask. Thread-safe."""
 
     def __init__(self, size: int) -> None:
         self._free = list(range(size // BLOCK_BYTES))
-        self._used: OrderedDict[tuple[str, str, int], int] = OrderedDict()
+        self._used: OrderedDict[_Block, int] = OrderedDict()
+        self._under_way: dict[_Block, Future[bytes]] = {}
         self._lock = threading.Lock()
         self._kept: IO[bytes] | None = None
+        self._fetching = ThreadPoolExecutor(_REQUESTS, thread_name_prefix="blocks")
 
     def read(self, file: StoredFile, version: FileVersion, start: int, end: int) -> bytes:
         """The bytes of ``file`` from ``start`` to ``end``, which lie in it."""
         if start >= end:
             return b""
         first, last = start // BLOCK_BYTES, (end - 1) // BLOCK_BYTES
-        blocks = {number: self._look(file, version, number) for number in range(first, last + 1)}
-        missing = [number for number, content in blocks.items() if content is None]
-        if missing:
-            ahead = min(missing[0] + _AHEAD, -(-version.size // BLOCK_BYTES))
-            wanted = sorted({*missing, *range(missing[0], ahead)} - (blocks.keys() - missing))
-            with ThreadPoolExecutor(_AHEAD, thread_name_prefix="blocks") as pool:
-                for number, content in zip(wanted, pool.map(partial(_fetch, file, version), wanted), strict=True):
-                    blocks[number] = content
-                    self._keep(file, version, number, content)
-        content = b"".join(blocks[number] or b"" for number in range(first, last + 1))
+        blocks = [_Block(str(file), version.mark, number) for number in range(first, last + 1)]
+        coming = self._fetch_missing(file, version, blocks)
+        content = b"".join(
+            coming[block].result() if block in coming else self._look(block) or _fetch(file, version, block.number)
+            for block in blocks
+        )
         return content[start - first * BLOCK_BYTES : end - first * BLOCK_BYTES]
 
-    def _look(self, file: StoredFile, version: FileVersion, number: int) -> bytes | None:
-        key = (str(file), version.mark, number)
+    def _fetch_missing(
+        self, file: StoredFile, version: FileVersion, blocks: Sequence[_Block]
+    ) -> dict[_Block, Future[bytes]]:
+        """Have what is missing of ``blocks`` fetched, and some that follow; gives those that are under way."""
         with self._lock:
-            slot = self._used.get(key)
+            missing = [block for block in blocks if block not in self._used]
+            if missing:
+                end = min(missing[0].number + _AHEAD, -(-version.size // BLOCK_BYTES))
+                ahead = [missing[0]._replace(number=number) for number in range(missing[0].number, end)]
+                for block in dict.fromkeys([*missing, *ahead]):
+                    if block not in self._used and block not in self._under_way:
+                        self._under_way[block] = self._fetching.submit(self._fetch_and_keep, file, version, block)
+            return {block: self._under_way[block] for block in missing}
+
+    def _fetch_and_keep(self, file: StoredFile, version: FileVersion, block: _Block) -> bytes:
+        try:
+            content = _fetch(file, version, block.number)
+            self._keep(block, content)
+            return content
+        finally:
+            with self._lock:
+                del self._under_way[block]
+
+    def _look(self, block: _Block) -> bytes | None:
+        with self._lock:
+            slot = self._used.get(block)
             if slot is None or self._kept is None:
                 return None
-            self._used.move_to_end(key)
-            size = min(BLOCK_BYTES, version.size - number * BLOCK_BYTES)
-            return os.pread(self._kept.fileno(), size, slot * BLOCK_BYTES)
+            self._used.move_to_end(block)
+            # What is read beyond a shorter, last block is cut off with it.
+            return os.pread(self._kept.fileno(), BLOCK_BYTES, slot * BLOCK_BYTES)
 
-    def _keep(self, file: StoredFile, version: FileVersion, number: int, content: bytes) -> None:
+    def _keep(self, block: _Block, content: bytes) -> None:
         """Keep a block; where the disk has no room for it, it will be fetched again."""
-        key = (str(file), version.mark, number)
         with self._lock:
-            if key in self._used:
-                return
             slot = self._free.pop() if self._free else self._used.popitem(last=False)[1]
             written = 0
             with suppress(OSError):
                 self._kept = self._kept or tempfile.TemporaryFile()  # noqa: SIM115 (it ends with the process)
                 written = os.pwrite(self._kept.fileno(), content, slot * BLOCK_BYTES)
             if written == len(content):
-                self._used[key] = slot
+                self._used[block] = slot
             else:
                 self._free.append(slot)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import accumulate, pairwise
 from typing import Any, TypeAlias
 
 import duckdb
@@ -13,7 +15,7 @@ import pyarrow.parquet
 
 from ocr_pipeline.errors import StorageError
 from ocr_pipeline.records import BatchRef
-from ocr_pipeline.run.index import RESULTS_BYTES
+from ocr_pipeline.run.index import RESULTS_BYTES, SEARCHED_BLOCKS, SEARCHED_BYTES
 from ocr_pipeline.viewing.files import ReadableFile
 from ocr_pipeline.viewing.table import Table, plain_values
 
@@ -22,23 +24,31 @@ Opening: TypeAlias = Callable[[], AbstractContextManager[ReadableFile]]
 
 
 class MergedTable(Table):
-    """The index of a merged run, a Parquet file that is open, and behind it the results."""
+    """The index of a merged run, a Parquet file that is open, and beside it texts to search in and the results."""
 
-    def __init__(self, index: ReadableFile, results: Opening) -> None:
+    def __init__(self, index: ReadableFile, searched: Opening, results: Opening) -> None:
         self._index = index
+        self._searched = searched
         self._results = results
         with index.stream() as stream, pa.parquet.ParquetFile(stream) as file:
             self._rows: int = file.metadata.num_rows
-            self._of = int(file.metadata.metadata[RESULTS_BYTES])
+            notes = file.metadata.metadata
+        self._results_bytes, self._searched_bytes = int(notes[RESULTS_BYTES]), int(notes[SEARCHED_BYTES])
+        self._blocks = [0, *accumulate(json.loads(notes[SEARCHED_BLOCKS]))]
 
     @property
     def rows(self) -> int:
         """How many rows there are."""
         return self._rows
 
-    def bounds(self, batch: BatchRef) -> tuple[int, int]:
-        """All positions: the index has the least and the greatest row of each of its parts."""
-        return 0, self._rows
+    def bounds(self, database: duckdb.DuckDBPyConnection, batch: BatchRef) -> tuple[int, int]:
+        """The positions of the rows of ``batch``, which the parts of the index with other rows are not read for."""
+        (found,) = database.execute(
+            "SELECT min(position), max(position) + 1 FROM read_parquet($path) WHERE row >= $first AND row < $end",
+            {"path": self._index.name, "first": batch.first_row, "end": batch.first_row + batch.rows},
+        ).fetchall()
+        first, end = found
+        return (first, end) if end is not None else (0, 0)
 
     def prepare(self, database: duckdb.DuckDBPyConnection) -> list[str]:
         """Let ``database`` read the index."""
@@ -52,37 +62,55 @@ class MergedTable(Table):
             {"path": self._index.name, "start": start, "stop": end},
         )
 
+    def texts(self, start: int, end: int) -> Iterator[tuple[int, pa.StringArray]]:
+        """The texts to search in, a part a block of their file."""
+        with _going_with(self._searched, self._searched_bytes) as file, file.native() as content:
+            reader = pa.ipc.open_file(content)
+            for number, (first, last) in enumerate(pairwise(self._blocks)):
+                if first < end and last > start:
+                    texts = reader.get_batch(number).column(0)
+                    wanted = max(start, first), min(end, last)
+                    yield wanted[0], texts.slice(wanted[0] - first, wanted[1] - wanted[0])
+
     def values(self, positions: Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """The rows of the results at ``positions``."""
-        try:
-            with self._results() as results:
-                if results.size != self._of:
-                    raise StorageError("the results are being written anew: try again in a moment")
-                return _rows(results, positions, columns)
-        except pa.ArrowException as error:
-            raise StorageError(f"results.parquet is damaged ({error}): clear the merge task") from error
-        except FileNotFoundError:
-            raise StorageError("results.parquet is not there: clear the merge task, which writes it") from None
+        with _going_with(self._results, self._results_bytes) as file:
+            return _rows(file, positions, columns)
 
 
 @contextmanager
-def merged_table(index: Opening, results: Opening) -> Iterator[Table]:
+def merged_table(index: Opening, searched: Opening, results: Opening) -> Iterator[Table]:
     """The table of a merged run, for the time of a ``with`` block.
 
     :param index: opens the index of the results.
+    :param searched: opens the texts that they are searched in.
     :param results: opens ``results.parquet``.
     :raises StorageError: when the index cannot be read, or is not there.
     """
     with ExitStack() as files:
-        try:
-            opened = files.enter_context(index())
-        except FileNotFoundError:
-            raise StorageError("the results have no index: clear the merge task, which writes it") from None
-        try:
-            table = MergedTable(opened, results)
-        except (pa.ArrowException, KeyError, ValueError) as error:
-            raise StorageError(f"the index of the results is damaged ({error}): clear the merge task") from error
+        with _reading():
+            table = MergedTable(files.enter_context(index()), searched, results)
         yield table
+
+
+@contextmanager
+def _going_with(file: Opening, size: int) -> Iterator[ReadableFile]:
+    """Open ``file``, which is as large as the index says that goes with it."""
+    with _reading(), file() as opened:
+        if opened.size != size:
+            raise StorageError("the results are being written anew: try again in a moment")
+        yield opened
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Say what to do about files of the results that cannot be read."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise StorageError("files of the results are not there: clear the merge task, which writes them") from None
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        raise StorageError(f"files of the results are damaged ({error}): clear the merge task") from error
 
 
 def _rows(results: ReadableFile, positions: Sequence[int], columns: Sequence[str] | None) -> list[dict[str, Any]]:

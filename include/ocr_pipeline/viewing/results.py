@@ -42,10 +42,11 @@ from ocr_pipeline.viewing.lines import parse_lines
 from ocr_pipeline.viewing.links import web_address
 from ocr_pipeline.viewing.merged import merged_table
 from ocr_pipeline.viewing.questions import RowQuery
+from ocr_pipeline.viewing.search import find
 from ocr_pipeline.viewing.staged import StagedTable
 from ocr_pipeline.viewing.table import Entry, Table
 
-SECONDS = 0.25
+SECONDS = 0.2
 """How long a question looks at rows before it answers with what it has."""
 
 
@@ -81,14 +82,17 @@ class RunResults:
             merged = None  # of an earlier plan
         if merged is None:
             return cls(run, plan, None, lambda: nullcontext(StagedTable(run, plan, staged_statistics(run, plan))))
-        return cls(
-            run, plan, merged, lambda: merged_table(partial(opened, run.index), partial(opened, run.results_parquet))
-        )
+        files = [partial(opened, file) for file in (run.index, run.searched, run.results_parquet)]
+        return cls(run, plan, merged, lambda: merged_table(*files))
 
     @classmethod
-    def of_files(cls, run: RunFolder, plan: Plan, merged: MergedRun, index: Path, results: Path) -> Self:
-        """The results of a run that is merged at this moment, in files that are to become its index and its results."""
-        return cls(run, plan, merged, lambda: merged_table(partial(opened_path, index), partial(opened_path, results)))
+    def of_files(cls, run: RunFolder, plan: Plan, merged: MergedRun, *paths: Path) -> Self:
+        """The results of a run that is merged at this moment.
+
+        :param paths: of the files that are to become its index, the texts to search in, and ``results.parquet``.
+        """
+        files = [partial(opened_path, path) for path in paths]
+        return cls(run, plan, merged, lambda: merged_table(*files))
 
     def overview(self) -> Overview:
         """The run as a whole.
@@ -153,7 +157,7 @@ class RunResults:
         if batches == ():
             return RowsFound((), 0, 0, 0)
         with self._table() as table:
-            found = table.find(query, batches[0] if batches else None, seconds)
+            found = find(table, query, batches[0] if batches else None, seconds)
             return RowsFound(tuple(map(self._row, found.entries)), found.total, found.searched, table.rows)
 
     def hosts(self, limit: int = 20) -> list[HostOverview]:
@@ -264,7 +268,7 @@ class RunResults:
 
     def _distinct(self, table: Table, order: str, most: int) -> list[Entry]:
         """The first pages with text in an order, each once: links repeat."""
-        found = table.find(RowQuery(status=(Status.OK.value,), order=order, limit=4 * most), None, None)
+        found = find(table, RowQuery(status=(Status.OK.value,), order=order, limit=4 * most), None, None)
         distinct: dict[tuple[str, int], Entry] = {}
         for entry in found.entries:
             distinct.setdefault((entry.link, entry.page), entry)

@@ -1,4 +1,4 @@
-"""Asking the index of the results, with DuckDB.
+"""The index of the results as a table that DuckDB is asked about.
 
 Each question has a database of its own in memory, which may read what it is told and nothing else, and has a limit of
 memory and of threads: whoever asks, the API server, lives on. Values come in as parameters only.
@@ -6,12 +6,10 @@ memory and of threads: whoever asks, the API server, lives on. Values come in as
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 import duckdb
@@ -19,20 +17,16 @@ import pyarrow as pa
 
 from ocr_pipeline.errors import Status, StorageError
 from ocr_pipeline.records import BatchRef
-from ocr_pipeline.run.index import as_searched
 from ocr_pipeline.viewing.answers import Distributions, Histogram, HostOverview, PageRef
-from ocr_pipeline.viewing.questions import RowQuery
+from ocr_pipeline.viewing.scanning import THREADS
 
 _OPTIONS: dict[str, Any] = {
-    "threads": 2,
+    "threads": THREADS,
     "memory_limit": "512MB",
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "python_enable_replacements": False,
 }
-
-_FIRST_ROWS = 64 * 1024
-"""How many rows are looked at before it is known how fast that goes."""
 
 _FAILED = [status.value for status in Status if status.failed]
 _READ = [Status.OK.value, Status.NO_TEXT.value]
@@ -64,15 +58,6 @@ class Entry:
     beginning: str
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Rows that were asked for, how many match, and how many were looked at."""
-
-    entries: list[Entry]
-    total: int
-    searched: int
-
-
 class Table(ABC):
     """The rows of a run, or those that there are so far: a narrow one of each to be asked for, and what it stands for.
 
@@ -93,6 +78,10 @@ class Table(ABC):
         """What stands for the rows at the positions from ``start`` to ``end`` after FROM, and its parameters."""
 
     @abstractmethod
+    def texts(self, start: int, end: int) -> Iterator[tuple[int, pa.StringArray]]:
+        """The texts to search in of the rows at the positions from ``start`` to ``end``, each part with its first."""
+
+    @abstractmethod
     def values(self, positions: Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """What the results have at ``positions``, in their order: plain values by column.
 
@@ -103,44 +92,28 @@ class Table(ABC):
         """
 
     @abstractmethod
-    def bounds(self, batch: BatchRef) -> tuple[int, int]:
-        """Between which positions the rows of ``batch`` lie, as far as is known without looking at them."""
-
-    def find(self, query: RowQuery, batch: BatchRef | None, seconds: float | None) -> Found:
-        """The rows that ``query`` asks for.
-
-        :param batch: the one that it asks for.
-        :param seconds: how long to look before answering with what was found; None for as long as it takes.
-        """
-        where, values = _conditions(query, batch)
-        with self._asking() as database:
-            if where == "true" and query.order == "row":
-                positions = list(range(self.rows))[query.offset : query.offset + query.limit]
-                return Found(self._entries(database, positions), self.rows, self.rows)
-            bounds = self.bounds(batch) if batch else (0, self.rows)
-            positions, total, left = self._search(database, query, bounds, where, values, seconds)
-            searched = self.rows - left
-            return Found(self._entries(database, positions), total, searched)
+    def bounds(self, database: duckdb.DuckDBPyConnection, batch: BatchRef) -> tuple[int, int]:
+        """The positions of the rows of ``batch``: the first, and the one after the last."""
 
     def neighbours(
         self, batch: BatchRef, row: int, page: int
     ) -> tuple[Entry, int, PageRef | None, PageRef | None] | None:
         """A page of ``batch``, how many its image has, and the pages before and after it; None when it is not there."""
-        with self._asking() as database:
-            source, given = self.part(database, *self.bounds(batch))
+        with self.asking() as database:
+            source, given = self.part(database, *self.bounds(database, batch))
             pages = database.execute(
                 f"SELECT {_SHOWN} FROM {source} WHERE row = $row ORDER BY page", given | {"row": row}
             ).fetchall()
             own = next((entry for entry in (Entry(*values) for values in pages) if entry.page == page), None)
             if own is None:
                 return None
-            beside = self._entries(database, [own.position - 1, own.position + 1])
+            beside = self.entries(database, [own.position - 1, own.position + 1])
         places = {entry.position: PageRef(entry.row, entry.page) for entry in beside}
         return own, len(pages), places.get(own.position - 1), places.get(own.position + 1)
 
     def hosts(self, limit: int) -> list[HostOverview]:
         """The hosts with the most pages that failed, then those with the most pages."""
-        with self._asking() as database:
+        with self.asking() as database:
             source, given = self.part(database, 0, self.rows)
             top = database.execute(
                 f"SELECT host, count(*) AS pages, count(*) FILTER (list_contains($failed::VARCHAR[], status)) AS bad "
@@ -160,19 +133,19 @@ class Table(ABC):
 
     def first(self, column: Literal["error", "warning"], most: int) -> dict[str, list[Entry]]:
         """The first rows, at most so many, of each category of failure, or with each list of warnings."""
-        with self._asking() as database:
+        with self.asking() as database:
             source, given = self.part(database, 0, self.rows)
             found = database.execute(
                 f"SELECT {column}, min(position, $most) FROM {source} WHERE {column} IS NOT NULL GROUP BY {column}",
                 given | {"most": most},
             ).fetchall()
-            there = self._entries(database, [position for _, positions in found for position in positions])
+            there = self.entries(database, [position for _, positions in found for position in positions])
         entries = {entry.position: entry for entry in there}
         return {value: [entries[position] for position in positions] for value, positions in found}
 
     def distributions(self) -> Distributions:
         """How the values of pages lie: of those that were read, and of those that were fetched."""
-        with self._asking() as database:
+        with self.asking() as database:
             return Distributions(
                 self._histogram(database, "confidence", _CONFIDENCES, "confidence IS NOT NULL"),
                 self._histogram(database, "fetch_seconds", _SECONDS, "fetch_seconds > 0 AND page = 0"),
@@ -191,58 +164,18 @@ class Table(ABC):
     ) -> Histogram:
         source, given = self.part(database, 0, self.rows)
         # The last bin has its upper edge as well, as 1 is one for confidence.
-        bins = [f"count(*) FILTER ({column} >= {low} AND {column} < {high})" for low, high in pairwise(edges[:-1])]
-        counts = database.execute(
-            f"SELECT {', '.join(bins)}, count(*) FILTER ({column} >= {edges[-2]}) FROM {source} WHERE {where}",
-            given | values,
-        ).fetchall()[0]
-        return Histogram(tuple(edges), counts)
-
-    def _search(
-        self,
-        database: duckdb.DuckDBPyConnection,
-        query: RowQuery,
-        bounds: tuple[int, int],
-        where: str,
-        values: dict[str, Any],
-        seconds: float | None,
-    ) -> tuple[list[int], int, int]:
-        """The positions of the rows that are wanted, how many match, and how many were not looked at."""
-        deadline = None if seconds is None else time.monotonic() + seconds
-        key = {"row": "position", "random": "hash(row, page)"}.get(query.column, query.column)
-        order = f"key {'DESC' if query.descending else 'ASC'} NULLS LAST, position"
-        wanted = query.offset + query.limit
-        (start, last), total = bounds, 0
-        size = _FIRST_ROWS
-        while start < last:
-            began = time.monotonic()
-            if start > bounds[0] and deadline is not None and began >= deadline:
-                break
-            end = min(last, start + size)
-            source, given = self.part(database, start, end)
+        bins = " ".join(f"WHEN {column} < {edge} THEN {number}" for number, edge in enumerate(edges[1:-1]))
+        last = len(edges) - 2
+        counts = dict(
             database.execute(
-                f"CREATE OR REPLACE TEMP TABLE hits AS SELECT position, {key} AS key FROM {source} WHERE {where}",
+                f"SELECT CASE {bins} ELSE {last} END AS bin, count(*) FROM {source} WHERE {where} GROUP BY bin",
                 given | values,
-            )
-            total += database.execute("SELECT count(*) FROM hits").fetchall()[0][0]
-            database.execute("CREATE TEMP TABLE IF NOT EXISTS found AS FROM hits LIMIT 0")
-            # So that what is kept does not grow with what matches.
-            database.execute(f"INSERT INTO found FROM hits ORDER BY {order} LIMIT $1", [wanted])
-            if deadline is not None:
-                now = time.monotonic()
-                size = max(_FIRST_ROWS, int((end - start) / max(now - began, 1e-6) * (deadline - now) / 2))
-            else:
-                size = last
-            start = end
-        if not total:
-            return [], 0, last - start
-        found = database.execute(
-            f"SELECT position FROM found ORDER BY {order} LIMIT $1 OFFSET $2", [query.limit, query.offset]
-        ).fetchall()
-        return [position for (position,) in found], total, last - start
+            ).fetchall()
+        )
+        return Histogram(tuple(edges), tuple(counts.get(number, 0) for number in range(last + 1)))
 
-    def _entries(self, database: duckdb.DuckDBPyConnection, positions: Sequence[int]) -> list[Entry]:
-        """What is shown of the rows at ``positions``, in the order of these; those that are not there are left out."""
+    def entries(self, database: duckdb.DuckDBPyConnection, positions: Sequence[int]) -> list[Entry]:
+        """The rows at ``positions``, in the order of these; those that are not there are left out."""
         there = [position for position in positions if 0 <= position < self.rows]
         if not there:
             return []
@@ -255,7 +188,7 @@ class Table(ABC):
         return [by_position[position] for position in there if position in by_position]
 
     @contextmanager
-    def _asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A database that can read what the table is and nothing else, for the time of a ``with`` block."""
         with duckdb.connect(":memory:", config=_OPTIONS) as database:
             database.execute("SET allowed_paths = $1", [self.prepare(database)])
@@ -265,35 +198,6 @@ class Table(ABC):
                 yield database
             except duckdb.Error as error:
                 raise StorageError(f"the results cannot be searched: {error}") from error
-
-
-def _conditions(query: RowQuery, batch: BatchRef | None) -> tuple[str, dict[str, Any]]:
-    """What a row must be like, in SQL, and its parameters."""
-    terms: list[str] = []
-    values: dict[str, Any] = {}
-
-    def add(term: str, **given: Any) -> None:
-        terms.append(term)
-        values.update(given)
-
-    if batch is not None:
-        add("row >= $first AND row < $end", first=batch.first_row, end=batch.first_row + batch.rows)
-    if query.status:
-        add("list_contains($status::VARCHAR[], status)", status=list(query.status))
-    if query.error:
-        add("list_contains($error::VARCHAR[], error)", error=list(query.error))
-    if query.warning:
-        add("list_has_any($warning::VARCHAR[], string_split(warning, ','))", warning=list(query.warning))
-    if query.host:
-        add("host = $host", host=query.host.lower())
-    least, most = query.confidence
-    if least is not None:
-        add("confidence >= $least", least=least)
-    if most is not None:
-        add("confidence <= $most", most=most)
-    if query.text:
-        add("contains(search, $text)", text=as_searched(query.text))
-    return " AND ".join(terms) or "true", values
 
 
 def plain_values(table: pa.Table, row: int) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def test_links_may_be_of_any_type_that_holds_text(tmp_path: Path, kind: pa.DataT
         ("filename,file_name\na.png,b.png\n", "filename"),
         ("image_url,imageUrl\na.png,b.png\n", "image_url"),
         ("Image,image\na.png,b.png\n", "Image"),
+        ("imageUrl,image\na.png,b.png\n", "image"),
         ("id,photo\n1,yes\n", "photo"),
     ],
 )

@@ -1,4 +1,7 @@
-"""JSON as records: objects that stand a line each, or one after the other over lines, in an array or in none."""
+"""JSON as records: objects that stand a line each, or one after the other over lines, in an array or in none.
+
+They are cut out here and not parsed, so that Arrow can read megabytes of them at once.
+"""
 
 from __future__ import annotations
 

@@ -7,13 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ocr_pipeline.dataset.locations import is_image
 
-_SURE = (
-    ("image_link",),
-    ("image_url",),
-    ("image_uri",),
-    ("image_path",),
-    ("image",),
-)
+_SURE = (("image_link",), ("image_url",), ("image_uri",), ("image_path",), ("image",))
 _LIKELY = (
     tuple(
         f"{what}_{how}"
@@ -23,16 +17,7 @@ _LIKELY = (
     ("photo", "picture", "scan"),
     ("media_url", "document_url", "file_url"),
 )
-_PLAIN = (
-    ("url",),
-    ("link",),
-    ("uri",),
-    ("path",),
-    ("file",),
-    ("filename",),
-    ("src",),
-    ("img",),
-)
+_PLAIN = (("url",), ("link",), ("uri",), ("path",), ("file",), ("filename",), ("src",), ("img",))
 _LAST = (
     ("href", "file_path"),
     ("images", "photos", "pictures", "pic"),
@@ -47,15 +32,17 @@ _LINK = re.compile(r"\s*(?:https?|s3|gs|file)://\S", re.IGNORECASE)
 def usual_columns(names: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
     """Those of ``names`` that are usual for columns of links, by group, and whether their name says enough.
 
-    How people write them does not matter: ``imageUrl``, ``Image URL`` and ``image-url`` are one. The first that is
-    written as in the list is taken alone, where the group is one name.
+    How people write them does not matter: ``imageUrl``, ``Image URL`` and ``image-url`` are one. Yet the surest that are
+    written as in the list come first and, where a group is one name, the first that is.
     """
+    for (usual,) in _SURE:
+        if written := [name for name in names if name.strip().lower() == usual]:
+            yield written[:1], True
     plain = {name: plain_name(name) for name in names}
     for group in USUAL_IMAGE_COLUMNS:
-        usual = {plain_name(name) for name in group}
-        found = [name for name in names if plain[name] in usual]
-        written = [name for name in found if name.strip().lower() in group]
-        if found:
+        alike = {plain_name(usual) for usual in group}
+        if found := [name for name in names if plain[name] in alike]:
+            written = [name for name in found if name.strip().lower() in group]
             yield (written[:1] or found, True) if len(group) == 1 else (found, False)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
 
@@ -207,6 +208,25 @@ def _described(part: TextLine | TextWord) -> dict[str, Any]:
         "confidence": round(part.confidence, 4),
         "quad": [[round(x, 1), round(y, 1)] for x, y in part.quad],
     }
+
+
+def json_text(value: object, default: Callable[[object], object] | None = None) -> str:
+    """``value`` as JSON, which has no word for what is no number or infinite: null stands for it.
+
+    :param default: makes what JSON knows of what it does not.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, default=default, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_nan(value), ensure_ascii=False, default=default)
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _column(meaning: str) -> Any:

@@ -5,9 +5,10 @@ import csv
 import gzip
 import io
 import json
-import os
+import random
 import tempfile
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocr_pipeline.dataset import Dataset, local_folders, open_dataset, split_entries
-from ocr_pipeline.dataset.text import RecordCutter, doubled_quotes
+from ocr_pipeline.dataset import local_folders, split_entries
+from ocr_pipeline.dataset.text import RecordCutter
 from ocr_pipeline.errors import DatasetError, DatasetMissingError
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan
-from ocr_pipeline.settings.deployment import Allowances
-from ocr_pipeline.settings.run import RunSettings
-
-
-def opened(dataset: Path | str, allow: Path | str, **settings: Any) -> Dataset:
-    values = {"dataset": str(dataset), "output": "/x", **settings}
-    scratch = Path(tempfile.mkdtemp(dir=os.environ["OCR_TESTS_FOLDER"]))
-    return open_dataset(RunSettings.parse(values), Allowances.parse(str(allow)), scratch)
-
-
-def rows(path: Path | str, limit: int | None = None, **settings: Any) -> list[dict[str, object]]:
-    dataset = opened(path, Path(str(path)).parent, **settings)
-    return [row for batch in dataset.record_batches(limit) for row in batch.to_pylist()]
+from tests.dataset.reading import opened, rows
 
 
 def test_csv_values_stay_the_text_they_are(tmp_path: Path) -> None:
@@ -84,46 +73,6 @@ def test_limit_takes_the_first_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "guessed"),
-    [
-        ("id,url,image_url", "image_url"),
-        ("Path,id", "Path"),
-        ("id,IMAGE,url", "IMAGE"),
-        ("img", "img"),
-        ("id,imageUrl", "imageUrl"),
-        ("id,Image Src,url", "Image Src"),
-        ("id,photo-url", "photo-url"),
-        ("id,photo,link", "photo"),
-        ("id,Picture", "Picture"),
-        ("id,IMAGE_LINK,image_url", "IMAGE_LINK"),
-    ],
-)
-def test_the_column_is_guessed_by_its_usual_names(tmp_path: Path, header: str, guessed: str) -> None:
-    path = tmp_path / "d.csv"
-    path.write_text(f"{header}\n")
-    assert opened(path, tmp_path).image_column == guessed
-
-
-@pytest.mark.parametrize(
-    ("content", "guessed"),
-    [
-        ("a,b\nx,https://example.org/1\ny,\n", "b"),
-        ("a,b\nx,one.png\ny,two.JPG\n", "b"),
-        ("a,b\ns3://x/1,https://example.org/about us\ns3://x/2,no link\n", "a"),
-    ],
-)
-def test_the_only_column_with_links_is_taken(tmp_path: Path, content: str, guessed: str) -> None:
-    (tmp_path / "d.csv").write_text(content)
-    assert opened(tmp_path / "d.csv", tmp_path).image_column == guessed
-
-
-def test_of_several_columns_with_links_a_person_chooses(tmp_path: Path) -> None:
-    (tmp_path / "d.csv").write_text("a,b\nhttps://example.org/1,https://example.org/2\n")
-    with pytest.raises(DatasetError, match=r"several columns hold links \(a, b\); name it with image_column"):
-        opened(tmp_path / "d.csv", tmp_path)
-
-
-@pytest.mark.parametrize(
     ("content", "found"),
     [
         ("Artikel;Preis, netto;image\n1;3,50;a.png\n", ["1", "3,50", "a.png"]),
@@ -139,14 +88,6 @@ def test_of_several_columns_with_links_a_person_chooses(tmp_path: Path) -> None:
 def test_the_delimiter_is_told_from_the_first_lines(tmp_path: Path, content: str, found: list[str]) -> None:
     (tmp_path / "d.csv").write_text(content)
     assert list(rows(tmp_path / "d.csv")[0].values()) == found
-
-
-def test_a_column_may_be_called_as_a_magic_number_is(tmp_path: Path) -> None:
-    (tmp_path / "d.csv").write_text("ORC,image\n1,a.png\n")
-    assert rows(tmp_path / "d.csv") == [{"ORC": "1", "image": "a.png"}]
-    (tmp_path / "e.csv").write_bytes(b"ORC\x0a\x03\0\0\x12")
-    with pytest.raises(DatasetError, match="is an ORC file: write it as Parquet"):
-        rows(tmp_path / "e.csv")
 
 
 def test_columns_without_a_name_or_with_another_one_s_are_numbered(tmp_path: Path) -> None:
@@ -170,27 +111,6 @@ def test_comments_and_escaped_quotes_are_read_on_request(tmp_path: Path) -> None
         rows(path)
 
 
-@given(st.lists(st.text('a"\\,\n ', max_size=6), min_size=1, max_size=30), st.integers(1, 9))
-@settings(max_examples=200, deadline=None)
-def test_escaped_quotes_survive_wherever_blocks_end(values: list[str], size: int) -> None:
-    text = "".join('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"\n' for value in values).encode()
-    blocks = (text[at : at + size] for at in range(0, len(text), size))
-    doubled = b"".join(doubled_quotes(blocks)).decode()
-    assert [row[0] for row in csv.reader(io.StringIO(doubled, newline=""))] == values
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [pa.string_view(), pa.large_string(), pa.binary(), pa.large_binary(), pa.dictionary(pa.int8(), pa.string())],
-)
-def test_links_may_be_of_any_type_that_holds_text(tmp_path: Path, kind: pa.DataType) -> None:
-    column = pa.array(["a.png", None, "b.png"]).cast(kind)
-    pa.parquet.write_table(pa.table({"image": column, "n": [1, 2, 3]}), tmp_path / "d.parquet")
-    dataset = opened(tmp_path / "d.parquet", tmp_path)
-    assert dataset.schema.field("image").type == pa.string()
-    assert [row["image"] for row in rows(tmp_path / "d.parquet")] == ["a.png", None, "b.png"]
-
-
 @pytest.mark.parametrize(
     ("lines", "value"),
     [
@@ -211,15 +131,6 @@ def test_json_that_no_table_holds_is_text(tmp_path: Path, lines: list[str], valu
     assert rows(tmp_path / "d.jsonl")[0]["v"] == value
 
 
-@pytest.mark.parametrize("depth", [2_000, 100_000])
-def test_json_that_is_nested_endlessly_is_a_bad_row(tmp_path: Path, depth: int) -> None:
-    path = tmp_path / "d.jsonl"
-    path.write_text('{"image":"a"}\n{"image":"b","v":' + "[" * depth + "]" * depth + "}\n")
-    with pytest.raises(DatasetError, match="line 2: its values are nested too deep"):
-        rows(path)
-    assert [row["image"] for row in rows(path, bad_rows="skip")] == ["a"]
-
-
 def test_marks_inside_a_list_of_several_files_are_no_part_of_links(tmp_path: Path) -> None:
     (tmp_path / "d.txt").write_text("\ufeffa.png\n\ufeffb.png\nc.png\n")
     assert [row["image_link"] for row in rows(tmp_path / "d.txt")] == ["a.png", "b.png", "c.png"]
@@ -230,6 +141,16 @@ def test_gzip_may_have_several_members_and_zeros_behind_them(tmp_path: Path, mor
     (tmp_path / "d.txt.gz").write_bytes(gzip.compress(b"a.png\n") + more)
     links = [row["image_link"] for row in rows(tmp_path / "d.txt.gz")]
     assert links == (["a.png", "b.png"] if b"\x1f\x8b" in more else ["a.png"])
+
+
+@pytest.mark.parametrize("place", [2, 3, 12, 40, 300, 5_000, -6, -1])
+def test_damaged_gzip_is_an_error_that_names_the_file(tmp_path: Path, place: int) -> None:
+    packed = bytearray(gzip.compress(random.Random(place).randbytes(20_000).hex().encode()))
+    packed[place] ^= 0xFF
+    (tmp_path / "d.txt.gz").write_bytes(packed)
+    with pytest.raises(DatasetError, match=r"d\.txt\.gz: it (is damaged|ends too early)") as refused:
+        rows(tmp_path / "d.txt.gz")
+    assert not refused.value.retryable
 
 
 def test_brackets_in_the_name_of_a_folder_are_no_glob(tmp_path: Path) -> None:
@@ -253,19 +174,10 @@ def test_brackets_in_the_name_of_a_folder_are_no_glob(tmp_path: Path) -> None:
         ("d.csv", b"image,image\n", None, r"several columns are named 'image'"),
         ("d.csv", b"id,image,Image,image\n", None, r"several columns are named 'image', so it is not clear"),
         ("d.xlsx", b"PK", None, r"d\.xlsx: its name does not say what it is; it may end in \.csv"),
-        ("d.csv.gz", gzip.compress(b"image\n" * 1000)[:30], None, r"d\.csv\.gz: Compressed file ended"),
+        ("d.csv.gz", gzip.compress(b"image\n" * 1000)[:30], None, r"d\.csv\.gz: it ends too early"),
         ("d.csv", b'"image\n', None, r"d\.csv, line 1: a quote opens that is never closed"),
         ("d.csv", "größe,image\n".encode("cp1252"), None, r"line 1: not UTF-8 text .* set encoding"),
-        ("d.jsonl", b"", None, r"it is empty; each line must hold a JSON object"),
-        ("d.jsonl", b'[{"image": "a"}]', None, r"d\.jsonl is one JSON array, not an object a line.* jq -c"),
-        ("d.json", b'[\n {"image": "a"},\n {"image": "b"}\n]', None, r"d\.json is one JSON array"),
-        ("d.csv", b"PK\x03\x04\x14\0", None, r"d\.csv is an Excel workbook .* save the sheet as CSV"),
-        ("d.csv", b"\xd0\xcf\x11\xe0\xa1\xb1", None, r"d\.csv is a workbook of an old Excel"),
-        ("d.csv", b"%PDF-1.7\n", None, r"d\.csv is a PDF, not a list"),
-        ("d.txt", b"\x89PNG\r\n\x1a\n", None, r"d\.txt is an image, not a list"),
-        ("d.csv", b"\n<!DOCTYPE html><title>Log in</title>", None, r"d\.csv is a web page .* log in"),
-        ("d.csv", "image,n\na.png,1\n".encode("utf-16-le"), None, r"set encoding to utf-16-le"),
-        ("d.csv", "image,n\na.png,1\n".encode("utf-16-be"), None, r"set encoding to utf-16-be"),
+        ("d.jsonl", b"", None, r"it is empty; it must hold JSON objects"),
         ("d.parquet", b"image\n", None, r"d\.parquet: "),
     ],
 )
@@ -379,6 +291,47 @@ def test_files_with_other_columns_are_refused(tmp_path: Path) -> None:
     (tmp_path / "2.csv").write_text("image,n\nb,2\n")
     with pytest.raises(DatasetError, match=r"2\.csv lacks id and has n besides, compared with .*1\.csv"):
         opened(f"{tmp_path}/*.csv", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "kind", "values"),
+    [
+        (pa.array([2**53 + 1]), pa.array([1.5]), pa.string(), [str(2**53 + 1), "1.5"]),
+        (pa.array([5]), pa.array([1.5]), pa.float64(), [5.0, 1.5]),
+        (pa.array([2**64 - 1], pa.uint64()), pa.array([-1]), pa.string(), [str(2**64 - 1), "-1"]),
+        (pa.array([7], pa.uint64()), pa.array([-1]), pa.int64(), [7, -1]),
+        (pa.array([Decimal("1.25")]), pa.array([2**60]), pa.string(), ["1.25", str(2**60)]),
+        (pa.array([{"a": [1, float("nan")]}]), pa.array([1]), pa.string(), ['{"a": [1.0, null]}', "1"]),
+        (pa.array([[b"\xff", None]]), pa.array(["x"]), pa.string(), ['["\\\\xff", null]', "x"]),
+        (pa.array(["y"], pa.string_view()), pa.array(["x"]), pa.string(), ["y", "x"]),
+    ],
+)
+def test_files_whose_types_differ_lose_no_value(
+    tmp_path: Path, one: pa.Array, other: pa.Array, kind: pa.DataType, values: list[object]
+) -> None:
+    for name, column in (("a", one), ("b", other)):
+        pa.parquet.write_table(pa.table({"image": [name], "v": column}), tmp_path / f"{name}.parquet")
+    dataset = opened(tmp_path / "*.parquet", tmp_path)
+    assert dataset.schema.field("v").type == kind
+    assert [row["v"] for batch in dataset.record_batches() for row in batch.to_pylist()] == values
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.list_(pa.string_view()),
+        pa.large_list(pa.binary_view()),
+        pa.struct([("a", pa.list_(pa.string_view()))]),
+        pa.map_(pa.string(), pa.string_view()),
+    ],
+)
+def test_views_inside_values_can_be_taken_row_by_row(tmp_path: Path, kind: pa.DataType) -> None:
+    value: Any = {"a": ["x"]} if pa.types.is_struct(kind) else [("k", "x")] if pa.types.is_map(kind) else ["x"]
+    table = pa.table({"image": ["a.png", "b.png"], "v": pa.array([value, None], kind)})
+    pa.parquet.write_table(table, tmp_path / "d.parquet")
+    dataset = opened(tmp_path / "d.parquet", tmp_path)
+    read = pa.Table.from_batches(dataset.record_batches(), dataset.schema)
+    assert read.take([1, 0])["v"].to_pylist() == table["v"].to_pylist()[::-1]
 
 
 def test_places_are_told_apart() -> None:

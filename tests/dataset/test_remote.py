@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ocr_pipeline.dataset import Dataset, open_dataset
+from ocr_pipeline.dataset import Dataset, dataset_exists, open_dataset
 from ocr_pipeline.errors import DatasetError, DatasetMissingError, DatasetUnavailableError, StorageRefusedError
 from ocr_pipeline.fetch import parse_base
 from ocr_pipeline.fetch.links import ObjectLink, WebLink, parse_link
@@ -23,9 +23,12 @@ from ocr_pipeline.storage.opening import open_folder
 from tests.misbehaving_server import MisbehavingServer
 
 
-def opened(dataset: str, allowances: Allowances, scratch: Path, **settings: Any) -> Dataset:
-    values = {"dataset": dataset, "output": "/x", "attempts": 1, **settings}
-    return open_dataset(RunSettings.parse(values), allowances, scratch)
+def settings(dataset: str, **values: Any) -> RunSettings:
+    return RunSettings.parse({"dataset": dataset, "output": "/x", "attempts": 1, **values})
+
+
+def opened(dataset: str, allowances: Allowances, scratch: Path, **values: Any) -> Dataset:
+    return open_dataset(settings(dataset, **values), allowances, scratch)
 
 
 def rows(dataset: Dataset) -> list[dict[str, Any]]:
@@ -124,6 +127,27 @@ def test_a_folder_of_images_in_a_bucket(
         "d.JPG",
         "e.tif",
     ]
+
+
+def test_brackets_in_a_key_that_is_there_are_no_glob(
+    tmp_path: Path, store: Folder, bucket: str, s3_allowances: Allowances
+) -> None:
+    for name in ("[2024]/a.csv", "[2024]/b.csv", "2/a.csv", "c[1].csv", "c1.csv", "[x]/1.png"):
+        store.file(name).write_bytes(f"image\n{name}\n".encode())
+    for key, found in (
+        ("[2024]/a.csv", ["[2024]/a.csv"]),
+        ("[2024]/*.csv", ["[2024]/a.csv", "[2024]/b.csv"]),
+        ("[0-9]/*.csv", ["2/a.csv"]),
+        ("c[1].csv", ["c[1].csv"]),
+        ("c[12].csv", ["c1.csv"]),
+    ):
+        dataset = opened(f"s3://{bucket}/some/{key}", s3_allowances, tmp_path)
+        assert [row["image"] for row in rows(dataset)] == found
+        folder = "some/[2024]" if key.startswith("[2024]") else "some"
+        assert dataset.base == f"s3://{bucket}/{folder}"
+        assert dataset_exists(settings(f"s3://{bucket}/some/{key}"), s3_allowances)
+    images = opened(f"s3://{bucket}/some/[x]", s3_allowances, tmp_path)
+    assert ([row["image_link"] for row in rows(images)], images.base) == (["1.png"], f"s3://{bucket}/some/[x]")
 
 
 def test_objects_that_are_not_there_or_not_allowed(tmp_path: Path, bucket: str, s3_allowances: Allowances) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import re
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
+from ocr_pipeline.dataset.kinds import START_BYTES, is_json, is_parquet, other_kind, unmarked_encoding
 from ocr_pipeline.errors import DatasetError
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.storage.allowed_files import open_allowed
@@ -38,26 +39,6 @@ BLOCK_BYTES = 4 << 20
 
 _COMPRESSED_NAMES = (".gz", ".gzip", ".zst", ".zstd", ".bz2")
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
-_PARQUET = b"PAR1"
-_START_BYTES = 512
-_TAB = 9
-_OTHERS = {
-    b"PK\x03\x04": "an Excel workbook or another ZIP archive: save the sheet as CSV (UTF-8), or unpack the archive",
-    b"\xd0\xcf\x11\xe0": "a workbook of an old Excel: save the sheet as CSV (UTF-8)",
-    b"SQLite format 3\0": "an SQLite database: read it with a query, sql:CONNECTION",
-    b"ORC": "an ORC file: write it as Parquet",
-    b"ARROW1": "an Arrow file: write it as Parquet",
-    b"Obj\x01": "an Avro file: write it as Parquet",
-    b"%PDF-": "a PDF, not a list of links to some: name the folder it lies in, or a file that lists it",
-    b"\x89PNG": "an image, not a list of links to some: name the folder it lies in, or a file that lists it",
-    b"\xff\xd8\xff": "an image, not a list of links to some: name the folder it lies in, or a file that lists it",
-    b"GIF8": "an image, not a list of links to some: name the folder it lies in, or a file that lists it",
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive: unpack it",
-    b"Rar!": "a RAR archive: unpack it",
-}
-"""How files begin that are often taken for a dataset, and what they are."""
-
-_PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html|head|\?xml)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +71,7 @@ class DataFile:
                 yield pa.PythonFile(raw, "r")
             elif compression == "gzip":
                 # Arrow's stops at zeros behind a member, with which tapes and some tools pad files.
-                with gzip.GzipFile(fileobj=raw) as unpacked:
+                with gzip.GzipFile(fileobj=raw) as unpacked, _naming_damage():
                     yield pa.PythonFile(unpacked, "r")
             else:
                 with pa.CompressedInputStream(raw, compression) as stream:
@@ -110,10 +91,13 @@ class DataFile:
         :raises OSError: when it cannot be read.
         """
         with self.open() as stream:
-            start = stream.read(_START_BYTES)
-        if start.startswith(_PARQUET) and wanted == "auto":
+            start = stream.read(START_BYTES)
+        if is_parquet(start) and wanted in ("auto", "parquet"):
             return "parquet"
-        self._check_start(start, encoding)
+        if kind := other_kind(start):
+            raise DatasetError(f"dataset {self.name} is {kind}")
+        if codecs.lookup(encoding).name == "utf-8" and (unmarked := unmarked_encoding(start)):
+            raise DatasetError(f"dataset {self.name} is {unmarked[:6].upper()} text: set encoding to {unmarked}")
         if wanted != "auto":
             return wanted
         path = unquote(urlsplit(self.name).path) if "://" in self.name else self.name
@@ -125,27 +109,10 @@ class DataFile:
                 f"dataset {self.name}: its name does not say what it is; it may end in {', '.join(FORMATS)}, "
                 "or set format"
             )
-        return FORMATS[suffixes[-1]]
-
-    def _check_start(self, start: bytes, encoding: str) -> None:
-        """Refuse what is no dataset by how it begins.
-
-        :raises DatasetError: saying what it is, and what to do.
-        """
-        for magic, what in _OTHERS.items():
-            # A column may be called as a magic number is: such files have bytes that no text has.
-            if start.startswith(magic) and (not magic.isalnum() or min(start) < _TAB):
-                raise DatasetError(f"dataset {self.name} is {what}")
-        if _PAGE.match(start):
-            raise DatasetError(
-                f"dataset {self.name} is a web page or XML, not a table: perhaps one to log in on; open the address "
-                "in a browser, and give the address of the file itself"
-            )
-        if codecs.lookup(encoding).name != "utf-8" or start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return
-        for order, zeros in (("le", start[1::2]), ("be", start[::2])):
-            if len(zeros) > 4 and zeros.count(0) > 0.9 * len(zeros) and start.count(0) < 0.6 * len(start):
-                raise DatasetError(f"dataset {self.name} is UTF-16 text: set encoding to utf-16-{order}")
+        named = FORMATS[suffixes[-1]]
+        if named not in ("jsonl", "parquet") and is_json(start):
+            raise DatasetError(f"dataset {self.name} holds JSON, and its name says otherwise: set format to jsonl")
+        return named
 
     def uncompressed(self, scratch: Path) -> DataFile:
         """The file itself if it is not compressed, else a copy in ``scratch`` that is not."""
@@ -157,6 +124,20 @@ class DataFile:
             for block in self.blocks():
                 file.write(block)
         return DataFile(copy, self.name)
+
+
+@contextmanager
+def _naming_damage() -> Iterator[None]:
+    """Say what is wrong with a gzip file as an OSError, in words that do not need the format to be known.
+
+    :raises OSError: for what its reader raises.
+    """
+    try:
+        yield
+    except EOFError:
+        raise OSError("it ends too early; perhaps it was cut off") from None
+    except (zlib.error, gzip.BadGzipFile) as error:
+        raise OSError(f"it is damaged, or something else follows what gzip packed ({error})") from None
 
 
 def _compression(raw: BinaryIO) -> str | None:

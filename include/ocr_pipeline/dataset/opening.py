@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from ocr_pipeline.dataset.locations import Found, find_local, is_image, is_local, unknown_place
+from ocr_pipeline.dataset.column_types import as_type, holds_all, is_surely_wider, widest
+from ocr_pipeline.dataset.image_column import find_image_column, listed
+from ocr_pipeline.dataset.locations import Found, find_local, is_local, unknown_place
 from ocr_pipeline.dataset.queries import RunQuery, find_query, is_query
 from ocr_pipeline.dataset.rejections import Rejections
 from ocr_pipeline.dataset.remote import find_objects, find_web, is_object, is_web
-from ocr_pipeline.dataset.tables import LINK, LinksTable, Table, open_table, widest
+from ocr_pipeline.dataset.table import Table
+from ocr_pipeline.dataset.tables import LINK, LinksTable, open_table
 from ocr_pipeline.errors import DatasetError, ImageError
 from ocr_pipeline.fetch import parse_url
 from ocr_pipeline.records import READ_ROW, RESULT_COLUMNS, ROW
@@ -22,17 +25,7 @@ from ocr_pipeline.settings.addresses import shown_address, shown_dataset, shown_
 from ocr_pipeline.settings.deployment import Allowances, ObjectUri
 from ocr_pipeline.settings.run import RunSettings
 
-USUAL_IMAGE_COLUMNS = (
-    *(f"{what}_{how}" for how in ("link", "url", "uri", "src", "path", "file") for what in ("image", "img")),
-    *(f"{what}_{how}" for how in ("link", "url", "uri", "src", "path") for what in ("photo", "picture", "pic")),
-    *("image", "images", "img", "photo", "picture", "scan", "thumbnail_url", "media_url", "document_url", "file_url"),
-    *("url", "link", "href", "uri", "src", "path", "file_path", "file", "file_name", "thumbnail"),
-)
-"""Column names taken to hold the links when none is named, the surest first; see :func:`_plain`."""
-
-_LOOKED_AT = 100
-_LINK_TEXT = re.compile(r"\s*(?:https?|s3|gs|file)://", re.IGNORECASE)
-
+_ROWS = 64 * 1024
 _OURS = {column.name for column in RESULT_COLUMNS} | {ROW, READ_ROW}
 _RENAMED = "dataset_"
 
@@ -60,7 +53,7 @@ class Dataset:
         left = limit
         with self.rejections:
             for table in self.tables:
-                try:
+                with _naming(table.name):
                     for batch in table.batches(self.rejections):
                         if left is not None:
                             batch = batch.slice(0, left)
@@ -69,8 +62,6 @@ class Dataset:
                             yield self._in_shape(batch)
                         if left == 0:
                             return
-                except (pa.ArrowException, OSError, EOFError) as error:
-                    raise DatasetError(f"dataset {table.name}: {_first_line(error)}") from None
 
     def _in_shape(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """``batch`` in the order, names and types that all files have in common."""
@@ -78,7 +69,7 @@ class Dataset:
         columns = []
         for field in self.schema:
             column = batch.column(theirs.get(field.name, field.name))
-            columns.append(column if column.type == field.type else _cast(column, field.type))
+            columns.append(column if column.type == field.type else as_type(column, field.type))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
@@ -99,7 +90,8 @@ def open_dataset(
     tables = tuple(table for place in found for table in _tables(place, settings, scratch))
     schema = _common_schema(tables)
     name = tables[0].name if len(tables) == 1 else shown_dataset(settings.dataset)
-    image_column = _find_image_column(name, tables, schema, settings.image_column)
+    with _naming(name):
+        image_column = find_image_column(name, tables, schema, settings.image_column)
     place = schema.get_field_index(image_column)
     schema = schema.set(place, schema.field(place).with_type(pa.string()))
     renamed = _renamed(schema.names)
@@ -157,10 +149,9 @@ def _tables(found: Found, settings: RunSettings, scratch: Path) -> Iterator[Tabl
     if found.images is not None:
         yield LinksTable(found.base, found.images, settings.image_column or LINK)
     for file in found.files:
-        try:
-            yield open_table(file, settings, scratch)
-        except (pa.ArrowException, OSError, EOFError) as error:
-            raise DatasetError(f"dataset {file.name}: {_first_line(error)}") from None
+        with _naming(file.name):
+            table = open_table(file, settings, scratch)
+        yield table
 
 
 def _common_schema(tables: tuple[Table, ...]) -> pa.Schema:
@@ -172,14 +163,27 @@ def _common_schema(tables: tuple[Table, ...]) -> pa.Schema:
         lacking = [name for name in first.schema.names if name not in other.schema.names]
         more = [name for name in other.schema.names if name not in first.schema.names]
         if lacking or more:
-            differences = [f"lacks {_listed(lacking)}"] if lacking else []
-            differences += [f"has {_listed(more)} besides"] if more else []
+            differences = [f"lacks {listed(lacking)}"] if lacking else []
+            differences += [f"has {listed(more)} besides"] if more else []
             raise DatasetError(
                 f"dataset: {other.name} {' and '.join(differences)}, compared with {first.name}; "
                 "all files of a dataset must have the same columns"
             )
     common = widest([table.schema for table in tables])
-    return pa.schema([field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in common])
+    return pa.schema([field.with_type(_common_type(field, tables)) for field in common])
+
+
+def _common_type(field: pa.Field, tables: tuple[Table, ...]) -> pa.DataType:
+    """The type of ``field``, if it holds all values that ``tables`` have there as they are; or else text."""
+    if pa.types.is_null(field.type):
+        return pa.string()
+    for table in tables:
+        if not is_surely_wider(field.type, table.schema.field(field.name).type):
+            with _naming(table.name):
+                columns = (batch.column(0) for batch in table.some_columns([field.name], _ROWS))
+                if not holds_all(field.type, columns):
+                    return pa.string()
+    return field.type
 
 
 def _check_names(dataset: str, names: list[str]) -> None:
@@ -201,97 +205,14 @@ def _renamed(names: list[str]) -> dict[str, str]:
     return dict(sorted(renamed.items()))
 
 
-def _find_image_column(dataset: str, tables: tuple[Table, ...], schema: pa.Schema, wanted: str | None) -> str:
-    columns = _listed(schema.names)
-    if wanted and wanted not in schema.names:
-        alike = [name for name in schema.names if _plain(name) == _plain(wanted)]
-        meant = f"; did you mean {shown_text(alike[0])}?" if len(alike) == 1 else f"; it has {columns}"
-        raise DatasetError(f"dataset {dataset} has no column {wanted!r}{meant}")
-    name = wanted or _usual_column(schema) or _column_of_links(dataset, tables, schema)
-    if any(name in table.repeated for table in tables):
-        raise DatasetError(
-            f"dataset {dataset}: several columns are named {shown_value(name)}, so it is not clear which has the "
-            "links; rename all but one"
-        )
-    kind = schema.field(name).type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if not (_is_text(kind) or pa.types.is_null(kind)):
-        raise DatasetError(
-            f"dataset {dataset}: column {shown_value(name)} holds {kind}, not links; "
-            f"set image_column to one of {columns}"
-        )
-    return name
+@contextmanager
+def _naming(dataset: str) -> Iterator[None]:
+    """Say of which file it is that a library cannot read it, in the first line of what it says.
 
-
-def _usual_column(schema: pa.Schema) -> str | None:
-    by_name = {_plain(column): column for column in reversed(schema.names)}
-    return next((by_name[plain] for usual in USUAL_IMAGE_COLUMNS if (plain := _plain(usual)) in by_name), None)
-
-
-def _plain(name: str) -> str:
-    """``name`` without what people write in different ways: ``imageUrl``, ``Image URL`` and ``image-url`` are one."""
-    return "".join(character for character in name.lower() if character.isalnum())
-
-
-def _column_of_links(dataset: str, tables: tuple[Table, ...], schema: pa.Schema) -> str:
-    """The only column that holds links, by what its first rows say.
-
-    :raises DatasetError: when there is none, or more than one.
+    :raises DatasetError: without the library's error, which may quote a row.
     """
     try:
-        first = next(tables[0].batches(Rejections(None))).slice(0, _LOOKED_AT)
-    except (StopIteration, DatasetError, pa.ArrowException, OSError):
-        first = None  # what is wrong with it is said when it is read
-    found = [name for name in schema.names if first is not None and _holds_links(first.column(name))]
-    if len(found) != 1:
-        what = (
-            f"several columns hold links ({_listed(found)})" if found else "no column has a usual name for image links"
-        )
-        raise DatasetError(
-            f"dataset {dataset}: {what}; name it with image_column. The columns are {_listed(schema.names)}"
-        )
-    return str(found[0])
-
-
-def _holds_links(column: pa.Array) -> bool:
-    if not _is_text(column.type):
-        return False
-    texts = [text for text in _cast(column, pa.string()).to_pylist() if text and text.strip()]
-    return bool(texts) and all(_LINK_TEXT.match(text) or is_image(text) for text in texts)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return any(
-        fits(kind)
-        for fits in (
-            pa.types.is_string,
-            pa.types.is_large_string,
-            pa.types.is_string_view,
-            pa.types.is_binary,
-            pa.types.is_large_binary,
-            pa.types.is_binary_view,
-        )
-    )
-
-
-def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    """``column`` in another type; bytes that are no UTF-8 become text in which they show as such."""
-    try:
-        return column.cast(kind)
-    except pa.ArrowInvalid:
-        if not pa.types.is_string(kind):
-            raise
-        values = (v.decode(errors="replace") if isinstance(v, bytes) else v for v in column.to_pylist())
-        return pa.array(values, kind)
-
-
-def _first_line(error: BaseException) -> str:
-    """What a library says first; it may quote a row, so the error itself is not chained."""
-    lines = str(error).splitlines()
-    return shown_text(lines[0]) if lines else type(error).__name__
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Names of columns for a message: where a file has no header, they are its first row, with a link in it."""
-    return ", ".join(map(shown_text, names))
+        yield
+    except (pa.ArrowException, OSError, EOFError) as error:
+        lines = str(error).splitlines()
+        raise DatasetError(f"dataset {dataset}: {shown_text(lines[0]) if lines else type(error).__name__}") from None

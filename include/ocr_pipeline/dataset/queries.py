@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -18,6 +17,7 @@ import pyarrow.parquet
 from ocr_pipeline.dataset.files import DataFile
 from ocr_pipeline.dataset.locations import Found
 from ocr_pipeline.errors import DatasetError, DatasetMissingError
+from ocr_pipeline.records import json_text
 from ocr_pipeline.settings.addresses import shown_address
 from ocr_pipeline.settings.deployment import Allowances
 
@@ -105,5 +105,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, memoryview):
         return bytes(value)
     if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return json_text(value, str)
     return value if value is None or isinstance(value, _KNOWN) else str(value)

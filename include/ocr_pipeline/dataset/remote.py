@@ -137,12 +137,12 @@ class _Place:
         """
         try:
             uri = ObjectUri.parse(entry)
-            if wildcard := WILDCARDS.search(uri.key):
-                check_pattern(str(uri), uri.key)
-                prefix, _, rest = uri.key[: wildcard.start()].rpartition("/")
-                folder = ObjectFolder.open(str(replace(uri, key=prefix)), allowances)
-                return cls(uri, folder, pattern=_regular(rest + uri.key[wildcard.start() :]))
-            folder = ObjectFolder.open(str(uri), allowances)
+            fixed = _fixed(uri, allowances)
+            folder = ObjectFolder.open(str(replace(uri, key=fixed)), allowances)
+            if fixed != uri.key:
+                pattern = uri.key[len(fixed) :].lstrip("/")
+                check_pattern(str(uri), pattern)
+                return cls(uri, folder, pattern=_regular(pattern))
         except (ValueError, SettingsError) as error:
             raise DatasetError(f"dataset {shown_address(entry)}: {error}") from None
         is_file = uri.key and not entry.endswith("/")
@@ -160,6 +160,26 @@ class _Place:
             nothing = "no object matches" if self.pattern else "there is no such object, and no folder of images"
             raise DatasetMissingError(f"dataset {self.uri}: {nothing}")
         return chain([first], found)
+
+
+def _fixed(uri: ObjectUri, allowances: Allowances) -> str:
+    """The beginning of the key of ``uri`` before its first pattern; all of it when it is no glob.
+
+    A part with brackets that is there by this very name, such as a folder ``[2024]``, is no pattern.
+    """
+    fixed = ""
+    for end in [*(found.start() for found in re.finditer("/", uri.key)), len(uri.key)]:
+        part = uri.key[:end].rpartition("/")[2]
+        if WILDCARDS.search(part) and not ("[" in part and _is_there(replace(uri, key=uri.key[:end]), allowances)):
+            return fixed
+        fixed = uri.key[:end]
+    return fixed
+
+
+def _is_there(uri: ObjectUri, allowances: Allowances) -> bool:
+    """Whether there is an object of this name, or one in a folder of it."""
+    folder = ObjectFolder.open(str(uri), allowances)
+    return next(folder.walk(), None) is not None or ObjectFile(folder.bucket, str(uri), uri.key).exists()
 
 
 def _regular(pattern: str) -> re.Pattern[str]:

@@ -28,7 +28,7 @@ _RECORD_BYTES = 64 << 20
 """The longest record that is waited for; a quote that opens and is not closed within is a mistake."""
 
 _QUOTE = 0x22
-_ESCAPED = re.compile(rb'\\(["\\])')
+_MARKS = re.compile(rb"(?:\A|(?<=[\r\n]))(?:\xef\xbb\xbf)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +69,18 @@ def utf8_blocks(file: DataFile, encoding: str) -> Iterator[bytes]:
         yield text.encode("utf-8", errors="surrogatepass")
 
 
-def doubled_quotes(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """CSV text in which quotes inside values are written ``\\"``, with ``""`` instead, and ``\\\\`` as one backslash.
+def is_utf8(text: bytes) -> bool:
+    """Whether ``text`` is UTF-8."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
-    Other backslashes stay.
-    """
-    rest = b""
-    for block in chain(blocks, [b""]):
-        text = rest + block
-        # A backslash at the end may belong to what follows.
-        odd = (len(text) - len(text.rstrip(b"\\"))) % 2
-        rest = text[len(text) - odd :] if odd and block else b""
-        yield _ESCAPED.sub(lambda found: b'""' if found[1] == b'"' else b"\\", text[: len(text) - len(rest)])
+
+def without_marks(text: bytes) -> bytes:
+    """``text`` without byte order marks at the beginnings of lines, which files have that were put together."""
+    return _MARKS.sub(b"", text) if codecs.BOM_UTF8 in text else text
 
 
 def _lines_before(error: UnicodeError, encoding: str) -> int:
@@ -97,20 +97,39 @@ class RecordCutter:
     Quotes are those of RFC 4180: one at the start of a field opens a value that may hold delimiters and line ends,
     the one that closes it stands before a delimiter or line end, and one inside is doubled. A quote inside a field
     that did not begin with one is a character like any other. With no ``delimiter``, no quote means anything.
+
+    :param escape: a backslash makes a quote, a delimiter, a line end or a backslash part of the value, quoted or not;
+        other backslashes stay. The pieces have none of that any more: they are as RFC 4180 has it.
+    :param comment: how records begin, spaces and tabs aside, that are left out to the end of their line.
     """
 
-    def __init__(self, blocks: Iterator[bytes], delimiter: bytes | None) -> None:
+    def __init__(
+        self, blocks: Iterator[bytes], delimiter: bytes | None, *, escape: bool = False, comment: bytes = b""
+    ) -> None:
         first = next(blocks, b"")
         self._blocks = chain([first], blocks)
         # Files of old Macs end lines with a carriage return alone.
         self.newline = b"\r" if b"\r" in first and b"\n" not in first else b"\n"
         self._quoted = delimiter is not None
         separator = re.escape(delimiter or b"\n")
-        field = rb'(?:"[^"]*+(?:""[^"]*+)*+"|[^"%s\r\n][^%s\r\n]*+|)' % (separator, separator)
+        quoted = rb'"[^"]*+(?:""[^"]*+)*+"'
+        field = rb'(?:%s|[^"%s\r\n][^%s\r\n]*+|)' % (quoted, separator, separator)
         if delimiter is None:
             field = rb"[^\r\n]*+"
         self._field = re.compile(rb"(%s)(%s|\r\n|\r|\n|\Z)" % (field, separator))
+        self._escaped = None
+        if escape:
+            escaped = rb"\\(?:\r\n|[\0-\xff])"
+            quoted = rb'"(?:[^"\\]++|""|%s)*+"' % escaped
+            field = rb'(?:%s|(?:[^"\\%s\r\n]|%s)(?:[^\\%s\r\n]++|%s)*+|)' % (
+                quoted, separator, escaped, separator, escaped,
+            )  # fmt: skip
+            self._escaped = re.compile(rb'\\(\r\n|["\\\r\n]|%s)|"' % separator)
+        self._written_field = re.compile(rb"(%s)(%s|\r\n|\r|\n|\Z)" % (field, separator))
         self._record = re.compile(rb"%s(?:%s%s)*+(?:\r\n|\r|\n|\Z)" % (field, separator, field))
+        self._quoted_value = re.compile(quoted)
+        self._comment = re.compile(rb"[ \t]*+" + re.escape(comment)) if comment else None
+        self._some_comment = re.compile(rb"(?:\A|[\r\n])[ \t]*+" + re.escape(comment))
         self._beside_quotes = np.zeros(256, dtype=bool)
         self._beside_quotes[list(b'"\r\n' + (delimiter or b""))] = True
 
@@ -146,7 +165,9 @@ class RecordCutter:
             position = end
 
     def _end_of_clean(self, data: bytes, final: bool) -> int | None:
-        """Where the last whole record ends; None when quotes stand where they need a closer look."""
+        """Where the last whole record ends; None when there is what needs a closer look."""
+        if (self._escaped and b"\\" in data) or (self._comment and self._some_comment.search(data)):
+            return None
         if not self._quoted or b'"' not in data:
             end = len(data) if final else data.rfind(self.newline) + 1
             return None if not end and len(data) > _RECORD_BYTES else end
@@ -172,32 +193,54 @@ class RecordCutter:
         """Like :meth:`pieces`, for one block, record by record; returns how much of ``data`` is done with."""
         begin = position = 0  # of what is good so far and not given away, and of the record looked at
         while position < len(data):
+            comment = self._comment is not None and self._comment.match(data, position)
             match = self._record.match(data, position)
-            if match and (final or (match.end() < len(data) or data.endswith(b"\n"))):
+            if match and not comment and (final or (match.end() < len(data) or data.endswith(b"\n"))):
                 position = match.end()
                 continue
-            reason = None if match else self._what_is_wrong(data, position, final)
+            reason = None if match or comment else self._what_is_wrong(data, position, final)
             line_end = data.find(self.newline, position) + 1 or (len(data) if final else 0)
-            if reason is None or not line_end:
+            if not line_end or not (reason or comment):
                 if len(data) - position <= _RECORD_BYTES:
                     break  # the rest of the record is still to come
-                reason = f"it goes on for {_RECORD_BYTES >> 20} MiB: a quote is not closed, or this is not text"
+                what = "a quote is not closed, or this is not text" if self._quoted else "is this text, in lines?"
+                reason = f"it goes on for {_RECORD_BYTES >> 20} MiB: {what}"
                 line_end = line_end or len(data)
             if begin < position:
-                yield Piece(line, data[begin:position])
+                yield Piece(line, self._plain(data[begin:position]))
             line += data.count(self.newline, begin, position)
-            reject(line, reason, data[position:line_end])
+            if reason:
+                reject(line, reason, data[position:line_end])
             line += data.count(self.newline, position, line_end)
             begin = position = line_end
         if begin < position:
-            yield Piece(line, data[begin:position])
+            yield Piece(line, self._plain(data[begin:position]))
         return position
+
+    def _plain(self, content: bytes) -> bytes:
+        """Whole records without escapes."""
+        if self._escaped is None or b"\\" not in content:
+            return content
+        return self._written_field.sub(self._plain_field, content)
+
+    def _plain_field(self, match: re.Match[bytes]) -> bytes:
+        field, end = match.groups()
+        if b"\\" not in field:
+            return match[0]
+        assert self._escaped is not None
+        quoted = field.startswith(b'"')
+        # Quotes of a quoted value that are not escaped are doubled already.
+        text = self._escaped.sub(
+            lambda found: found[0] if quoted and found[1] is None else (found[1] or b'"').replace(b'"', b'""'),
+            field[1:-1] if quoted else field,
+        )
+        return b'"%s"%s' % (text, end)
 
     def _what_is_wrong(self, data: bytes, position: int, final: bool) -> str | None:
         """Why no record begins at ``position``; None when it may once more of ``data`` is known."""
-        while match := self._field.match(data, position):
+        while match := self._written_field.match(data, position):
             position = match.end()
-        closed = re.compile(rb'"[^"]*+(?:""[^"]*+)*+"').match(data, position)
+        closed = self._quoted_value.match(data, position)
         if closed is None:
             return "a quote opens that is never closed" if final else None
         if closed.end() == len(data) and not final:

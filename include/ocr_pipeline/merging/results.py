@@ -7,8 +7,6 @@ and not quoted has no value. They are UTF-8 without a byte order mark.
 from __future__ import annotations
 
 import base64
-import json
-import math
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
@@ -20,6 +18,7 @@ import pyarrow.csv
 from ocr_pipeline.errors import Status
 from ocr_pipeline.merging.row_groups import RowGroups
 from ocr_pipeline.merging.statistics import ResultStatistics
+from ocr_pipeline.records import json_text
 from ocr_pipeline.run.blocks import RESULT_SCHEMA
 
 GROUP_ROWS = 128 * 1024
@@ -137,19 +136,8 @@ def _as_text(value: object) -> str | None:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, (list, dict)):
-        try:
-            return json.dumps(value, ensure_ascii=False, default=_as_text, allow_nan=False)
-        except ValueError:  # JSON has no word for what is no number, or infinite
-            return json.dumps(_without_nan(value), ensure_ascii=False, default=_as_text)
+        return json_text(value, _as_text)
     return str(value)
-
-
-def _without_nan(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _without_nan(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _guard(table: pa.Table) -> pa.Table:

@@ -304,14 +304,16 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings, PreviewSettings)
     dataset: str = Field(
         min_length=1,
         title="Dataset",
-        description="File with one image a row (CSV, TSV, JSON Lines, Parquet or a list of links), a glob or several "
+        description="File with one image a row (CSV, TSV, JSON, Parquet or a list of links), a glob or several "
         "of them, or a folder of images; local, http(s)://, s3:// or gs://. sql:CONNECTION for the setting query.",
     )
     query: str | None = Field(
         None, title="SQL query", description="SQL query whose rows are the dataset, on the connection it names."
     )
     image_column: str | None = Field(
-        None, title="Column with the image links", description="Column with the links; empty: guessed from its name."
+        None,
+        title="Column with the image links",
+        description="Column with the links; empty: guessed from its name, or its values.",
     )
     output: str = Field(
         min_length=1,
@@ -328,7 +330,7 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings, PreviewSettings)
         auto="tell from their names and content",
         csv="values separated by commas or the like",
         tsv="separated by tabs",
-        jsonl="a JSON object a line",
+        jsonl="JSON objects, a line each or in an array",
         parquet="Apache Parquet",
         list="a link a line",
     )
@@ -342,7 +344,7 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings, PreviewSettings)
         "Quotes inside values",
         "Of a CSV dataset.",
         quotes='a quote inside a quoted value is written twice, ""',
-        backslash="it is written with a backslash before it",
+        backslash="it is written with a backslash before it, as may be delimiters, line ends and backslashes",
     )
     csv_comment: str | None = Field(
         None,

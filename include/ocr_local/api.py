@@ -8,17 +8,12 @@ from typing import Any
 
 import requests
 
-from ocr_pipeline import errors
-
 _TRIES = 5
 _PAUSE_SECONDS = 1.0
 _PASSING = frozenset({None, 429, 500, 502, 503, 504})
 _HIDDEN = "***"
+_EXITED = "Task exited"  # Airflow's own word after the error that a task has logged
 _PARTS = ("scheduler", "dag_processor", "triggerer")
-_SENTENCES = {"AirflowFailException"} | {
-    name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.OcrPipelineError)
-}
-"""Classes of errors that say in a sentence what is wrong and what to do."""
 
 
 class ApiError(Exception):
@@ -152,12 +147,13 @@ class AirflowApi:
         return lines
 
     def task_error(self, dag_id: str, run_id: str, task: Mapping[str, Any]) -> str | None:
-        """What ended the latest try of a task instance, if its log says: our own sentence, or another error."""
+        """What ended the latest try of a task instance, if its log says: a sentence of our own, or an exception."""
         for event in reversed(self._task_events(dag_id, run_id, task)):
             if detail := event.get("error_detail"):
                 # The first is the error itself, those behind it are what led to it.
-                kind, said = detail[0]["exc_type"], detail[0]["exc_value"]
-                return said if kind in _SENTENCES else f"{kind}: {said}"
+                return f"{detail[0]['exc_type']}: {detail[0]['exc_value']}"
+            if event.get("level") in ("error", "critical") and event.get("event") != _EXITED:
+                return str(event["event"])
         return None
 
     def _task_events(self, dag_id: str, run_id: str, task: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -371,6 +371,10 @@ class IncompleteRunError(OcrPipelineError):
     """The merge wrote what there is, and something is missing."""
 
 
+class TooManyFailuresError(OcrPipelineError):
+    """The merge wrote every row, and more images failed than the run allows."""
+
+
 class OutageError(OcrPipelineError):
     """So many transient failures in one batch that the network or a host is down, not the images bad."""
 

@@ -68,6 +68,14 @@ class BatchRef:
             return f"batch {self.index} (no rows)"
         return f"batch {self.index} (rows {self.first_row + 1:,} to {self.first_row + self.rows:,})"
 
+    @property
+    def span(self) -> str:
+        """Its rows in short, counted from 1."""
+        first, last = self.first_row + 1, self.first_row + self.rows
+        if not self.rows:
+            return "no rows"
+        return f"row {first:,}" if first == last else f"rows {first:,}–{last:,}"
+
 
 @dataclass(frozen=True, slots=True)
 class FetchedImage:

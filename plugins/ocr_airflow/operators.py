@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, XComArg
-from airflow.sdk.exceptions import AirflowFailException
 
 from ocr_airflow.deployment import allowances
+from ocr_airflow.failing import FAIL_FOR_GOOD, task_errors
 from ocr_airflow.intervals import interval_names
 from ocr_airflow.queries import run_query
 from ocr_airflow.settings import run_settings
@@ -19,28 +19,13 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from ocr_pipeline.reading.batch import Batch
+    from ocr_pipeline.run.staging import BatchProgress
 
 RUN_KEY = "run"
 """XCom key under which the plan task publishes the URI of the run's folder."""
 
 DATASET_KEY = "dataset"
 """XCom key under which the plan task publishes what it read, without logins and signatures."""
-
-
-@contextmanager
-def task_errors() -> Iterator[None]:
-    """Let Airflow retry what a later attempt may mend, and only that.
-
-    Our errors say all there is to say: the log shows none of those of libraries that led to them.
-    """
-    from ocr_pipeline.errors import OcrPipelineError
-
-    try:
-        yield
-    except OcrPipelineError as error:
-        if error.retryable:
-            raise error from None
-        raise AirflowFailException(str(error)) from None
 
 
 class PlanRunOperator(BaseOperator):
@@ -53,6 +38,7 @@ class PlanRunOperator(BaseOperator):
 
     def __init__(self, *, settings: Mapping[str, Any] | None = None, timezone: str = "UTC", **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.retry_policy = self.retry_policy or FAIL_FOR_GOOD
         self.settings = dict(settings or {})
         self.timezone = timezone
 
@@ -66,7 +52,7 @@ class PlanRunOperator(BaseOperator):
         from ocr_pipeline.settings.addresses import shown_dataset
         from ocr_pipeline.settings.run import RunSettings
 
-        with task_errors():
+        with task_errors(self):
             settings = RunSettings.parse(run_settings(self, self.settings, context, self.timezone))
             self.log.info("the dataset is %s", shown_dataset(settings.dataset))
             context["ti"].xcom_push(key=DATASET_KEY, value=shown_dataset(settings.dataset))
@@ -116,15 +102,17 @@ class ReadBatchOperator(BaseOperator):
     ) -> None:
         # A mapped task is given None where there is no default.
         super().__init__(execution_timeout=execution_timeout or READ_TIMEOUT, **kwargs)
+        self.retry_policy = self.retry_policy or FAIL_FOR_GOOD
         self.batch = batch
         self._running: Batch | None = None
+        self._outcome = ""
 
     @property
     def label(self) -> str:
-        """The batch's rows, as the mapped task is named."""
+        """The batch's rows and, once it is done, its outcome, as the mapped task is named."""
         from ocr_pipeline.records import BatchRef
 
-        return BatchRef(**self.batch).label
+        return f"{BatchRef(**self.batch).span}{self._outcome}"
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the batch; returns its counts."""
@@ -133,22 +121,36 @@ class ReadBatchOperator(BaseOperator):
         from ocr_pipeline.records import BatchRef
 
         assert self.execution_timeout is not None
-        with task_errors():
-            self._running = Batch(
+        instance = context["ti"]
+        with task_errors(self):
+            self._running = batch = Batch(
                 BatchRef(**self.batch),
                 allowances(),
                 at_once=self.max_active_tis_per_dagrun,
                 dataset=_dataset(self, context),
                 retry_permanent=_is_first_try(context),
+                last_try=instance.try_number > instance.max_tries,
+                observer=_observer(context),
                 seconds=reading_seconds(self.execution_timeout.total_seconds()),
             )
-            statistics = self._running.run()
+            try:
+                statistics = batch.run()
+            finally:
+                self._outcome = f" · {batch.progress.outcome}"
+                # After an exit, Airflow does not render the name again.
+                instance.rendered_map_index = self.label
         return {"images": statistics.images, "pages": statistics.pages, "statuses": statistics.statuses}
 
     def on_kill(self) -> None:
         """End the batch promptly; what is finished stays in its checkpoints."""
         if self._running is not None:
             self._running.stop()
+
+
+def _observer(context: Context) -> Callable[[BatchProgress], None] | None:
+    """Shows how far a batch is in Airflow, as ``progress`` among what the task stores."""
+    store = context.get("task_state_store")
+    return None if store is None else lambda progress: store.set("progress", asdict(progress))
 
 
 def _dataset(task: BaseOperator, context: Context) -> str:
@@ -168,7 +170,7 @@ def _is_first_try(context: Context) -> bool:
 
 
 class MergeRunOperator(BaseOperator):
-    """Write the results of a run, every row of them, and fail when a batch did not finish.
+    """Write the results of a run, every row of them, and fail when a batch did not finish or too many images failed.
 
     :param run: the URI of the run's folder, from the task that planned it. Being a template field, it puts that task
         directly before this one, so that of the tasks before it one has succeeded whenever there is a plan.
@@ -178,27 +180,25 @@ class MergeRunOperator(BaseOperator):
 
     def __init__(self, *, run: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.retry_policy = self.retry_policy or FAIL_FOR_GOOD
         self.run = run
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Merge; returns the counts of the summary.
 
-        :raises AirflowFailException: when the results are incomplete, naming the missing batches.
+        :raises TaskFailedForGood: when the results are incomplete, or too many images failed, saying what to do.
         """
-        from ocr_pipeline.errors import IncompleteRunError
         from ocr_pipeline.merging.merge import merge_run
         from ocr_pipeline.run.catalog import Catalog
         from ocr_pipeline.run.folder import RunFolder
         from ocr_pipeline.run.plan import Plan
-        from ocr_pipeline.run.summary import describe_unfinished
 
-        with task_errors():
+        with task_errors(self):
             allowed = allowances()
             run = RunFolder.open(str(self.run), allowed)
             merged = merge_run(run, Catalog.of(run, Plan.load(run).settings, allowed))
             self.log.info("%d rows in %s: %s", merged.result_rows, run.uri, merged.statuses)
             for asset in self.outlets:
                 context["outlet_events"][asset].extra = {"run": run.uri, "rows": merged.rows}
-            if not merged.complete:
-                raise IncompleteRunError(describe_unfinished(merged))
+            merged.check()
         return {"rows": merged.rows, "result_rows": merged.result_rows, "statuses": merged.statuses}

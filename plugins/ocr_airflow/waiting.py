@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseSensorOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from ocr_airflow.deployment import allowances
-from ocr_airflow.operators import task_errors
+from ocr_airflow.failing import FAIL_FOR_GOOD, fail, task_errors
 from ocr_airflow.queries import run_query
 from ocr_airflow.settings import run_settings
 from ocr_pipeline.settings.addresses import shown_dataset
@@ -51,6 +51,7 @@ class WaitForDatasetSensor(BaseSensorOperator):
             poke_interval=waiting.every.total_seconds(),
             **kwargs,
         )
+        self.retry_policy = self.retry_policy or FAIL_FOR_GOOD
         self.settings = dict(settings)
         self.timezone = timezone
         self.otherwise = waiting.otherwise
@@ -59,7 +60,7 @@ class WaitForDatasetSensor(BaseSensorOperator):
         """Look once; Airflow calls it again until the dataset is there or it is too late.
 
         :raises AirflowSkipException: when it is too late and the run is to be skipped.
-        :raises AirflowFailException: when it is too late and the run is to fail.
+        :raises TaskFailedForGood: when it is too late and the run is to fail.
         """
         try:
             super().execute(context)
@@ -70,13 +71,13 @@ class WaitForDatasetSensor(BaseSensorOperator):
             context["ti"].xcom_push(key=MISSING_KEY, value=late)
             if self.otherwise == "skip":
                 raise AirflowSkipException(late) from None
-            raise AirflowFailException(f"{late}: clear this task when it is") from None
+            fail(self, f"{late}: clear this task when it is")
 
     def poke(self, context: Context) -> bool:
         """Whether the dataset is there."""
         from ocr_pipeline.dataset import dataset_exists
 
-        with task_errors():
+        with task_errors(self):
             return dataset_exists(self._run_settings(context), allowances(), run_query)
 
     def _run_settings(self, context: Context) -> RunSettings:

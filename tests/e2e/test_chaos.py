@@ -61,7 +61,7 @@ def test_airflow_retries_what_is_transient_and_a_person_what_failed_for_good(
     flaky = [n for n in range(40) if n % 7 in (1, 5)]
     with playground.server as server:
         # Every flaky image fails once, which is taken for an outage: the task fails and Airflow retries it.
-        run = playground.start("outage", attempts=1, max_transient_failures=0.2)
+        run = playground.start("outage", attempts=1, max_failures=0.2)
         assert fragile_airflow.wait("outage") == "success"
         assert fragile_airflow.task("outage", "read_batch", 0)["try_number"] == 2
         assert [server.asked[n] for n in range(40)] == [1 + (n in flaky) for n in range(40)]

@@ -1,5 +1,6 @@
 import csv
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from ocr_pipeline.errors import ErrorCategory, StagedBatchError, Status
+from ocr_pipeline.errors import ErrorCategory, StagedBatchError, Status, TooManyFailuresError, WarningCategory
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.records import RESULT_COLUMNS, Failure, ImageRef, ResultRow, unfetched_row
 from ocr_pipeline.run import blocks
@@ -20,7 +21,8 @@ from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images
 from ocr_pipeline.run.rows import HEADER, encode_rows
-from ocr_pipeline.run.summary import describe_unfinished
+from ocr_pipeline.run.staging import BatchProgress
+from ocr_pipeline.viewing.results import RunResults
 from tests.conftest import MakePlan, WriteCsv, local_path, stage_batch
 
 
@@ -102,7 +104,7 @@ def test_rows_of_a_batch_that_never_finished_are_there_as_they_are(write_csv: Wr
     with BatchStore(run, plan.batches[1], plan.digests[1]) as store:
         store.add(pages_of(ImageRef(2, "2c")))
         store.checkpoint()
-        store.report(1, 0)
+        store.report(BatchProgress(done=1, total=2))
         store.report_end("the hosts are down")
     merged = merge_run(run)
     assert [(row["id"], row["ocr_status"], row["ocr_page"]) for row in results(run)] == [
@@ -116,7 +118,7 @@ def test_rows_of_a_batch_that_never_finished_are_there_as_they_are(write_csv: Wr
     assert (merged.complete, merged.rows, merged.images, merged.failed_images) == (False, 7, 6, 1)
     (unfinished,) = merged.unfinished
     assert (unfinished.index, unfinished.first_row, unfinished.images, unfinished.finished) == (1, 2, 2, 1)
-    assert "batch 1: 1 of 2 images finished" in describe_unfinished(merged)
+    assert "batch 1: 1 of 2 images finished" in merged.problem
     assert json.loads(run.summary.read_bytes())["complete"] is False
     with local_path(run.failures_csv).open(newline="") as file:
         assert [row["id"] for row in csv.DictReader(file)] == ["3", "6"]
@@ -245,3 +247,113 @@ def test_a_dataset_without_rows_has_results_without_rows(write_csv: WriteCsv, ma
     assert merge_run(run).complete
     assert results(run) == []
     assert pa.parquet.read_table(local_path(run.results_parquet)).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("missing", "allowed", "succeeded"),
+    [(5, 0.5, True), (6, 0.5, False), (10, 0.99, False), (10, 1, True), (1, 0, False), (0, 0, True)],
+)
+def test_a_run_in_which_more_failed_than_it_allows_is_no_success(
+    write_csv: WriteCsv, make_plan: MakePlan, missing: int, allowed: float, succeeded: bool
+) -> None:
+    links = [f"0{n}?sig=KEY" for n in range(missing)] + [f"2{n}" for n in range(10 - missing)]
+    # Repeated links are images once.
+    run, plan = make_plan(write_csv(enumerate(links + links[-1:] * 30)), batch_size=3, max_failures=allowed)
+    stage(run, plan)
+    merged = merge_run(run)
+    assert len({row["id"] for row in results(run)}) == 40
+    assert (merged.complete, merged.succeeded, merged.failed_images) == (True, succeeded, missing)
+    summary = json.loads(run.summary.read_bytes())
+    assert (summary["succeeded"], summary["problem"]) == (succeeded, merged.problem)
+    found = {"category": "not_found", "images": missing, "example": "00", "detail": "HTTP 404"}
+    assert summary["failures"] == ([found] if missing else [])
+    assert (b"The run failed." in run.report.read_bytes()) is not succeeded
+    assert RunResults.open(run).overview().state == ("merged" if succeeded else "failed")
+    if succeeded:
+        merged.check()
+        return
+    with pytest.raises(TooManyFailuresError) as problem:
+        merged.check()
+    assert not problem.value.retryable
+    for said in (
+        f"{missing} of 10 images failed ({missing}0 %), more than max_failures ({allowed:g}) allows",
+        f"{missing} not_found, such as 00: HTTP 404",
+        ErrorCategory.NOT_FOUND.remedy,
+        "only what failed is read again",
+    ):
+        assert said in str(problem.value)
+
+
+def test_the_most_frequent_failures_are_named(write_csv: WriteCsv, make_plan: MakePlan) -> None:
+    categories = [*ErrorCategory][:5]
+    run, plan = make_plan(write_csv(enumerate(f"0{n}" for n in range(15))), batch_size=4)
+    failures = iter([category for count, category in enumerate(categories, 1) for _ in range(count)])
+    for batch in plan.batches:
+        rows = {
+            image.row: [unfetched_row(Failure(image, next(failures), "what\nexactly"))]
+            for image in batch_images(run, batch, plan)
+        }
+        stage_batch(run, plan, batch, rows)
+    merged = merge_run(run)
+    assert [(trouble.category, trouble.images) for trouble in merged.failures] == [
+        (category, count) for count, category in reversed([*enumerate(categories, 1)])
+    ]
+    assert (
+        f"5 {categories[4]}, such as 010: what exactly; 4 {categories[3]}, such as 06: what exactly; 3 "
+        in merged.problem
+    )
+    assert "and 3 of other categories. What to do: " in merged.problem
+    assert merged.problem.count("such as") == 3
+
+
+def test_a_document_of_which_several_pages_failed_is_one_image(write_csv: WriteCsv, make_plan: MakePlan) -> None:
+    run, plan = make_plan(write_csv(enumerate(["3a", "1b"])))
+    readings = {image.row: pages_of(image) for image in batch_images(run, plan.batches[0], plan)}
+    for number, category in ((1, ErrorCategory.CORRUPT), (2, ErrorCategory.ENGINE_ERROR)):
+        failed = unfetched_row(Failure(ImageRef(0, "3a"), category, "why"))
+        readings[0][number] = replace(failed, page=number)
+    stage_batch(run, plan, plan.batches[0], readings)
+    merged = merge_run(run)
+    assert (merged.succeeded, merged.failed_images) == (True, 1)
+    assert [(trouble.category, trouble.images) for trouble in merged.failures] == [("corrupt", 1)]
+
+
+def test_what_may_be_wrong_is_named_in_the_log(
+    write_csv: WriteCsv, make_plan: MakePlan, caplog: pytest.LogCaptureFixture
+) -> None:
+    run, plan = make_plan(write_csv(enumerate(["2a", "2b", "1c"])))
+    readings = {image.row: pages_of(image) for image in batch_images(run, plan.batches[0], plan)}
+    for row in (0, 1):
+        doubts = [
+            replace(p, warning="fonts_missing,unknown_script", warning_detail="no Helvetica") for p in readings[row]
+        ]
+        readings[row] = doubts
+    stage_batch(run, plan, plan.batches[0], readings)
+    merged = merge_run(run)
+    assert (merged.succeeded, merged.warnings) == (True, {"fonts_missing": 4, "unknown_script": 4})
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.partition(". What to do: ")[0] for line in lines] == [
+        f"2 {warning}, such as 2a: no Helvetica" for warning in WarningCategory
+    ]
+
+
+@pytest.mark.parametrize(("allowed", "succeeded"), [(0.5, False), (0.9, True)])
+def test_rows_that_could_not_be_read_count_as_failures(
+    tmp_path: Path, make_plan: MakePlan, allowed: float, succeeded: bool
+) -> None:
+    (tmp_path / "d.csv").write_text("id,image\n1,1a\n" + "2,1b,too many\n" * 3)
+    run, plan = make_plan(tmp_path / "d.csv", bad_rows="skip", max_failures=allowed)
+    stage(run, plan)
+    merged = merge_run(run)
+    assert merged.succeeded is succeeded
+    assert ("3 of 4 rows of the dataset could not be read (75 %)" in merged.problem) is not succeeded
+
+
+def test_a_run_with_nothing_to_read_is_a_success_and_says_so(
+    write_csv: WriteCsv, make_plan: MakePlan, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    run, plan = make_plan(write_csv([]), max_failures=0)
+    stage(run, plan)
+    assert merge_run(run).succeeded
+    assert "there was nothing to read: the dataset has no rows" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -147,3 +148,12 @@ def test_an_engine_from_the_cache_reads_the_same(folder: Path, engine: str) -> N
     # Two graphs; OpenVINO compiles each for any shape, and the recogniser for the widths of the lines as well.
     assert len(made) > 4 if engine == "openvino" else len(made) == 2
     assert {path: path.stat().st_ino for path in folder.iterdir()} == made
+
+
+def test_the_log_says_once_what_takes_so_long(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for key in (b"one", b"two", b"one"):
+        cached([key], Maker())
+    (record,) = caplog.records
+    assert record.getMessage().startswith("compiling networks")
+    assert str(folder) in record.getMessage()

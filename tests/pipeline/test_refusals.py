@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import BaseOperator
 
-from ocr_airflow.operators import task_errors
-from ocr_pipeline.errors import StorageError, StorageRefusedError
+from ocr_airflow.failing import TaskFailed, TaskFailedForGood, task_errors
+from ocr_pipeline.errors import StorageRefusedError
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.settings.deployment import Allowances, Connection
 from ocr_pipeline.storage.disk import LocalFolder
@@ -41,7 +41,7 @@ def run_until(step: str, dataset: Path, output: str, allowances: Allowances) -> 
 def refuse(act: Callable[[], object], said: str) -> None:
     """The step is refused without waiting, as Airflow fails a task that it does not retry."""
     started = time.monotonic()
-    with pytest.raises(AirflowFailException, match=said) as failed, task_errors():
+    with pytest.raises(TaskFailedForGood, match=said) as failed, task_errors(BaseOperator(task_id="step")):
         act()
     assert time.monotonic() - started < 20
     assert failed.value.__cause__ is None
@@ -111,9 +111,10 @@ def test_a_store_that_can_never_answer_is_not_asked_again(
 
 
 def test_what_may_pass_is_tried_again(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"gone is gone; free or fix it, then retry") as caught, task_errors():
+    task = BaseOperator(task_id="step")
+    with pytest.raises(TaskFailed, match=r"gone is gone; free or fix it, then retry") as caught, task_errors(task):
         LocalFolder(tmp_path / "gone").file("a").write_bytes(b"")
-    assert not isinstance(caught.value, StorageRefusedError)
+    assert not isinstance(caught.value, TaskFailedForGood)
     assert caught.value.__suppress_context__
 
 

@@ -254,7 +254,7 @@ def test_a_run_leaves_no_key_behind(
         with (tmp_path / "d.csv").open("a") as file:
             file.write("a,b\n")  # a bad row, for rejected.csv
         allowances = Allowances.parse([str(tmp_path), site.host, others.address])
-        run, plan = planned(bad_rows="skip", max_transient_failures=1)
+        run, plan = planned(bad_rows="skip", max_failures=1)
         for batch in plan.batches:
             Batch(batch, allowances, reading_with(), dataset=site.dataset("d.csv")).run()
         merge_run(run)

@@ -12,15 +12,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable, timezone
-from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 from airflow.timetables.interval import CronDataIntervalTimetable as CoreTimetable
 
 from ocr_airflow.datasets import DatasetFileError, declared_datasets, read_dataset_file
 from ocr_airflow.deployment import default_output
+from ocr_airflow.failing import TaskFailed, TaskFailedForGood
 from ocr_airflow.operators import PlanRunOperator
 from ocr_airflow.settings import run_settings
 from ocr_airflow.waiting import WaitForDatasetSensor, Waiting
-from ocr_pipeline.errors import DatasetUnavailableError
 
 TELLS = "tests.plugins.notifier.FileNotifier"
 EXAMPLE = Path(__file__).parents[2] / "include" / "datasets" / "example.yaml.disabled"
@@ -349,7 +349,7 @@ def test_a_dataset_that_is_not_there_is_looked_for_again(look: Look) -> None:
 def test_when_it_is_too_late_the_run_is_skipped_or_fails(look: Look) -> None:
     with pytest.raises(AirflowSkipException, match=r"waited 1:00:00 for .*/links-2026-01-02\.csv, and it is"):
         look("skip", LONG_AGO)
-    with pytest.raises(AirflowFailException, match="clear this task when it is"):
+    with pytest.raises(TaskFailedForGood, match="clear this task when it is"):
         look("fail", LONG_AGO)
 
 
@@ -359,13 +359,13 @@ def test_a_dataset_that_cannot_be_read_is_left_to_the_plan(look: Look, tmp_path:
 
 
 def test_a_dataset_that_is_not_allowed_fails_the_run_at_once(look: Look) -> None:
-    with pytest.raises(AirflowFailException, match="not allowed here: add /etc"):
+    with pytest.raises(TaskFailedForGood, match="not allowed here: add /etc"):
         look("skip", dataset="/etc/links.csv")
 
 
 def test_a_server_that_is_away_is_an_error_to_be_tried_again(look: Look) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(DatasetUnavailableError) as error:
+    with pytest.raises(TaskFailed, match="Connect call failed") as failed:
         look("skip", dataset=f"http://{address}/links.csv", attempts=1)
-    assert error.value.retryable
+    assert not isinstance(failed.value, TaskFailedForGood)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import pytest
-from airflow.sdk import DAG, Context
-from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
+from airflow.sdk import DAG, Context, RetryAction
+from airflow.sdk.exceptions import ParamValidationError
 
 from ocr_airflow.deployment import allowances, read_slots
-from ocr_airflow.operators import RUN_KEY, PlanRunOperator, ReadBatchOperator
+from ocr_airflow.failing import TaskFailed, TaskFailedForGood
+from ocr_airflow.operators import RUN_KEY, MergeRunOperator, PlanRunOperator, ReadBatchOperator
 from ocr_airflow.params import run_params
+from ocr_airflow.waiting import WaitForDatasetSensor, Waiting
 from ocr_pipeline.errors import SettingsError
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan
@@ -148,9 +151,9 @@ def test_a_run_that_names_a_dataset_needs_no_date(plan: MakePlan, write_csv: Cal
 
 
 def test_a_source_that_needs_a_date_is_told_from_one_that_is_wrong(plan: MakePlan) -> None:
-    with pytest.raises(AirflowFailException, match=r"'ds' is undefined.*this run has no logical date.*an asset starts"):
+    with pytest.raises(TaskFailedForGood, match=r"'ds' is undefined.*this run has no logical date.*an asset starts"):
         plan({"dataset": "/data/{{ ds }}.csv"}, {})
-    with pytest.raises(AirflowFailException, match=r"'dsx' is undefined.*correct the template"):
+    with pytest.raises(TaskFailedForGood, match=r"'dsx' is undefined.*correct the template"):
         plan({"dataset": "/data/{{ dsx }}.csv"}, {}, logical_date=datetime(2026, 1, 2, tzinfo=UTC))
 
 
@@ -181,6 +184,70 @@ def test_a_batch_takes_its_share_of_what_a_host_may_be_asked(
     assert said in caplog.text
 
 
+class LastTry(FakeTaskInstance):
+    """A task that Airflow will not try again."""
+
+    try_number, max_tries = 1, 0
+    rendered_map_index = ""
+
+
+class FakeStore:
+    """Takes what the task stores for people to see."""
+
+    def __init__(self) -> None:
+        self.stored: list[tuple[str, Any]] = []
+
+    def set(self, key: str, value: Any) -> None:
+        self.stored.append((key, value))
+
+
+def test_a_batch_shows_how_far_it_is_and_is_named_by_what_came_of_it(
+    plan: MakePlan, write_csv: Callable[..., Path]
+) -> None:
+    links = write_csv([(0, "/none/a.png"), (1, ""), (2, "ftp://no.link"), (3, "/none/a.png")])
+    made = plan(None, {"dataset": str(links)})
+    dag, instance, store = DAG("reads"), LastTry(), FakeStore()
+    task = ReadBatchOperator(task_id="read", batch=made.batches[0].to_dict(), dag=dag)
+    assert task.label == "rows 1–4"
+    context = {"ti": instance, "task": task, "dag": dag, "params": {"dataset": str(links)}, "task_state_store": store}
+    task.execute(cast(Context, context))
+    assert task.label == instance.rendered_map_index == "rows 1–4 · 0 read, 3 failed"
+    assert {key for key, _ in store.stored} == {"progress"}
+    assert json.dumps(store.stored)
+    last = store.stored[-1][1]
+    assert (last["done"], last["failed"], last["total"], last["staged"]) == (3, 3, 3, True)
+
+
+def test_a_batch_that_fails_is_named_by_how_far_it_came(
+    plan: MakePlan, tmp_path: Path, write_csv: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_OCR_ALLOW", f"{tmp_path},127.0.0.1:9")
+    links = write_csv([(0, "http://127.0.0.1:9/a.png"), (1, "http://127.0.0.1:9/b.png")])
+    made = plan(None, {"dataset": str(links), "attempts": 1})
+    dag, instance = DAG("reads"), LastTry()
+    instance.max_tries = 1
+    task = ReadBatchOperator(task_id="read", batch=made.batches[0].to_dict(), dag=dag, retries=1)
+    context = {"ti": instance, "task": task, "dag": dag, "params": {"dataset": str(links)}}
+    with pytest.raises(TaskFailed, match="2 of 2 images failed") as failed:
+        task.execute(cast(Context, context))
+    assert not isinstance(failed.value, TaskFailedForGood)
+    assert instance.rendered_map_index == "rows 1–2 · 0 read, 2 failed"
+
+
+def test_only_what_a_person_has_to_change_is_not_tried_again() -> None:
+    waiting = Waiting(timedelta(1), timedelta(1), "fail")
+    tasks = [
+        PlanRunOperator(task_id="plan"),
+        ReadBatchOperator(task_id="read", batch={}, retry_policy=None),  # as a mapped task is made
+        MergeRunOperator(task_id="merge", run="/out"),
+        WaitForDatasetSensor(task_id="wait", settings={}, waiting=waiting),
+    ]
+    for task in tasks:
+        assert task.retry_policy is not None
+        actions = [task.retry_policy.evaluate(error("why"), 1, 3).action for error in (TaskFailed, TaskFailedForGood)]
+        assert actions == [RetryAction.DEFAULT, RetryAction.FAIL]
+
+
 @pytest.mark.parametrize("slots", ["0", "-1", "two", "1.5"])
 def test_slots_that_are_no_number_are_refused(monkeypatch: pytest.MonkeyPatch, slots: str) -> None:
     monkeypatch.setenv("OCR_SLOTS", slots)
@@ -189,12 +256,12 @@ def test_slots_that_are_no_number_are_refused(monkeypatch: pytest.MonkeyPatch, s
 
 
 def test_templates_in_params_are_not_rendered(plan: MakePlan, tmp_path: Path) -> None:
-    with pytest.raises(AirflowFailException, match=r"\{\{ ds \}\}\.csv: there is no such file"):
+    with pytest.raises(TaskFailedForGood, match=r"\{\{ ds \}\}\.csv: there is no such file"):
         plan(None, {"dataset": f"{tmp_path}/{{{{ ds }}}}.csv"}, ds="2026-01-02")
 
 
 def test_what_no_retry_can_mend_is_not_retried(plan: MakePlan) -> None:
-    with pytest.raises(AirflowFailException, match="batch_size: -1 is not allowed"):
+    with pytest.raises(TaskFailedForGood, match="batch_size: -1 is not allowed"):
         plan(None, {"dataset": "/x.csv", "batch_size": -1})
 
 
@@ -204,7 +271,7 @@ def test_a_model_that_cannot_be_staged_ends_the_run_before_it_is_planned(
     (tmp_path / "models").write_text("no folder")
     monkeypatch.setenv("OCR_MODELS", str(tmp_path / "models"))
 
-    with pytest.raises(AirflowFailException, match=r"models folder .* cannot be written"):
+    with pytest.raises(TaskFailedForGood, match=r"models folder .* cannot be written"):
         plan(None, {"dataset": str(write_csv([(1, "a")])), "model": "tiny"})
     assert not (tmp_path / "out").exists()
 

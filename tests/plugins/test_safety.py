@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from airflow.serialization.serialized_objects import DagSerialization
 
 from ocr_airflow.dags import ocr_dag
 from ocr_airflow.datasets import declared_datasets
 from ocr_airflow.deployment import allowances
+from ocr_airflow.failing import TaskFailedForGood
 from ocr_airflow.operators import PlanRunOperator, ReadBatchOperator
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan
@@ -153,7 +153,7 @@ def test_a_task_that_fails_says_no_secret(
     monkeypatch.setenv("AIRFLOW_VAR_OCR_ALLOW", str(tmp_path))
     context: Any = {"params": {"output": str(tmp_path / "out"), "attempts": 1}, "run_id": "r", "ti": TaskInstance()}
     for source in (f"http://u:{KEY}@127.0.0.1:1/d.csv?{KEY}", f"http://u:{KEY}@h/{{{{ ds.year }}}}.csv?{KEY}"):
-        with pytest.raises(AirflowFailException) as refused:
+        with pytest.raises(TaskFailedForGood) as refused:
             PlanRunOperator(task_id="plan", settings={"dataset": source}).execute(context)
         said = "".join(traceback.format_exception(refused.value))
         assert KEY not in "".join(line for line in said.splitlines() if not line.startswith("    "))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 from functools import partial
@@ -17,6 +18,7 @@ from ocr_pipeline.errors import (
     BatchCancelledError,
     DeadlineError,
     EngineError,
+    ErrorCategory,
     OutageError,
     PlanError,
     StalledError,
@@ -29,6 +31,7 @@ from ocr_pipeline.reading.progress import OUTAGE_START
 from ocr_pipeline.reading.reader import ReaderProcess
 from ocr_pipeline.reading.watchdog import reading_seconds, stall_seconds
 from ocr_pipeline.records import BatchRef, FetchedImage, Page, PageText, PageWarning, ResultRow
+from ocr_pipeline.run.catalog import Catalog
 from ocr_pipeline.settings.deployment import Allowances, Connection
 from ocr_pipeline.settings.run import FetchSettings
 from ocr_pipeline.storage.buckets import find_store, open_bucket
@@ -170,7 +173,7 @@ def test_pages_of_a_document_are_rows_of_their_own(
 ) -> None:
     pages = [np.full((8, width, 3), 200, np.uint8) for width in (30, 40, 13, 50)]
     cv2.imwritemulti(str(tmp_path / "scan.tiff"), pages)
-    run, plan = make_plan(write_csv([(0, "scan.tiff")]))
+    run, plan = make_plan(write_csv([(0, "scan.tiff")]), max_failures=1)
     Batch(plan.batches[0], allowances, reading_with()).run()
     rows = staged_rows(run, plan)
     assert [(row.page, row.status.value) for row in rows] == [(0, "ok"), (1, "ok"), (2, "read_failed"), (3, "ok")]
@@ -282,8 +285,10 @@ def test_an_outage_fails_the_task_and_keeps_what_was_read(
     dead = [f"http://127.0.0.1:9/{n}.png" for n in range(20)]
     run, plan = make_plan(write_csv(enumerate([draw_image(30), *dead])))
     networks = Allowances((*allowances.folders,), Allowances.parse("127.0.0.1:9").networks)
-    with pytest.raises(OutageError, match=r"20 of 21 images failed for transient reasons"):
+    with pytest.raises(OutageError, match=r"20 of 21 images failed for transient reasons \(95.2 %\)") as outage:
         Batch(plan.batches[0], networks, reading_with()).run()
+    for said in ("max_failures (0.5)", "20 of 20 at 127.0.0.1:9", "connect_failed", "What to do", "clear it"):
+        assert said in str(outage.value)
     assert not run.marker(0).exists()
     engine = WidthEngine()
     with pytest.raises(OutageError):
@@ -295,10 +300,73 @@ def test_nothing_getting_through_ends_a_batch_early(
     write_csv: WriteCsv, make_plan: MakePlan, allowances: Allowances
 ) -> None:
     links = [f"http://127.0.0.1:9/{n}.png" for n in range(OUTAGE_START + 50)]
-    _, plan = make_plan(write_csv(enumerate(links)), max_transient_failures=1.0)
+    _, plan = make_plan(write_csv(enumerate(links)), max_failures=0.99)
     networks = Allowances((*allowances.folders,), Allowances.parse("127.0.0.1:9").networks)
     with pytest.raises(OutageError, match=f"all of the first {OUTAGE_START} images failed"):
         Batch(plan.batches[0], networks, reading_with()).run()
+    _, plan = make_plan(write_csv(enumerate(links)), run_id="whatever fails", max_failures=1)
+    assert Batch(plan.batches[0], networks, reading_with()).run().failed == len(links)
+
+
+@pytest.mark.parametrize(("failing", "read"), [(1, 0), (2, 1), (7, 1)])
+def test_a_small_batch_that_mostly_fails_is_tried_again_while_somebody_tries(
+    tmp_path: Path, write_csv: WriteCsv, make_plan: MakePlan, draw_image: DrawImage, failing: int, read: int
+) -> None:
+    with MisbehavingServer() as server:
+        links = [server.url("status", code=503, id=n) for n in range(failing)] + [draw_image(30)] * read
+        run, plan = make_plan(write_csv(enumerate(links)))
+        allowed = Allowances.parse([str(tmp_path), server.address])
+        with pytest.raises(OutageError, match=f"{failing} of {failing + read} images failed .* HTTP 503") as outage:
+            Batch(plan.batches[0], allowed, reading_with()).run()
+        assert outage.value.retryable
+        assert not run.marker(0).exists()
+        last = Batch(plan.batches[0], allowed, reading_with(), last_try=True)
+        assert last.run().failed == failing
+        assert last.progress.outcome == f"{read} read, {failing} failed"
+
+
+def test_images_that_were_read_before_hide_no_outage(
+    tmp_path: Path, draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan
+) -> None:
+    allowed = Allowances.parse([str(tmp_path), "127.0.0.1:9"])
+    images = [draw_image(width) for width in range(20, 24)]
+    read, plan = make_plan(write_csv(enumerate(images)), run_id="before", catalog="c")
+    Batch(plan.batches[0], allowed, reading_with()).run()
+    merge_run(read, Catalog.of(read, plan.settings, allowed))
+    new = [f"http://127.0.0.1:9/{n}" for n in range(3)]
+    run, plan = make_plan(write_csv(enumerate(images + new)), catalog="c", known_by="content")
+    with pytest.raises(OutageError, match=r"3 of 3 images failed for transient reasons \(100 %\)"):
+        Batch(plan.batches[0], allowed, reading_with()).run()
+    last = Batch(plan.batches[0], allowed, reading_with(), last_try=True)
+    last.run()
+    assert last.progress.outcome == "0 read, 3 failed, 4 known"
+    assert not merge_run(run).succeeded
+
+
+def test_the_log_names_what_failed_and_what_may_be_wrong(
+    tmp_path: Path,
+    draw_image: DrawImage,
+    write_csv: WriteCsv,
+    make_plan: MakePlan,
+    allowances: Allowances,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    links = ["/data/b.jpg?id=1", "/data/c.jpg", "", draw_image(30), draw_image(40)]
+    _, plan = make_plan(write_csv(enumerate(links)))
+    for _ in range(2):  # what an earlier attempt has finished as well
+        caplog.clear()
+        Batch(plan.batches[0], allowances, reading_with(DoubtfulEngine())).run()
+        lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+        assert [line.partition(": ")[2].partition(":")[0] for line in lines] == [
+            "2 forbidden_path, such as /data/b.jpg",
+            "1 missing_link, such as row 3",
+            f"1 fonts_missing, such as {links[3]}",
+            f"1 unknown_script, such as {links[3]}",
+        ]
+        assert f"What to do: {ErrorCategory.FORBIDDEN_PATH.remedy}" in lines[0]
+        assert all("What to do: " in line for line in lines)
+    assert "batch 0 (rows 1 to 5): staged, " in caplog.text
 
 
 def test_failures_below_the_allowed_share_are_staged(

@@ -14,7 +14,7 @@ from ocr_pipeline.records import BatchRef, Failure, ImageRef, ResultRow, unfetch
 from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.rows import HEADER, decode_rows, encode_rows, read_rows
-from ocr_pipeline.run.staging import load_staged, read_progress
+from ocr_pipeline.run.staging import BatchProgress, load_staged, read_progress
 from ocr_pipeline.storage.disk import LocalFolder
 from tests.conftest import local_path
 
@@ -127,8 +127,8 @@ def test_a_batch_is_staged_with_its_marker_and_checkpoints_go(
     store = open_store()
     assert store.resume({0, 1}).kept == set()
     keep(store, [replace(READ, row=1)], [failure(0, ErrorCategory.NOT_FOUND)])
-    store.report(done=2, failed=1)
-    assert read_progress(run, batch).done == 2
+    store.report(BatchProgress(done=2, failed=1, total=2, slowest_hosts={"a.example": 1.5}))
+    assert read_progress(run, batch) == BatchProgress(2, 1, 2, slowest_hosts={"a.example": 1.5})
     store.report_end("the disk is full")
     assert read_progress(run, batch).error == "the disk is full"
     statistics = store.stage([0, 1], seconds=2.0, resumed=0)

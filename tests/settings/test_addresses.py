@@ -11,6 +11,7 @@ from ocr_pipeline.settings.addresses import (
     fits_seal,
     shown_address,
     shown_dataset,
+    shown_link,
     shown_text,
     shown_value,
     with_login,
@@ -126,3 +127,24 @@ def test_what_is_shown_as_it_is_needs_no_seal() -> None:
 )
 def test_relative_links_have_the_login_of_their_dataset(base: str, dataset: str, expected: str) -> None:
     assert with_login(base, dataset) == expected
+
+
+@pytest.mark.parametrize(
+    ("link", "shown"),
+    [
+        ("https://user:KEY@h/a.png?sig=K/EY", "https://h/a.png"),
+        ("https://user:K/EY@h/a.png", "https://…"),
+        ("a/b.png?sig=K/EY", "a/b.png"),
+        ("b.png?KEY", "b.png"),
+        ("//user:KEY@h/a.png", "//h/a.png"),
+        ("see https://user:KEY@h/a.png?KEY", "see https://h/a.png"),
+        ("s3://minio@bucket/a b.png", "s3://minio@bucket/a b.png"),
+        ("s3://id:KEY@bucket/a.png", "s3://bucket/a.png"),
+        ("data:image/png;base64,KEY", "data:…"),
+        ("/data/a.png", "/data/a.png"),
+        ("two\nlines", "two lines"),
+        ("", ""),
+    ],
+)
+def test_a_link_is_shown_without_what_may_be_a_key(link: str, shown: str) -> None:
+    assert shown_link(link) == shown

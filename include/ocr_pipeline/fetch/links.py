@@ -85,6 +85,20 @@ def parse_link(link: str, base: Base) -> WebLink | ObjectLink | FileLink:
     return FileLink(_path(link, base))
 
 
+def host_name(link: str, base: Base) -> str:
+    """What people call where ``link`` leads: a host and its port, a bucket; empty for files and what leads nowhere."""
+    try:
+        parsed = parse_link(link, base)
+    except ImageError:
+        return ""
+    match parsed:
+        case WebLink(url):
+            return url.host_port_subcomponent or ""
+        case ObjectLink(uri):
+            return f"{uri.scheme}://{uri.bucket}"
+    return ""
+
+
 def parse_url(text: str, base: URL | None = None) -> URL:
     """The http(s) URL that ``text`` stands for, relative to ``base`` if given (as redirects may be).
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from ocr_pipeline.errors import ErrorCategory, OcrPipelineError, StagedBatchError, Status
+from ocr_pipeline.errors import ErrorCategory, OcrPipelineError, StagedBatchError, Status, WarningCategory
 from ocr_pipeline.merging.indexing import IndexWriter
 from ocr_pipeline.merging.repeats import KeptReadings, pages_of
 from ocr_pipeline.merging.results import ResultsWriter, is_failure
@@ -32,7 +32,8 @@ from ocr_pipeline.run.catalog import Catalog, CatalogWriter
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images, planned_rows
 from ocr_pipeline.run.staging import StagedBatch, open_staged, read_progress
-from ocr_pipeline.run.summary import MergedRun, UnfinishedBatch
+from ocr_pipeline.run.summary import MergedRun, UnfinishedBatch, judged
+from ocr_pipeline.run.troubles import Tally, lines
 from ocr_pipeline.storage.folders import scratch_folder
 from ocr_pipeline.viewing.report import render_report
 from ocr_pipeline.viewing.results import RunResults
@@ -81,6 +82,11 @@ def merge_run(run: RunFolder, catalog: Catalog | None = None) -> MergedRun:
     else:
         run.report.write_bytes(report)
     merged.save(run)
+    for line in lines([*merged.failures, *merger.warnings.troubles]):
+        log.warning("%s", line)
+    if merged.images == merged.known_images:
+        why = "earlier runs have read the image of every row" if merged.rows else "the dataset has no rows"
+        log.info("there was nothing to read: %s", why)
     return merged
 
 
@@ -110,7 +116,8 @@ class _Source:
 class _Merger:
     """Joins the rows of each batch with their readings.
 
-    ``schema`` is that of the results: the dataset's own columns, then the columns of the contract.
+    ``schema`` is that of the results: the dataset's own columns, then the columns of the contract. ``warnings`` counts
+    pages that may be wrong.
     """
 
     def __init__(self, run: RunFolder, plan: Plan, kept: KeptReadings, record: CatalogWriter | None) -> None:
@@ -124,7 +131,9 @@ class _Merger:
         self._unfinished: list[UnfinishedBatch] = []
         self._images = self._bytes = 0
         self._files: list[ExitStack] = []
-        self._failed_images = 0
+        self._failed_images = self._known_images = 0
+        self._failures = Tally()
+        self.warnings = Tally()
         self._seconds = 0.0
         self._models: set[str] = set()
 
@@ -172,7 +181,9 @@ class _Merger:
 
     def merged(self, statistics: ResultStatistics) -> MergedRun:
         """The summary, once all tables are written."""
-        return MergedRun(
+        merged = MergedRun(
+            succeeded=False,
+            problem="",
             complete=not self._unfinished,
             unfinished=tuple(self._unfinished),
             batches=len(self._plan.batches),
@@ -181,7 +192,9 @@ class _Merger:
             result_rows=statistics.rows,
             failed_rows=statistics.failed,
             images=self._images,
+            known_images=self._known_images,
             failed_images=self._failed_images,
+            failures=self._failures.troubles,
             bytes=self._bytes,
             statuses=statistics.statuses,
             errors=statistics.errors,
@@ -190,6 +203,7 @@ class _Merger:
             models=tuple(sorted(self._models)),
             merged_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
+        return judged(merged, self._plan.settings.max_failures)
 
     def _join(self, source: _Source) -> Iterator[tuple[pa.ChunkedArray, pa.Table]]:
         """The numbers and the result rows of a batch, some readings at a time."""
@@ -202,6 +216,7 @@ class _Merger:
         done = 0
         for readings, last in reading_blocks(source.staged, batch):
             self._count(readings)
+            self._tally(planned, readings)
             if self._record:
                 self._note(planned, readings, self._record)
             # Rows up to the last one whose reading is there; repeats of earlier ones are among them.
@@ -243,8 +258,29 @@ class _Merger:
         first_pages = readings.filter(pc.equal(readings["ocr_page"], 0))
         failed = readings[READ_ROW].filter(is_failure(readings["ocr_status"]))
         self._images += first_pages.num_rows
+        self._known_images += pc.sum(pc.equal(first_pages["ocr_status"], Status.KNOWN.value)).as_py() or 0
         self._failed_images += pc.count_distinct(failed).as_py()
         self._bytes += pc.sum(first_pages["ocr_bytes"]).as_py() or 0
+
+    def _tally(self, planned: pa.Table, readings: pa.Table) -> None:
+        """Count the images that failed or may be wrong by category, with one of each."""
+        for tally, column, kinds in (
+            (self._failures, "ocr_error", ErrorCategory),
+            (self.warnings, "ocr_warning", WarningCategory),
+        ):
+            troubled = readings.filter(pc.is_valid(readings[column])).combine_chunks()
+            if tally is self._failures:  # an image whose pages failed in several ways counts once
+                troubled = troubled.take(np.unique(troubled[READ_ROW].to_numpy(), return_index=True)[1])
+            lists = pc.split_pattern(troubled[column], ",").combine_chunks()  # a page may have several warnings
+            places = pc.list_parent_indices(lists)
+            pairs = pa.table(
+                [pc.list_flatten(lists), places, troubled[READ_ROW].take(places)], ["kind", "place", "row"]
+            )
+            found = pairs.group_by("kind").aggregate([("row", "count_distinct"), ("place", "min")])
+            for kind, count, place in zip(*(part.to_pylist() for part in found.columns), strict=True):
+                row, detail = (troubled[name][place].as_py() for name in (READ_ROW, f"{column}_detail"))
+                link = planned[self._plan.image_column][int(np.searchsorted(planned[ROW].to_numpy(), row))].as_py()
+                tally.add(kinds(kind), row, link or "", detail or "", count)
 
     def _note(self, planned: pa.Table, readings: pa.Table, record: CatalogWriter) -> None:
         """Note the images that were read, all their pages."""

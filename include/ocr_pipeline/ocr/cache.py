@@ -47,10 +47,16 @@ def cached(key: Sequence[bytes], make: Callable[[], bytes]) -> bytes:
     path = folder / digest.hexdigest()
     content = _load(path)
     if content is None:
+        _tell_once(folder)
         content = make()
         with contextlib.suppress(OSError):
             _store(path, content)
     return content
+
+
+@functools.cache
+def _tell_once(folder: Path) -> None:
+    log.info("compiling networks, which takes some seconds once a machine; they are kept in %s", folder)
 
 
 @functools.cache  # so that it warns once

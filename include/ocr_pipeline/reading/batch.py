@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from ocr_pipeline.errors import BatchCancelledError, OcrPipelineError, StorageError
+from ocr_pipeline.errors import BatchCancelledError, StorageError
 from ocr_pipeline.fetch import ByteBudget, Fetcher, parse_base
 from ocr_pipeline.ocr.allocator import return_large_blocks
 from ocr_pipeline.reading.checkpoints import CHECKPOINT_SECONDS, CheckpointWriter
 from ocr_pipeline.reading.previews import PreviewWriter
-from ocr_pipeline.reading.progress import Progress
+from ocr_pipeline.reading.progress import Progress, check_outage
 from ocr_pipeline.reading.reader import ReaderProcess
+from ocr_pipeline.reading.reporting import Observer, Reporter, reason
 from ocr_pipeline.reading.stream import HELD_BYTES, ImageReader, ImageStream
 from ocr_pipeline.reading.watchdog import Watchdog, stall_seconds
 from ocr_pipeline.records import BatchRef, ImageRef
@@ -24,7 +25,8 @@ from ocr_pipeline.run.catalog import KnownContents, known_contents
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan, batch_images
 from ocr_pipeline.run.staged_index import write_staged_index
-from ocr_pipeline.run.staging import BatchStatistics
+from ocr_pipeline.run.staging import BatchProgress, BatchStatistics
+from ocr_pipeline.run.troubles import Tally, Trouble, add_failure, add_warnings, lines
 from ocr_pipeline.settings.addresses import with_login
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import FetchSettings, ReadSettings
@@ -41,6 +43,9 @@ class Batch:
         share what a host may be asked.
     :param dataset: the run's setting; where its address has a login, relative links have it too, and the plan has none.
     :param retry_permanent: whether to try again also what failed for good; a staged batch always does.
+    :param last_try: whether nobody tries the batch again by itself; then a few transient failures are staged, whatever
+        share of it they are, and judged with the whole run.
+    :param observer: told how far the batch is, every few seconds, in a thread of its own.
     :param seconds: how long it may take to read; what is being read then is left to a retry.
     :param checkpoint_seconds: how often finished images are written down.
     :param held_bytes: of images, at once.
@@ -58,6 +63,8 @@ class Batch:
         at_once: int | None = None,
         dataset: str = "",
         retry_permanent: bool = False,
+        last_try: bool = False,
+        observer: Observer | None = None,
         seconds: float = math.inf,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         held_bytes: int = HELD_BYTES,
@@ -71,10 +78,13 @@ class Batch:
         self._at_once = at_once
         self._dataset = dataset
         self._retry_permanent = retry_permanent
+        self._last_try = last_try
+        self._observer = observer
         self._seconds = seconds
         self._checkpoint_seconds = checkpoint_seconds
         self._held_bytes = held_bytes
         self._idle_seconds = idle_seconds
+        self._progress = Progress(batch.images)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
@@ -96,21 +106,22 @@ class Batch:
         images = batch_images(self._run, self._batch, plan)
         with BatchStore(self._run, self._batch, plan.digests[self._batch.index]) as store:
             try:
-                resumed = self._read_left(plan, images, store, started + self._seconds)
-                seconds = time.monotonic() - started
-                statistics = store.stage((image.row for image in images), seconds=seconds, resumed=resumed)
+                statistics = self._attempt(plan, images, store, started)
             except BaseException as error:
-                store.report_end(str(error) if isinstance(error, OcrPipelineError) else type(error).__name__)
+                store.report_end(reason(error))
                 raise
-        log.info("%s: staged, %s", self._batch.label, statistics.statuses)
         try:
             write_staged_index(self._run, self._batch, plan, statistics)
         except StorageError as error:
             log.warning("%s: it is searched more slowly until the merge: %s", self._batch.label, error)
         return statistics
 
-    def _read_left(self, plan: Plan, images: list[ImageRef], store: BatchStore, deadline: float) -> int:
-        """Read what earlier attempts have not finished; gives how many images they have."""
+    @property
+    def progress(self) -> BatchProgress:
+        """How far it is, or was in the end."""
+        return self._progress.look()
+
+    def _attempt(self, plan: Plan, images: list[ImageRef], store: BatchStore, started: float) -> BatchStatistics:
         resumed = store.resume({image.row for image in images}, retry_permanent=self._retry_permanent)
         left = [image for image in images if image.row not in resumed.kept]
         # What can be mended comes first, so that a deadline or an outage cuts off what hardly can.
@@ -124,13 +135,26 @@ class Batch:
             len(resumed.transient),
             len(resumed.permanent),
         )
-        if left:
-            progress = Progress(len(images), len(resumed.kept), resumed.kept_failed)
-            share = self._batch.rows / max(plan.rows, 1)
-            with known_contents(self._run) as known, PreviewWriter(self._run, plan.settings, share) as previews:
-                self._run_loop(self._stream(plan, known, store, previews, progress, deadline), left)
-            progress.check_outage(plan.settings.max_transient_failures)
-        return len(resumed.kept)
+        allowed = plan.settings.max_failures
+        self._progress = Progress(
+            len(images), len(resumed.kept), resumed.kept_failed, resumed.kept_known, allowed=allowed
+        )
+        with Reporter(self._batch.label, self._progress, self._observer) as reporter:
+            if left:
+                shown = self._batch.rows / max(plan.rows, 1)
+                deadline = started + self._seconds
+                with known_contents(self._run) as known, PreviewWriter(self._run, plan.settings, shown) as previews:
+                    self._run_loop(self._stream(plan, known, store, previews, reporter, deadline), left)
+            failures, warnings = _troubles(store, images)
+            wanted = len(images) - self._progress.known
+            check_outage(failures, wanted, allowed, self._progress.hosts, last_try=self._last_try)
+            seconds = time.monotonic() - started
+            rows = (image.row for image in images)
+            statistics = store.stage(rows, seconds=seconds, resumed=len(resumed.kept))
+        for line in lines([*failures, *warnings]):
+            log.warning("%s: %s", self._batch.label, line)
+        log.info("%s: staged, %s", self._batch.label, statistics.statuses)
+        return statistics
 
     def stop(self) -> None:
         """Ask :meth:`run` to end soon, keeping what is finished. May be called from a signal handler."""
@@ -145,7 +169,7 @@ class Batch:
         known: KnownContents,
         store: BatchStore,
         previews: PreviewWriter,
-        progress: Progress,
+        reporter: Reporter,
         deadline: float,
     ) -> ImageStream:
         return_large_blocks()  # bodies of images come and go
@@ -158,9 +182,11 @@ class Batch:
             self._reader(plan.settings, previews),
             known,
             store,
-            CheckpointWriter(store, progress, self._checkpoint_seconds),
-            progress,
+            CheckpointWriter(store, self._progress, self._checkpoint_seconds),
+            self._progress,
+            reporter,
             Watchdog(self._idle_seconds or stall_seconds(fetching), deadline),
+            base,
         )
 
     def _share_of_hosts(self, plan: Plan) -> FetchSettings:
@@ -190,3 +216,13 @@ class Batch:
             asyncio.run(main())
         except asyncio.CancelledError:
             raise BatchCancelledError(f"{self._batch.label} was stopped; a retry goes on from here") from None
+
+
+def _troubles(store: BatchStore, images: list[ImageRef]) -> tuple[tuple[Trouble, ...], tuple[Trouble, ...]]:
+    """The failures and the warnings of the finished images."""
+    links = {image.row: image.link for image in images}
+    failures, warnings = Tally(), Tally()
+    for pages in store.troubled():
+        add_failure(failures, pages, links[pages[0].row])
+        add_warnings(warnings, pages, links[pages[0].row])
+    return failures.troubles, warnings.troubles

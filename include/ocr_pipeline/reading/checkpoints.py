@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from ocr_pipeline.reading.progress import Progress
 from ocr_pipeline.run.batch_store import BatchStore
+from ocr_pipeline.run.staging import BatchProgress
 
 CHECKPOINT_SECONDS = 3.0
 """How often finished images are written down: what a kill can cost."""
@@ -46,8 +47,8 @@ class CheckpointWriter:
 
     def _submit(self) -> Future[None]:
         """Have what was added written after what was before."""
-        return self._writer.submit(self._write, self._progress.done, self._progress.failed)
+        return self._writer.submit(self._write, self._progress.look())
 
-    def _write(self, done: int, failed: int) -> None:
+    def _write(self, progress: BatchProgress) -> None:
         self._store.checkpoint()
-        self._store.report(done, failed)
+        self._store.report(progress)

@@ -47,7 +47,7 @@ def main(descriptor: int, parent: int) -> None:
     connection = _Connection(socket.socket(fileno=descriptor))
     messages = connection.messages
     start, _ = next(messages)
-    logging.basicConfig(level=start["log_level"], handlers=[_LogHandler(connection)])
+    logging.basicConfig(level=start["log_level"], format="%(message)s", handlers=[_LogHandler(connection)])
     settings = ReadSettings.parse(start["settings"])
     try:
         engine = _load(start["engine"])(settings)

@@ -12,10 +12,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from ocr_pipeline.errors import StorageError
-from ocr_pipeline.fetch import ByteBudget, Fetcher
+from ocr_pipeline.fetch import Base, ByteBudget, Fetcher, host_name
 from ocr_pipeline.reading.checkpoints import CheckpointWriter
 from ocr_pipeline.reading.contents import ContentReader
 from ocr_pipeline.reading.progress import Progress
+from ocr_pipeline.reading.reporting import Reporter
 from ocr_pipeline.reading.watchdog import Watchdog
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef, ResultRow, unfetched_row
 from ocr_pipeline.run.batch_store import BatchStore
@@ -57,6 +58,7 @@ class ImageStream:
     :param reader: not yet entered.
     :param store: where the rows go.
     :param checkpoints: writes them down; closed in the end.
+    :param base: where relative links start.
     """
 
     def __init__(
@@ -68,7 +70,9 @@ class ImageStream:
         store: BatchStore,
         checkpoints: CheckpointWriter,
         progress: Progress,
+        reporter: Reporter,
         watchdog: Watchdog,
+        base: Base = None,
     ) -> None:
         self._fetcher = fetcher
         self._budget = budget
@@ -77,6 +81,8 @@ class ImageStream:
         self._store = store
         self._checkpoints = checkpoints
         self._progress = progress
+        self._reporter = reporter
+        self._base = base
         self._watchdog = watchdog
         self._fetched: asyncio.Queue[FetchedImage | None] = asyncio.Queue()  # None: no more will come
         self._reading = 0
@@ -93,9 +99,13 @@ class ImageStream:
         """
         try:
             async with self._fetcher, self._reader, asyncio.TaskGroup() as stages:
-                always = [stages.create_task(self._watch()), stages.create_task(self._checkpoints.keep_writing())]
+                self._progress.doing = "fetching, and loading the engine"
+                forever = (self._watch(), self._checkpoints.keep_writing(), self._reporter.keep_reporting())
+                always = [stages.create_task(work) for work in forever]
                 fetching = stages.create_task(self._fetch_all(images))
-                readers = [stages.create_task(self._read_fetched()) for _ in range(await self._reader.ready())]
+                at_once = await self._reader.ready()
+                self._progress.doing = "fetching and reading"
+                readers = [stages.create_task(self._read_fetched()) for _ in range(at_once)]
                 await asyncio.gather(fetching, *readers)
                 for task in always:
                     task.cancel()
@@ -112,6 +122,7 @@ class ImageStream:
         self._fetched.put_nowait(None)
 
     def _take(self, outcome: FetchedImage | Failure) -> None:
+        self._progress.fetched(host_name(outcome.ref.link, self._base), outcome)
         if isinstance(outcome, Failure):
             rows = [unfetched_row(outcome)]
             self._store.add(rows)

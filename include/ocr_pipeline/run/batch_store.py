@@ -12,9 +12,9 @@ import logging
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -26,7 +26,7 @@ from ocr_pipeline.records import BatchRef, ResultRow
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.readings import Place, Readings
 from ocr_pipeline.run.rows import HEADER, read_rows
-from ocr_pipeline.run.staging import BatchStatistics, open_staged
+from ocr_pipeline.run.staging import BatchProgress, BatchStatistics, open_staged
 from ocr_pipeline.storage.folders import StoredFile
 
 log = logging.getLogger(__name__)
@@ -36,11 +36,12 @@ log = logging.getLogger(__name__)
 class Resumed:
     """What earlier attempts left of a batch, as dataset rows: images kept as they are, and those to try again.
 
-    ``kept_failed`` counts those that are kept with a page that failed.
+    ``kept_failed`` counts those that are kept with a page that failed, ``kept_known`` those that another run has read.
     """
 
     kept: frozenset[int]
     kept_failed: int
+    kept_known: int
     transient: frozenset[int]
     permanent: frozenset[int]
 
@@ -63,8 +64,7 @@ class BatchStore:
         # An attempt that Airflow gave up may still be writing: it must not replace what this one writes.
         self._attempt = secrets.token_hex(4)
         self._was_staged = False
-        self._done = self._failed = 0
-        self._reported = b""
+        self._reported = BatchProgress()
 
     def __enter__(self) -> Self:
         return self
@@ -95,15 +95,16 @@ class BatchStore:
         kept: set[int] = set()
         transient: set[int] = set()
         permanent: set[int] = set()
-        kept_failed = 0
+        kept_failed = kept_known = 0
         for image in self._readings:
             reading = self._readings[image]
             if not reading.failed or (reading.final and not again):
                 kept.add(image)
                 kept_failed += reading.failed
+                kept_known += reading.known
             else:
                 (permanent if reading.final else transient).add(image)
-        return Resumed(frozenset(kept), kept_failed, frozenset(transient), frozenset(permanent))
+        return Resumed(frozenset(kept), kept_failed, kept_known, frozenset(transient), frozenset(permanent))
 
     def add(self, pages: list[ResultRow]) -> Place:
         """Take the rows of a finished image, for the next checkpoint; gives where they are."""
@@ -134,22 +135,26 @@ class BatchStore:
             raise
         self._parts += 1
 
-    def report(self, done: int, failed: int, error: str = "") -> None:
+    def troubled(self) -> Iterator[list[ResultRow]]:
+        """The rows of each finished image of which a page failed or may be wrong."""
+        for image in self._readings:
+            reading = self._readings[image]
+            if reading.failed or reading.warned:
+                yield self._readings.rows(reading.place)
+
+    def report(self, progress: BatchProgress) -> None:
         """Publish how far the batch is, for those who watch the run; :func:`read_progress` reads it.
 
-        :param error: what ended the batch.
         :raises StorageError: when the run's folder cannot be written.
         """
-        self._done, self._failed = done, failed
-        progress = json.dumps({"images": done, "failed": failed, "error": error}).encode()
-        if progress != self._reported:
-            self._run.progress(self._batch.index).write_bytes(progress)
-            self._reported = progress
+        if _news(progress) != _news(self._reported):
+            self._run.progress(self._batch.index).write_bytes(json.dumps(asdict(progress)).encode())
+        self._reported = progress
 
     def report_end(self, error: str) -> None:
         """Publish what ended the batch, if the run's folder can be written."""
         with suppress(StorageError):
-            self.report(self._done, self._failed, error)
+            self.report(replace(self._reported, error=error))
 
     def stage(self, images: Iterable[int], *, seconds: float, resumed: int) -> BatchStatistics:
         """Write the rows of ``images``, which are all finished, in their order, then the marker; drop the checkpoints.
@@ -263,3 +268,8 @@ class BatchStore:
 
     def _list_parts(self) -> list[StoredFile]:
         return [file for file in self._folder.files() if file.name.startswith("part-")]
+
+
+def _news(progress: BatchProgress) -> tuple[object, ...]:
+    """What of a report is worth a request to a bucket: not that the same images have become slower meanwhile."""
+    return progress.done, progress.failed, progress.doing, progress.error

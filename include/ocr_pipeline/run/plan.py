@@ -18,7 +18,7 @@ from ocr_pipeline.records import READ_ROW, ROW, BatchRef, ImageRef, Rows
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.settings.run import ReadSettings, RunSettings
 
-_VERSION = 5
+_VERSION = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ocr_pipeline.errors import ErrorCategory
+from ocr_pipeline.errors import ErrorCategory, Status
 from ocr_pipeline.records import ResultRow
 from ocr_pipeline.run.rows import decode_rows, encode_rows
 from ocr_pipeline.storage.folders import naming, scratch_file
@@ -24,14 +24,16 @@ class Place(NamedTuple):
 class Reading:
     """What is known of an image without looking at its rows.
 
-    ``read`` counts the pages that were read, ``failed`` says whether one was not, and ``final`` whether trying again
-    cannot help.
+    ``read`` counts the pages that were read, ``failed`` says whether one was not, ``final`` whether trying again cannot
+    help, ``warned`` whether something may be wrong with a page, and ``known`` whether an earlier run has read it.
     """
 
     place: Place
     read: int
     failed: bool
     final: bool
+    warned: bool
+    known: bool
 
 
 class Readings:
@@ -72,7 +74,14 @@ class Readings:
         place = Place(self._end, len(lines))
         self._end += len(lines)
         read = sum(not page.status.failed for page in pages)
-        newer = Reading(place, read, read < len(pages), all(map(_is_final, pages)))
+        newer = Reading(
+            place,
+            read,
+            failed=read < len(pages),
+            final=all(map(_is_final, pages)),
+            warned=any(page.warning for page in pages),
+            known=pages[0].status is Status.KNOWN,
+        )
         before = self._images.get(pages[0].row)
         if before is None or not before.read or read > before.read or not newer.failed:
             self._images[pages[0].row] = newer

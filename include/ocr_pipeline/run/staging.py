@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ocr_pipeline.errors import StagedBatchError, StorageError
@@ -114,20 +114,43 @@ def read_statistics(run: RunFolder, batch: BatchRef, digest: str) -> BatchStatis
 
 @dataclass(frozen=True, slots=True)
 class BatchProgress:
-    """How far a batch is: images finished, how many of them failed, whether it is staged, and what ended it if not."""
+    """How far a batch is; while it runs, the content of ``progress.json``.
+
+    ``done`` counts the images of ``total`` that are finished, ``failed`` those of them with a page that failed,
+    ``known`` those that an earlier run has read. ``doing`` says what the batch does now, for people.
+    ``images_per_second`` is that of the last minute and ``seconds_left`` follows from it; both are None while there is
+    nothing to tell them from. ``slowest_hosts`` has the mean seconds that an image took to fetch, the slowest host
+    first. ``error`` is what ended an attempt.
+    """
 
     done: int = 0
     failed: int = 0
+    total: int = 0
+    known: int = 0
     staged: bool = False
+    doing: str = ""
+    images_per_second: float | None = None
+    seconds_left: float | None = None
+    slowest_hosts: dict[str, float] = field(default_factory=dict)
     error: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """What has come of the images, in short."""
+        if not self.total:
+            return "nothing to read"
+        if self.done < self.total:
+            return f"{self.done:,} of {self.total:,} finished, {self.failed:,} failed"
+        others = {"failed": self.failed, "known": self.known}
+        counts = {"read": self.total - sum(others.values())} | {name: count for name, count in others.items() if count}
+        return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
 def read_progress(run: RunFolder, batch: BatchRef) -> BatchProgress:
     """How far ``batch`` is, from its marker or, while it runs, from what it reports."""
-    for file, staged in ((run.marker(batch.index), True), (run.progress(batch.index), False)):
-        try:
-            values = json.loads(file.read_bytes())
-            return BatchProgress(values["images"], values["failed"], staged, values.get("error", ""))
-        except (FileNotFoundError, StorageError, ValueError, KeyError):
-            continue
+    with suppress(FileNotFoundError, StorageError, ValueError, KeyError):
+        marker = json.loads(run.marker(batch.index).read_bytes())
+        return BatchProgress(marker["images"], marker["failed"], marker["images"], staged=True)
+    with suppress(FileNotFoundError, StorageError, ValueError, TypeError):
+        return BatchProgress(**json.loads(run.progress(batch.index).read_bytes()))
     return BatchProgress()

@@ -1,13 +1,14 @@
-"""What a merged run comes to: the content of ``summary.json``."""
+"""What a merged run comes to: the content of ``summary.json``, and whether that is what was wanted."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Self
 
-from ocr_pipeline.errors import PlanError
+from ocr_pipeline.errors import ErrorCategory, IncompleteRunError, PlanError, TooManyFailuresError
 from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.run.troubles import Trouble, describe, share, too_many
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,15 @@ class MergedRun:
 
     ``rows`` counts those of the dataset, ``rejected`` those that could not be read and were left out of the plan,
     ``result_rows`` those of the results (one a page), and of these ``statuses`` each status, ``errors`` each category
-    of failure and ``warnings`` each warning. ``images`` counts distinct links, ``failed_images`` those with a page that
-    failed or was not read, ``bytes`` adds up their files. ``seconds`` is the work of all ``batches`` added up. The run
-    is ``complete`` when none of them is ``unfinished``.
+    of failure and ``warnings`` each warning. ``images`` counts distinct links, ``known_images`` those of them whose
+    bytes an earlier run has read, ``failed_images`` those with a page that failed or was not read, and ``failures`` the
+    latter by category. ``bytes`` adds up their files. ``seconds`` is the work of all ``batches`` added up. The run is
+    ``complete`` when none of them is ``unfinished``, and has ``succeeded`` when also no more images failed than it
+    allows; if not, ``problem`` says why and what to do.
     """
 
+    succeeded: bool
+    problem: str
     complete: bool
     unfinished: tuple[UnfinishedBatch, ...]
     batches: int
@@ -41,7 +46,9 @@ class MergedRun:
     result_rows: int
     failed_rows: int
     images: int
+    known_images: int
     failed_images: int
+    failures: tuple[Trouble, ...]
     bytes: int
     statuses: dict[str, int]
     errors: dict[str, int]
@@ -60,6 +67,9 @@ class MergedRun:
         try:
             values = json.loads(run.summary.read_bytes())
             values["unfinished"] = tuple(UnfinishedBatch(**batch) for batch in values["unfinished"])
+            values["failures"] = tuple(
+                Trouble(**{**failure, "category": ErrorCategory(failure["category"])}) for failure in values["failures"]
+            )
             values["models"] = tuple(values["models"])
             return cls(**values)
         except FileNotFoundError:
@@ -71,8 +81,45 @@ class MergedRun:
         """Write the summary."""
         run.summary.write_bytes(json.dumps(asdict(self), indent=1, ensure_ascii=False).encode())
 
+    def check(self) -> None:
+        """Refuse to pass for a success what is none.
 
-def describe_unfinished(merged: MergedRun) -> str:
+        :raises IncompleteRunError: when a batch is unfinished.
+        :raises TooManyFailuresError: when more images failed than the run allows.
+        """
+        if not self.succeeded:
+            raise (TooManyFailuresError if self.complete else IncompleteRunError)(self.problem)
+
+
+def judged(merged: MergedRun, allowed: float) -> MergedRun:
+    """``merged`` with whether it succeeded.
+
+    :param allowed: the share of the images to be read, and of the dataset's rows, that may fail.
+    """
+    problem = _describe_unfinished(merged) if merged.unfinished else _describe_failures(merged, allowed)
+    return replace(merged, succeeded=not problem, problem=problem)
+
+
+def _describe_failures(merged: MergedRun, allowed: float) -> str:
+    """Why too much failed, and what to do about it, for people; empty when it did not."""
+    rows, wanted = merged.rows + merged.rejected, merged.images - merged.known_images
+    if too_many(merged.rejected, rows, allowed):
+        return (
+            f"{merged.rejected:,} of {rows:,} rows of the dataset could not be read ({share(merged.rejected, rows)}), "
+            f"more than max_failures ({allowed:g}) allows: rejected.csv says which and why. Correct the "
+            "dataset, or the settings format and encoding, and start a new run"
+        )
+    if too_many(merged.failed_images, wanted, allowed):
+        return (
+            f"{merged.failed_images:,} of {wanted:,} images failed ({share(merged.failed_images, wanted)}), more than "
+            f"max_failures ({allowed:g}) allows: {describe(merged.failures)} All rows are in the results. When the "
+            "batches (read_batch) are cleared with their downstream tasks, only what failed is read again; a run with "
+            "a larger max_failures takes the failures as they are"
+        )
+    return ""
+
+
+def _describe_unfinished(merged: MergedRun) -> str:
     """What an incomplete run lacks and what to do about it, for people."""
     named = [
         f"batch {batch.index}: {batch.finished:,} of {batch.images:,} images finished ({batch.reason})"

@@ -24,6 +24,7 @@ _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*:"
 _PARTS = re.compile(rf"(?P<start>(?:sql:)?(?:{_SCHEME})?/*)(?P<authority>[^/?#]*)(?P<path>[^?#]*)", re.DOTALL)
 _HOST = re.compile(r"(?:[^:]*|\[[^]]*\])(?::\d*)?")
 _PARAMETERS = re.compile(r"\?[\w.-]+=[^/]*\Z")
+_NO_ADDRESS = re.compile(rf"{_SCHEME}(?!//)")
 _BEGINS = re.compile(rf"\s*{_SCHEME}//")
 # Up to what may end a sentence or a quotation around it.
 _INSIDE = re.compile(rf"{_SCHEME}//\S+?(?=['\"),.:;\]}}>]*(?:\s|\Z))")
@@ -82,6 +83,14 @@ def shown_text(text: str) -> str:
     if _BEGINS.match(text) and "\n" not in text:
         return shown_address(text.strip())
     return _INSIDE.sub(lambda found: shown_address(found[0]), text)
+
+
+def shown_link(link: str) -> str:
+    """A link of a dataset, absolute or not, as it may be shown: in one line, without logins, parameters and data."""
+    link = " ".join(link.split())
+    if scheme := _NO_ADDRESS.match(link):
+        return f"{scheme[0]}…"
+    return shown_address(shown_text(link)).partition("?")[0]
 
 
 def shown_value(value: object) -> str:

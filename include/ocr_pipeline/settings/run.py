@@ -367,12 +367,13 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings, PreviewSettings)
     limit: int | None = Field(
         None, ge=1, le=_MOST, title="First rows only", description="Read only the first rows of the dataset."
     )
-    max_transient_failures: float = Field(
+    max_failures: float = Field(
         0.5,
-        gt=0,
+        ge=0,
         le=1,
         title="Share of failures allowed",
-        description="A batch with a larger share of transient failures fails as a task, to be retried later.",
+        description="Largest share of the images to be read that may fail. A run in which more did fails once its "
+        "results are written; a batch in which more did for transient reasons is tried again first. 1: never.",
     )
     csv_formulas: Literal["guard", "keep"] = _choice(
         "guard",

@@ -22,6 +22,7 @@ class RunState(StrEnum):
     READ = "read"  # every batch is staged; the results are not merged yet
     MERGED = "merged"
     INCOMPLETE = "incomplete"  # merged, and batches did not finish
+    FAILED = "failed"  # merged, and more failed than the run allows
 
 
 class BatchState(StrEnum):
@@ -62,6 +63,7 @@ class Overview:
     frequent first; while the run goes on, all of them of the batches that are staged. ``bytes`` adds up the image
     files. ``seconds`` is the work of all batches added up; between ``started_at`` and ``finished_at``, which are known
     once a batch is staged, they read ``images_per_second``. ``settings`` are those that differ from their defaults.
+    ``problem`` says why a merged run is no success.
     """
 
     name: str
@@ -90,17 +92,13 @@ class Overview:
     models: tuple[str, ...]
     settings: tuple[ChangedSetting, ...]
     unfinished: tuple[UnfinishedBatch, ...]
+    problem: str
     files: tuple[FileOverview, ...]
 
     @property
     def merged(self) -> bool:
         """Whether there are results."""
-        return self.state in (RunState.MERGED, RunState.INCOMPLETE)
-
-    @property
-    def complete(self) -> bool:
-        """Whether there are results, and of every batch."""
-        return self.state is RunState.MERGED
+        return self.state in (RunState.MERGED, RunState.INCOMPLETE, RunState.FAILED)
 
 
 @dataclass(frozen=True, slots=True)

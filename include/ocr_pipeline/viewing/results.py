@@ -133,6 +133,7 @@ class RunResults:
             models=counts.models,
             settings=_changed(self.plan.settings),
             unfinished=self.merged.unfinished if self.merged else (),
+            problem=self.merged.problem if self.merged else "",
             files=self._files(),
         )
 
@@ -342,7 +343,9 @@ def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 def _state(merged: MergedRun | None, batches: list[BatchOverview]) -> RunState:
     if merged:
-        return RunState.MERGED if merged.complete else RunState.INCOMPLETE
+        if merged.succeeded:
+            return RunState.MERGED
+        return RunState.FAILED if merged.complete else RunState.INCOMPLETE
     if all(batch.state is BatchState.STAGED for batch in batches):
         return RunState.READ
     if all(batch.state is BatchState.WAITING for batch in batches):

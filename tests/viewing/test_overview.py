@@ -13,6 +13,7 @@ from ocr_pipeline.errors import ErrorCategory, MissingPlanError, PlanError, Warn
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.run.staging import BatchProgress
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.viewing.answers import BatchState, ChangedSetting, RunState
 from ocr_pipeline.viewing.questions import RowQuery
@@ -38,7 +39,7 @@ def test_a_run_from_its_plan_to_its_merge(write_csv: WriteCsv, make_plan: MakePl
 
     assert states() == (RunState.WAITING, ["waiting"] * 3)
     with BatchStore(run, plan.batches[0], plan.digests[0]) as store:
-        store.report(1, 1)
+        store.report(BatchProgress(done=1, failed=1))
         assert states() == (RunState.READING, ["running", "waiting", "waiting"])
         store.report_end("the hosts are down")
     (ended, *_) = RunResults.open(run).batches()
@@ -48,13 +49,13 @@ def test_a_run_from_its_plan_to_its_merge(write_csv: WriteCsv, make_plan: MakePl
     merge_run(run)
     assert states() == (RunState.INCOMPLETE, ["unfinished", "staged", "staged"])
     overview = RunResults.open(run).overview()
-    assert (overview.merged, overview.complete) == (True, False)
+    assert overview.merged
     assert overview.statuses == {"unfinished": 3, "ok": 1, "fetch_failed": 1}
     assert "is not finished" in overview.unfinished[0].reason
     stage(run, plan, READINGS)
     merge_run(run)
     assert states() == (RunState.MERGED, ["staged"] * 3)
-    assert RunResults.open(run).overview().complete
+    assert not RunResults.open(run).overview().unfinished
     run.summary.delete()
     assert states() == (RunState.READ, ["staged"] * 3)
 

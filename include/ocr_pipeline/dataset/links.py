@@ -32,8 +32,8 @@ _LINK = re.compile(r"\s*(?:https?|s3|gs|file)://\S", re.IGNORECASE)
 def usual_columns(names: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
     """Those of ``names`` that are usual for columns of links, by group, and whether their name says enough.
 
-    How people write them does not matter: ``imageUrl``, ``Image URL`` and ``image-url`` are one. Yet the surest that are
-    written as in the list come first and, where a group is one name, the first that is.
+    How people write them does not matter: ``imageUrl``, ``Image URL`` and ``image-url`` are one. Yet the surest that
+    are written as in the list come first and, where a group is one name, the first that is.
     """
     for (usual,) in _SURE:
         if written := [name for name in names if name.strip().lower() == usual]:

@@ -135,3 +135,23 @@ def test_pdf_that_is_none() -> None:
     error = failure(b"%PDF-1.4\nnothing here\n%%EOF\n")
     assert error.category is ErrorCategory.CORRUPT
     assert "PDF" in error.detail
+
+
+def pdf_with_password() -> bytes:
+    key = b"<" + b"00" * 32 + b">"
+    body = pdf_bytes(
+        [
+            b"<</Type /Catalog /Pages 2 0 R>>",
+            b"<</Type /Pages /Kids [] /Count 0>>",
+            b"<</Filter /Standard /V 1 /R 2 /P -4 /O " + key + b" /U " + key + b">>",
+        ]
+    )
+    return body.replace(b"/Root 1 0 R", b"/Root 1 0 R /Encrypt 3 0 R /ID [<00><00>]")
+
+
+def test_why_a_pdf_cannot_be_opened_whatever_came_before() -> None:
+    empty = pdf_bytes([b"<</Type /Catalog /Pages 2 0 R>>", b"<</Type /Pages /Kids [] /Count 0>>"])
+    reasons = [(empty, "no pages"), (pdf_with_password(), "password"), (empty, "no pages")]
+    reasons += [(b"%PDF-1.4\nnothing here\n%%EOF\n", "damaged"), (empty, "no pages")]
+    for body, reason in reasons:
+        assert reason in failure(body).detail

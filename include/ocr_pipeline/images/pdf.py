@@ -26,8 +26,9 @@ _POINTS_PER_INCH = 72
 _ONE_BIT = frozenset(["CCITTFaxDecode", "JBIG2Decode"])
 """Filters of images whose pixels are a bit each, also while they are rendered."""
 
+# A PDF in memory has no file to be missing: this is what remains where PDFium gives no reason.
 _REASONS = {
-    raw.FPDF_ERR_SUCCESS: "it has no pages; make it again",
+    raw.FPDF_ERR_FILE: "it has no pages; make it again",
     raw.FPDF_ERR_PASSWORD: "it needs a password; save it without, as by qpdf --decrypt --password=… in.pdf out.pdf",
     raw.FPDF_ERR_SECURITY: "it is encrypted in a way that is not known; save it without encryption",
     raw.FPDF_ERR_FORMAT: "it is damaged; get the file again, or print it to a new PDF",
@@ -97,6 +98,8 @@ class _Document:
         return Decoded(pixels, (warning,) if warning else ())
 
     def _open(self, body: bytes) -> pypdfium2.PdfDocument:
+        # PDFium keeps its last error, of whichever PDF; where one has no pages, it sets none.
+        raw.FPDF_LoadDocument(b"", None)
         try:
             opened = pypdfium2.PdfDocument(body)
         except pypdfium2.PdfiumError as error:

@@ -6,7 +6,7 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -152,17 +152,25 @@ def test_a_task_loads_only_what_it_needs(operator: str) -> None:
     modules = [
         node.module
         for node in ast.walk(defined)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ocr_pipeline")
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("ocr_pipeline")
     ]
     assert modules
-    script = (
-        f"import sys, {', '.join(map(str, modules))}\nprint(*set({NOT_LOADED[operator]!r}).intersection(sys.modules))"
-    )
+    assert _loaded(modules, NOT_LOADED[operator]) == []
+
+
+def test_the_reader_process_loads_only_what_it_needs() -> None:
+    unneeded = ["ocr_pipeline.storage", "ocr_pipeline.settings.deployment", "pypdfium2", "aiohttp", "pyarrow", "pandas"]
+    assert _loaded(["ocr_pipeline.reading.reader_process"], unneeded) == []
+
+
+def _loaded(modules: Iterable[str], of_these: Iterable[str]) -> list[str]:
+    """Which ``of_these`` are loaded where ``modules`` are."""
+    script = f"import sys, {', '.join(modules)}\nprint(*set({list(of_these)!r}).intersection(sys.modules))"
     environment = os.environ | {"PYTHONPATH": str(INCLUDE)}
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=120
     )
-    assert done.stdout.split() == []
+    return done.stdout.split()
 
 
 def test_plugins_hold_one_file_that_airflow_runs_and_one_package_that_it_ignores() -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from ocr_pipeline.errors import Status, StorageError
-from ocr_pipeline.images.preview import PREVIEW_SIDE, encode_preview
+from ocr_pipeline.images.preview import PREVIEW_SIDE, SAMPLE_ROWS, encode_preview, wants_preview
 from ocr_pipeline.reading.batch import Batch
-from ocr_pipeline.reading.previews import SAMPLE_ROWS, PreviewWriter, wants_preview
+from ocr_pipeline.reading.previews import PreviewWriter
 from ocr_pipeline.reading.reader import ReaderProcess
 from ocr_pipeline.records import FetchedImage, ImageRef, Page, PageText, ResultRow, TextLine, read_row
 from ocr_pipeline.run.folder import RunFolder

@@ -19,7 +19,6 @@ from ocr_pipeline.images.decoded import DecodePage
 from ocr_pipeline.images.heic import decode_heic
 from ocr_pipeline.images.icons import decode_icns, decode_ico
 from ocr_pipeline.images.jpeg import decode_jpeg
-from ocr_pipeline.images.pdf import pdf_pages
 from ocr_pipeline.images.pillow import decode_with_pillow
 from ocr_pipeline.images.png import decode_png
 from ocr_pipeline.images.sniffing import Format, sniff_format
@@ -112,6 +111,9 @@ def _pages(body: bytes, max_pixels: int, pdf_dpi: int) -> Generator[DecodePage]:
         case Format.TIFF:
             yield from tiff_pages(body, max_pixels)
         case Format.PDF:
+            # Loading PDFium takes a twentieth of a task's start, which most tasks need not pay.
+            from ocr_pipeline.images.pdf import pdf_pages
+
             yield from pdf_pages(body, max_pixels, pdf_dpi)
         case Format.DCX:
             yield from dcx_pages(body, max_pixels)

@@ -46,7 +46,7 @@ def print_summary(run: RunFolder, done: str, console: Console) -> None:
         console.print("Some of the text", style="bold")
         console.print(samples.table())
     console.print("Results", style="bold")
-    for stored in (run.results_csv, run.results_parquet, run.failures_csv, run.summary):
+    for stored in (run.results_csv, run.results_parquet, run.failures_csv, run.report, run.summary):
         console.print(Text(f"  {_short(str(stored))}"), soft_wrap=True)
 
 
@@ -85,7 +85,7 @@ def _counts(summary: Mapping[str, Any]) -> Table:
     for error, count in summary["errors"].items():
         table.add_row(f"  {error}", f"{count:,}", style="dim")
     for warning, count in summary["warnings"].items():
-        table.add_row(f"  warning {warning}", f"{count:,}", style="yellow")
+        table.add_row(f"{warning}, a warning", f"{count:,}", style="yellow")
     return table
 
 

@@ -170,11 +170,11 @@ def _log(airflow: LocalAirflow, run_id: str) -> str:
 
 
 def test_what_is_wrong_with_a_request_is_said_before_airflow_starts(tmp_path: Path) -> None:
-    (tmp_path / "d.csv").write_text("photo\n")
+    (tmp_path / "d.csv").write_text("price\n1\n")
     home = tmp_path / "airflow"
     for arguments, said in (
         (["--dataset", str(tmp_path / "none.csv")], "there is no such file"),
-        (["--dataset", str(tmp_path / "d.csv")], "The columns are photo"),
+        (["--dataset", str(tmp_path / "d.csv")], "The columns are price"),
         (["--batch-size", "0"], "batch_size: 0 is not allowed"),
         (["--allow", "nowhere/at/all"], "is none of these: an absolute folder"),
     ):

@@ -22,13 +22,13 @@ LOCAL := $(BIN)/python -m ocr_local
 # What the command line gives is text, whatever stands in it: $(value) keeps make from reading it, and commands take it
 # from the environment, so that the shell does not read it either.
 GIVEN := DATASET QUERY IMAGE_COLUMN OUTPUT BATCH_SIZE LIMIT ALLOW RUN DAG ROUNDS SEED MODEL ENGINE IMAGES LABELS \
-  BENCH_JSON ROWS WIDE_ROWS DOCUMENTS PAGES COUNT SMALL LARGE SHOW
+  BENCH_JSON ARGS ROWS WIDE_ROWS DOCUMENTS PAGES COUNT SMALL LARGE SHOW
 $(foreach name,$(GIVEN),$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 # $(call option,NAME,option): the option with what NAME was given, if anything.
 option = $(if $($(1)),$(2)="$$$(1)")
 
 .DEFAULT_GOAL := help
-.PHONY: help run retry up down test test-quick chaos fuzz format docs install install-dev lock env clean models calibrate bench-ocr \
+.PHONY: help run retry up airflow down test test-quick chaos fuzz format docs install install-dev lock env clean models calibrate bench-ocr \
   bench-agreement bench-fetch bench-memory bench-order bench-run bench-scale bench-startup \
   bench-viewing screenshots
 
@@ -46,6 +46,9 @@ retry: install ## Try what failed in a run again, in place: RUN= [DAG=]
 
 up: install ## Start Airflow with its UI and keep it running: [ALLOW=]
 	@$(LOCAL) up $(call option,ALLOW,--allow)
+
+airflow: install ## Give the Airflow that `make up` started a command: ARGS="dags list"
+	@$(LOCAL) airflow $(call option,ARGS,--args)
 
 down: ## Stop what `make up` started
 	@test ! -x $(BIN)/python || $(LOCAL) down

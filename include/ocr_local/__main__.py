@@ -1,4 +1,4 @@
-"""The commands behind ``make run``, ``make retry``, ``make up`` and ``make down``."""
+"""The commands behind ``make run``, ``make retry``, ``make up``, ``make down`` and ``make airflow``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ocr_local.airflow import DAG_ID, LocalAirflowError, Say, airflow_for, connect, stop
+from ocr_local.airflow import DAG_ID, LocalAirflowError, Say, airflow_for, connect, run_airflow, stop
 from ocr_local.allow import allow, parse_allowed
 from ocr_local.api import ApiError
 from ocr_local.home import CHECKOUT, USER, Home
@@ -37,6 +37,8 @@ def main() -> int:
         elif arguments.command == "retry":
             with airflow_for(home, _steps(console)) as running:
                 retry_run(home, running, arguments.dag, arguments.run, console)
+        elif arguments.command == "airflow":
+            return run_airflow(home, arguments.args)
         else:
             _run(home, arguments, console)
     except (ApiError, LocalAirflowError, OcrPipelineError, RetryError, RunFailedError) as error:
@@ -64,6 +66,8 @@ def _parse() -> argparse.Namespace:
         command.add_argument(
             "--allow", default="", help="what runs may touch: folders and networks, separated by commas"
         )
+    airflow = commands.add_parser("airflow", help="give the running Airflow a command of its own command line")
+    airflow.add_argument("--args", default="", help="what follows `airflow`, as in a shell")
     retry = commands.add_parser("retry", help="try the failed batches and images of a run again, in place")
     retry.add_argument("--run", required=True, help="the run, such as demo-20260102-030405")
     retry.add_argument("--dag", default=DAG_ID, help="its DAG, when a scheduled dataset has one of its own")

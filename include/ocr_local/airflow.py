@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ Say = Callable[[str], None]
 
 
 class LocalAirflowError(Exception):
-    """The local Airflow did not start or died; the message ends with what its services printed last."""
+    """The local Airflow cannot do what it is to do; where it did not start or died, its last lines follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,25 @@ def stop(home: Home) -> bool:
         return False
     _end(running.pid)
     return True
+
+
+def run_airflow(home: Home, args: str) -> int:
+    """Give the Airflow that runs a command of its own command line; returns the exit code.
+
+    :param args: what follows ``airflow``, quoted as in a shell.
+    :raises LocalAirflowError: when no Airflow runs, or ``args`` is no command.
+    """
+    try:
+        arguments = shlex.split(args)
+    except ValueError as error:
+        raise LocalAirflowError(f"ARGS: {error}; quote it as in a shell") from None
+    if not arguments:
+        raise LocalAirflowError('what is Airflow to do? For example: make airflow ARGS="dags list"')
+    running = find_running(home)
+    if running is None:
+        raise LocalAirflowError("Airflow is not running; start it with: make up")
+    command = [sys.executable, "-m", "airflow", *arguments]
+    return subprocess.run(command, env=home.environment(running.port), cwd=CHECKOUT, check=False).returncode
 
 
 def service_logs(home: Home) -> str:

@@ -19,7 +19,7 @@ def batch(index: int, end: float, seconds: float, *, images: int = 100, resumed:
     return BatchOverview(
         batch=BatchRef("run", index, index * images, images, images), state=BatchState.STAGED, total=images,
         done=images, failed=0, error="", pages=images, bytes=1, statuses={}, errors={}, warnings={}, models=(),
-        seconds=seconds, finished_at=START + timedelta(seconds=end), resumed=resumed,
+        seconds=seconds, finished_at=START + timedelta(seconds=end), resumed=resumed, now=None,
     )  # fmt: skip
 
 

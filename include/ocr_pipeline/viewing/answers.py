@@ -10,6 +10,7 @@ from typing import Any
 
 from ocr_pipeline.errors import ErrorCategory, Status, WarningCategory
 from ocr_pipeline.records import BatchRef, ResultRow, TextLine
+from ocr_pipeline.run.staging import BatchProgress
 from ocr_pipeline.run.summary import UnfinishedBatch
 from ocr_pipeline.storage.folders import StoredFile
 
@@ -107,7 +108,7 @@ class BatchOverview:
 
     Of its ``total`` images, ``done`` are finished and ``failed`` of these have a page that failed. ``error`` says what
     ended it. When it is staged, ``pages``, ``bytes``, the counts of its pages, and when it ``finished_at`` after how
-    many ``seconds`` are known; else they are 0, empty and None.
+    many ``seconds`` are known; else they are 0, empty and None. While it runs, ``now`` is what it reports.
     """
 
     batch: BatchRef
@@ -125,6 +126,7 @@ class BatchOverview:
     seconds: float
     finished_at: datetime | None
     resumed: int
+    now: BatchProgress | None
 
     @property
     def label(self) -> str:

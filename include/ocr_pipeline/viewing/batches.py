@@ -76,6 +76,7 @@ def _staged(batch: BatchRef, statistics: BatchStatistics) -> BatchOverview:
         seconds=statistics.seconds,
         finished_at=datetime.fromisoformat(statistics.finished_at),
         resumed=statistics.resumed,
+        now=None,
     )
 
 
@@ -101,4 +102,5 @@ def _under_way(batch: BatchRef, progress: BatchProgress | None, lost: str) -> Ba
         seconds=0.0,
         finished_at=None,
         resumed=0,
+        now=progress if state is BatchState.RUNNING else None,
     )

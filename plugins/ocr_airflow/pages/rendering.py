@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.viewing.charts import STYLE
+from ocr_pipeline.viewing.phrases import rate
 
 _HERE = Path(__file__).parent
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
@@ -62,6 +63,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": lambda count: f"{count:,}",
+        "rate": rate,
         "seconds": describe_seconds,
         "moment": _moment,
         "setting": _setting,

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from ocr_airflow.dags import READ_TASK
-from ocr_airflow.pages.batches import Batches
+from ocr_airflow.pages.batches import Batches, progress_facts
 from ocr_airflow.pages.charts import charts_of
 from ocr_airflow.pages.database import AirflowRun, Database, batch_states, recent_runs
 from ocr_airflow.pages.downloads import OFFERED, give, give_offered
@@ -83,6 +83,13 @@ def show_run(
         chosen = RowFilter.parse(request.query_params)
         values |= {"filter": chosen, "orders": ORDERS, "found": results.rows(chosen.asked())}
     return HTMLResponse(render("run.html", links=links, run=run, only=only, **values))
+
+
+@run_router.get("/progress")
+def give_progress(session: Database, run: Run, results: Results) -> JSONResponse:
+    """How far a run and its batches are, as JSON."""
+    batches = Batches.of(results.batches(), batch_states(session, run))
+    return JSONResponse(progress_facts(run, results.overview(), batches))
 
 
 @run_router.get("/tasks/{task_id}/{map_index}")

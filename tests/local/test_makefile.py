@@ -58,3 +58,4 @@ def test_what_is_not_given_is_no_option(tmp_path: Path) -> None:
     assert made(tmp_path, "run", "DATASET=", "LIMIT=5") == ["run", "--limit=5"]
     assert made(tmp_path, "up", "ALLOW=/a b,10.0.0.0/8") == ["up", "--allow=/a b,10.0.0.0/8"]
     assert made(tmp_path, "up") == ["up"]
+    assert made(tmp_path, "airflow", "ARGS=dags list 'a b'") == ["airflow", "--args=dags list 'a b'"]

@@ -1,0 +1,89 @@
+"""The commands of docs/api.md, run as they stand there."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+
+from ocr_local.home import CHECKOUT, Home
+from tests.e2e.conftest import LocalAirflow, local
+from tests.e2e.test_runs import draw_word
+
+COMMANDS = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def test_the_commands_of_the_documentation(airflow: LocalAirflow, tmp_path: Path) -> None:
+    draw_word(tmp_path / "HELLO.png", "HELLO")
+    draw_word(tmp_path / "WORLD.png", "WORLD")
+    dataset = tmp_path / "d.csv"
+    dataset.write_text("image\nHELLO.png\nWORLD.png\nnone.png\n")
+    airflow.allow(str(tmp_path))
+    home = Home(airflow.home)
+    given = {
+        "AIRFLOW": airflow.api.url,
+        "LOGIN": "admin",
+        "PASSWORD": home.secrets().password,
+        "DATASET": str(dataset),
+        "NO_PROXY": "127.0.0.1",
+    }
+    blocks = COMMANDS.findall((CHECKOUT / "docs" / "api.md").read_text())
+    assert len(blocks) == 5
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "".join(blocks)],
+        cwd=tmp_path,
+        env=os.environ | given,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    triggered, *progress, summary, row, cleared = _documents(done.stdout)
+    assert triggered["state"] == "queued"
+    assert progress[-1] | {"seconds_left": 0, "images_per_second": 0} == {
+        "state": "success", "images": 3, "done": 3, "failed": 1, "images_per_second": 0, "seconds_left": 0,
+    }  # fmt: skip
+    assert summary == {"complete": True, "statuses": {"ok": 2, "fetch_failed": 1}, "errors": {"not_found": 1}}
+    assert row == {"ocr_status": "ok", "ocr_text": "HELLO"}
+    assert sorted(cleared) == ["merge", "read_batch"]
+    with (tmp_path / "results.csv").open(newline="") as lines:
+        assert [row["ocr_text"] for row in csv.DictReader(lines)] == ["HELLO", "WORLD", ""]
+    assert pyarrow.parquet.read_table(tmp_path / "results.parquet").num_rows == 3
+    assert len((tmp_path / "failures.csv").read_text().splitlines()) == 2
+    assert "<html" in (tmp_path / "report.html").read_text()
+    assert airflow.wait(triggered["dag_run_id"]) == "success"
+
+
+def test_airflow_is_given_commands(airflow: LocalAirflow, tmp_path: Path) -> None:
+    command = local(airflow.home, "airflow", "--args", "variables set 'a key' \"it's\"")
+    printed, _ = command.communicate(timeout=120)
+    assert command.returncode == 0, printed
+    assert airflow.api.variable("a key") == "it's"
+    for home, args, said in (
+        (airflow.home, "", 'make airflow ARGS="dags list"'),
+        (airflow.home, "dags 'list", "No closing quotation"),
+        (tmp_path / "none", "dags list", "make up"),
+    ):
+        command = local(home, "airflow", "--args", args)
+        printed, _ = command.communicate(timeout=120)
+        assert command.returncode == 1
+        assert said in printed
+    assert local(airflow.home, "airflow", "--args", "dags details none").wait(120) != 0
+
+
+def _documents(text: str) -> list[Any]:
+    """The JSON values that stand one after the other in ``text``."""
+    found, decoder = [], json.JSONDecoder()
+    text = text.strip()
+    while text:
+        value, end = decoder.raw_decode(text)
+        found.append(value)
+        text = text[end:].lstrip()
+    return found

@@ -13,18 +13,17 @@ def percent(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in its two largest units."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        rest = round(seconds) % 60
-        return f"{int(seconds) // 60} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
+    """A time in its two largest units, the second only where it is not 0."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    units = (("s", 60), ("min", 60), ("h", 24), ("d", None))
+    count, rest, unit = round(seconds), 0, ""
+    for name, most in units:
+        smaller, unit = unit, name
+        if most is None or count < most:
+            break
+        count, rest = divmod(count, most)
+    return f"{count} {unit} {rest} {smaller}" if rest else f"{count} {unit}"
 
 
 def size(count: int) -> str:

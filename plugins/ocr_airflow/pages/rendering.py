@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.viewing.charts import STYLE
-from ocr_pipeline.viewing.phrases import rate
+from ocr_pipeline.viewing.phrases import duration, rate
 
 _HERE = Path(__file__).parent
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
@@ -64,7 +64,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "number": lambda count: f"{count:,}",
         "rate": rate,
-        "seconds": describe_seconds,
+        "seconds": duration,
         "moment": _moment,
         "setting": _setting,
         "remedy": _remedy,
@@ -72,23 +72,6 @@ def _environment() -> Environment:
         "status_kind": lambda status: STATUS_KINDS.get(status, "bad"),
     }
     return environment
-
-
-def describe_seconds(seconds: float) -> str:
-    """A duration as people say it, in the two largest units."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes} min"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h"
 
 
 def _moment(when: datetime | None) -> str:

@@ -6,21 +6,12 @@ import pytest
 
 from ocr_airflow.pages.database import TaskState
 from ocr_airflow.pages.images import Outlined
-from ocr_airflow.pages.rendering import describe_seconds
 from ocr_pipeline.records import TextLine
 
 
 def test_lines_have_their_outlines_as_svg_writes_them() -> None:
     line = Outlined.of(TextLine("<b>", 0.79, ((0.0, 0.0), (10.04, 0.0), (10.0, 1e6), (0.0, 5.0))))
     assert (line.text, line.points, line.unsure) == ("<b>", "0.0,0.0 10.0,0.0 10.0,1000000.0 0.0,5.0", True)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(0, "0.0 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"), (3600, "1 h 0 min"), (90_000, "1 d 1 h")],
-)
-def test_durations_are_said_in_two_units(seconds: float, said: str) -> None:
-    assert describe_seconds(seconds) == said
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def running(index: int, done: int, rate: float | None) -> BatchOverview:
         done,
         1,
         100,
-        doing="fetching and reading",
+        doing="reading",
         images_per_second=rate,
         seconds_left=8.0,
         slowest_hosts={HOSTILE: 2.5},
@@ -54,6 +54,6 @@ def test_a_line_says_what_its_batch_does() -> None:
         batches=Batches.of([running(0, 40, 3.0)], {0: TaskState("running", 1)}),
         retry_address=None,
     )
-    assert "fetching and reading, 3 images/s, 8.0 s left; slowest: <bdi>&lt;b&gt;.example.org</bdi> 2.5 s" in html
+    assert "reading, 3 images/s, 8.0 s left; slowest: <bdi>&lt;b&gt;.example.org</bdi> 2.5 s" in html
     assert "3 images/s, 20 s left" in html
     assert HOSTILE not in html

@@ -25,13 +25,14 @@ _PLAIN_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How far a run is."""
+    """How far a run is, and what the first of the batches that run is doing."""
 
     batches: int
     batches_done: int
     images: int
     images_done: int
     failed: int
+    doing: str
 
     @classmethod
     def take(cls, run: RunFolder, plan: Plan, staged: dict[int, BatchProgress]) -> Snapshot:
@@ -49,6 +50,7 @@ class Snapshot:
             images=plan.images,
             images_done=sum(state.done for state in states),
             failed=sum(state.failed for state in states),
+            doing=next((state.doing for state in states if state.doing and not state.staged), ""),
         )
 
 
@@ -134,6 +136,8 @@ def _line(batches: _BatchesWatch | None, elapsed: float) -> str:
         parts.append("merging")
     elif batches.rate:
         parts.append(f"{_clock((at.images - at.images_done) / batches.rate)} left")
+    elif at.doing:
+        parts.append(at.doing)
     return "   ".join(parts)
 
 

@@ -227,7 +227,7 @@ def s3_endpoint() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def s3_connection(s3_endpoint: str) -> Connection:
     """The Airflow connection that opens the buckets of that server."""
     extra = {"endpoint_url": s3_endpoint, "region_name": "us-east-1"}
@@ -237,10 +237,15 @@ def s3_connection(s3_endpoint: str) -> Connection:
 @pytest.fixture
 def bucket(s3_endpoint: str) -> str:
     """The name of a new, empty bucket on that server."""
+    return make_bucket(s3_endpoint)
+
+
+def make_bucket(endpoint: str) -> str:
+    """Make an empty bucket on an S3 server; returns its name."""
     import requests
 
     name = f"bucket-{secrets.token_hex(6)}"
-    requests.put(f"{s3_endpoint}/{name}", timeout=10).raise_for_status()
+    requests.put(f"{endpoint}/{name}", timeout=10).raise_for_status()
     return name
 
 

@@ -11,8 +11,9 @@ import pytest
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.planning.planning import plan_run
 from ocr_pipeline.run.folder import RunFolder
-from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.deployment import Allowances, Connection
 from ocr_pipeline.settings.run import RunSettings
+from tests.conftest import make_bucket
 from tests.viewing.runs import Readings, stage
 
 MakeRun = Callable[..., RunFolder]
@@ -31,19 +32,19 @@ def make_run(tmp_path: Path, allowances: Allowances) -> MakeRun:
     return make
 
 
-@pytest.fixture(params=["staged", "merged", "staged in a bucket", "merged in a bucket"])
-def any_run(request: pytest.FixtureRequest, tmp_path: Path) -> MakeRun:
-    """A run in each of the places, before its merge and after it."""
-    output, allowed = str(tmp_path / "output"), [str(tmp_path)]
-    connection = None
-    if "bucket" in request.param:
-        bucket = request.getfixturevalue("bucket")
-        connection = request.getfixturevalue("s3_connection")
-        output = f"s3://minio@{bucket}/output"
-        allowed.append(f"s3://minio@{bucket}")
-    allowances = Allowances.parse(allowed, lambda _: connection) if connection else Allowances.parse(allowed)
+@pytest.fixture(scope="module", params=["staged", "merged", "staged in a bucket", "merged in a bucket"])
+def any_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
+    """Runs in each of the places, before their merge and after it, each in an output of its own."""
+
+    def connect(_: str) -> Connection:
+        connection: Connection = request.getfixturevalue("s3_connection")
+        return connection
 
     def make(dataset: Path, readings: Readings, *, run_id: str = "run", **settings: Any) -> RunFolder:
+        output = str(tmp_path_factory.mktemp("output"))
+        if "bucket" in request.param:
+            output = f"s3://minio@{make_bucket(request.getfixturevalue('s3_endpoint'))}"
+        allowances = Allowances.parse([str(dataset.parent), output], connect)
         run = _stage(dataset, readings, output, run_id, allowances, settings)
         if "merged" in request.param:
             merge_run(run)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -37,12 +35,13 @@ NAMES = ["Milch", "100% Saft", "x'y\"z", "plain", "ÄPFEL", ""]
 PLACES = [(0, 0), (1, 0), (1, 1), (1, 2), (2, 0), (3, 0), (4, 0), (5, 0)]
 
 
-@pytest.fixture
-def results(any_run: MakeRun, tmp_path: Path) -> RunResults:
+@pytest.fixture(scope="module")
+def results(any_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> RunResults:
     """Those of six links, whose dataset has columns of awkward names."""
     data = pa.table({"image": LINKS, 'na"me; --': NAMES, "Select": [10**12 + n for n in range(6)], "ROW": [None] * 6})
-    pa.parquet.write_table(data, tmp_path / "data.parquet")
-    return RunResults.open(any_run(tmp_path / "data.parquet", READINGS))
+    path = tmp_path_factory.mktemp("dataset") / "data.parquet"
+    pa.parquet.write_table(data, path)
+    return RunResults.open(any_run(path, READINGS))
 
 
 def places(results: RunResults, query: RowQuery) -> list[tuple[int, int]]:

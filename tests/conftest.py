@@ -133,7 +133,7 @@ class ThreadReader:
     ) -> None:
         self._threads.shutdown(cancel_futures=True)
 
-    async def ready(self) -> int:
+    async def ready(self, compiling: Callable[[], None]) -> int:
         return self._engine.threads + 1
 
     async def read(self, image: FetchedImage) -> list[ResultRow]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,7 +17,7 @@ from ocr_local.airflow import DAG_ID
 from ocr_local.api import AirflowApi
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan
-from ocr_pipeline.run.staging import BatchProgress, read_progress
+from ocr_pipeline.run.staging import READING, BatchProgress, read_progress
 
 _REFRESH_SECONDS = 0.5
 _BUCKET_REFRESH_SECONDS = 3.0  # every look costs requests
@@ -25,14 +27,14 @@ _PLAIN_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How far a run is, and what the first of the batches that run is doing."""
+    """How far a run is. ``preparing`` is what its batches do before they read; empty once one has read."""
 
     batches: int
     batches_done: int
     images: int
     images_done: int
     failed: int
-    doing: str
+    preparing: str
 
     @classmethod
     def take(cls, run: RunFolder, plan: Plan, staged: dict[int, BatchProgress]) -> Snapshot:
@@ -50,8 +52,15 @@ class Snapshot:
             images=plan.images,
             images_done=sum(state.done for state in states),
             failed=sum(state.failed for state in states),
-            doing=next((state.doing for state in states if state.doing and not state.staged), ""),
+            preparing=_preparing(states),
         )
+
+
+def _preparing(states: Sequence[BatchProgress]) -> str:
+    if any(state.staged for state in states):
+        return ""
+    doing = Counter(state.doing for state in states if state.doing)
+    return "" if READING in doing or not doing else doing.most_common(1)[0][0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +138,16 @@ def _line(batches: _BatchesWatch | None, elapsed: float) -> str:
         return f"planning   {_clock(elapsed)}"
     at = batches.snapshot
     parts = [f"batches {at.batches_done}/{at.batches}", f"images {at.images_done:,}/{at.images:,}"]
-    if batches.rate:
+    # What failed at once, without being read, says nothing of what is to come.
+    if batches.rate and not at.preparing:
         parts.append(f"{batches.rate:.1f} images/s")
     parts.append(f"{at.failed} failed")
-    if at.batches_done == at.batches:
+    if at.preparing:
+        parts.append(at.preparing)
+    elif at.batches_done == at.batches:
         parts.append("merging")
     elif batches.rate:
         parts.append(f"{_clock((at.images - at.images_done) / batches.rate)} left")
-    elif at.doing:
-        parts.append(at.doing)
     return "   ".join(parts)
 
 
@@ -163,8 +173,9 @@ class _LiveView:
     def show(self, line: str, at: Snapshot | None) -> None:
         """Redraw."""
         table = Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=max(at.images, 1), completed=at.images_done, width=30) if at else ProgressBar(width=30)
-        table.add_row(bar, line)
+        table.add_column(max_width=30)  # less where the line leaves less
+        table.add_column(no_wrap=True)
+        table.add_row(ProgressBar(total=max(at.images, 1), completed=at.images_done) if at else ProgressBar(), line)
         self._live.update(table)
 
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from ocr_pipeline.errors import EngineError
+from ocr_pipeline.ocr.cache import cached
 from ocr_pipeline.records import Page, PageText
 from ocr_pipeline.settings.run import ReadSettings
 from tests.conftest import WidthEngine
@@ -19,6 +20,14 @@ CRASH, HANG, HOLD, HOG, KILL, GREEDY = 61, 62, 63, 64, 65, 66
 in a kill from outside, and ask for more memory at once than there is."""
 
 HOG_BYTES = 32 << 20
+
+
+class CompiledEngine(WidthEngine):
+    """As :class:`WidthEngine`, once something is compiled."""
+
+    def __init__(self, settings: ReadSettings) -> None:
+        super().__init__(settings)
+        cached([b"the engine"], lambda: b"compiled")
 
 
 class PoisonedEngine(WidthEngine):

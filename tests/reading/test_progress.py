@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -111,6 +112,7 @@ def test_a_batch_tells_how_far_it_is_from_the_beginning_to_the_end(
     caplog.set_level(logging.INFO)
     _, plan = make_plan(write_csv(enumerate([draw_image(30), draw_image(40), "none.png"])))
     told: list[BatchProgress] = []
+    doing: list[str] = []
     first = threading.Event()
 
     def observe(progress: BatchProgress) -> None:
@@ -119,13 +121,16 @@ def test_a_batch_tells_how_far_it_is_from_the_beginning_to_the_end(
         raise RuntimeError("nobody listens")
 
     class WaitingReader(ThreadReader):
-        async def ready(self) -> int:
+        async def ready(self, compiling: Callable[[], None]) -> int:
             assert await asyncio.to_thread(first.wait, 30)
-            return await super().ready()
+            compiling()
+            doing.append(batch.progress.doing)
+            return await super().ready(compiling)
 
     batch = Batch(plan.batches[0], allowances, partial(WaitingReader, WidthEngine()), observer=observe)
     batch.run()
     assert told[0].doing == "fetching, and loading the engine"
+    assert doing == ["compiling networks (once a machine)"]
     assert (told[0].staged, told[0].total) == (False, 3)
     assert replace(told[-1], images_per_second=None, seconds_left=None) == BatchProgress(3, 1, 3, staged=True)
     assert "0 of 3 images, 0 failed, fetching, and loading the engine" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -20,8 +21,9 @@ from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.reading.reader import ReaderProcess
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import ReadSettings
 from tests.conftest import DrawImage, MakePlan, WriteCsv, bare_environment, reading_with, staged_rows
-from tests.reading.engines import CRASH, GREEDY, HANG, HOG, HOLD, KILL
+from tests.reading.engines import CRASH, GREEDY, HANG, HOG, HOLD, KILL, CompiledEngine
 
 pytestmark = pytest.mark.slow
 
@@ -220,3 +222,19 @@ def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.05)
+
+
+def test_that_networks_are_compiled_is_told_where_they_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OCR_CACHE", str(tmp_path))
+    told: list[str] = []
+    for start in ("first", "second"):
+        reader = ReaderProcess(ReadSettings(), engine="tests.reading.engines:CompiledEngine")
+        asyncio.run(_ready(reader, partial(told.append, start)))
+    assert told == ["first"]
+
+
+async def _ready(reader: ReaderProcess, compiling: Callable[[], None]) -> None:
+    async with reader:
+        assert await reader.ready(compiling) == CompiledEngine.threads + 1

@@ -36,6 +36,14 @@ _PARTIAL_SECONDS = 3600
 """A file that was begun so long ago is left over from a process that ended."""
 
 
+_compiling: list[Callable[[], None]] = []
+
+
+def when_compiling(tell: Callable[[], None]) -> None:
+    """Have ``tell`` called before this process first makes what was not kept: it takes seconds, and people wait."""
+    _compiling.append(tell)
+
+
 def cached(key: Sequence[bytes], make: Callable[[], bytes]) -> bytes:
     """What ``make`` returned when it was last called with ``key``, which holds all that the result depends on."""
     folder = _folder(os.environ.get(FOLDER_VARIABLE) or "~/.cache")
@@ -57,6 +65,8 @@ def cached(key: Sequence[bytes], make: Callable[[], bytes]) -> bytes:
 @functools.cache
 def _tell_once(folder: Path) -> None:
     log.info("compiling networks, which takes some seconds once a machine; they are kept in %s", folder)
+    for tell in _compiling:
+        tell()
 
 
 @functools.cache  # so that it warns once

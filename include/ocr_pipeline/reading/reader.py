@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -84,6 +85,7 @@ class ReaderProcess:
         self._under_way: dict[int, _Job] = {}  # by row
         self._alone: _Job | None = None
         self._process: Child | None = None
+        self._tell_compiling: Callable[[], None] = lambda: None
         self._most = 0
         self._vain = 0
 
@@ -100,12 +102,14 @@ class ReaderProcess:
         with suppress(BaseException):  # what ended it, whoever waited for an image has been told
             await self._supervisor
 
-    async def ready(self) -> int:
+    async def ready(self, compiling: Callable[[], None]) -> int:
         """Wait until the engine is loaded; gives how many images should be in :meth:`read` at once.
 
+        :param compiling: told if it takes longer, because nothing that the engine needs is compiled on this machine.
         :raises EngineError: when it cannot be.
         :raises ReaderError: when its process ends again and again.
         """
+        self._tell_compiling = compiling
         return await asyncio.shield(self._ready)
 
     async def read(self, image: FetchedImage) -> list[ResultRow]:
@@ -159,6 +163,9 @@ class ReaderProcess:
                 self._most = facts["threads"] + 1
                 if not self._ready.done():
                     self._ready.set_result(self._most)
+            case "compiling":
+                if not self._ready.done():  # later, it is a network for one more shape, and others read meanwhile
+                    self._tell_compiling()
             case "failed":
                 kind = getattr(errors, facts["error"], EngineError)
                 raise kind(facts["reason"]) if issubclass(kind, EngineError) else EngineError(facts["reason"])

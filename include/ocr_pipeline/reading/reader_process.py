@@ -26,6 +26,7 @@ import numpy as np
 from ocr_pipeline.errors import EngineError
 from ocr_pipeline.images.preview import encode_preview, wants_preview
 from ocr_pipeline.ocr import Engine
+from ocr_pipeline.ocr.cache import when_compiling
 from ocr_pipeline.reading.memory import data_bytes
 from ocr_pipeline.reading.messages import Facts, pack, receive_all, row_facts, to_image
 from ocr_pipeline.reading.pages import read_pages
@@ -48,6 +49,7 @@ def main(descriptor: int, parent: int) -> None:
     start, _ = next(messages)
     logging.basicConfig(level=start["log_level"], format="%(message)s", handlers=[_LogHandler(connection)])
     settings = ReadSettings.parse(start["settings"])
+    when_compiling(lambda: connection.send({"kind": "compiling"}))
     try:
         engine = _load(start["engine"])(settings)
         if start["probe"]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -21,6 +22,7 @@ from ocr_pipeline.reading.watchdog import Watchdog
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef, ResultRow, unfetched_row
 from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.catalog import KnownContents
+from ocr_pipeline.run.staging import READING
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +41,10 @@ class ImageReader(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
 
-    async def ready(self) -> int:
+    async def ready(self, compiling: Callable[[], None], /) -> int:
         """Wait until it can read; gives how many images should be in :meth:`read` at once.
 
+        :param compiling: told if it takes longer, because networks are compiled.
         :raises EngineError: when it cannot.
         """
         ...
@@ -103,8 +106,8 @@ class ImageStream:
                 forever = (self._watch(), self._checkpoints.keep_writing(), self._reporter.keep_reporting())
                 always = [stages.create_task(work) for work in forever]
                 fetching = stages.create_task(self._fetch_all(images))
-                at_once = await self._reader.ready()
-                self._progress.doing = "fetching and reading"
+                at_once = await self._reader.ready(self._note_compiling)
+                self._progress.doing = READING
                 readers = [stages.create_task(self._read_fetched()) for _ in range(at_once)]
                 await asyncio.gather(fetching, *readers)
                 for task in always:
@@ -116,6 +119,9 @@ class ImageStream:
                 log.error("what was finished last is not written down: %s", unwritten)
             raise (_first_error(error) if isinstance(error, BaseExceptionGroup) else error) from None
         self._checkpoints.close()
+
+    def _note_compiling(self) -> None:
+        self._progress.doing = "compiling networks (once a machine)"
 
     async def _fetch_all(self, images: list[ImageRef]) -> None:
         await self._fetcher.fetch_all(images, self._take)

@@ -18,6 +18,9 @@ from ocr_pipeline.records import BatchRef, ResultRow
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.rows import read_rows
 
+READING = "fetching and reading"
+"""What a batch does once it has all that it needs; what it does before that takes seconds."""
+
 _HASHED_AT_ONCE = 1 << 20
 
 

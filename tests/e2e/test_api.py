@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
+import pytest
+import requests
 
+from ocr_local.airflow import DAG_ID
 from ocr_local.home import CHECKOUT, Home
 from tests.e2e.conftest import LocalAirflow, local
 from tests.e2e.test_runs import draw_word
@@ -59,6 +62,23 @@ def test_the_commands_of_the_documentation(airflow: LocalAirflow, tmp_path: Path
     assert len((tmp_path / "failures.csv").read_text().splitlines()) == 2
     assert "<html" in (tmp_path / "report.html").read_text()
     assert airflow.wait(triggered["dag_run_id"]) == "success"
+
+
+@pytest.mark.parametrize("path", ["progress", "files/results.csv", "rows/0/pages/0/record", "rows/0/pages/0/picture"])
+def test_no_page_is_taken_for_numbers_or_a_file(airflow: LocalAirflow, path: str, tmp_path: Path) -> None:
+    # A run that could not be planned, whose page says so.
+    if not airflow.api.has_run(DAG_ID, "unplanned"):
+        airflow.trigger("unplanned", tmp_path / "none.csv")
+        assert airflow.wait("unplanned") == "failed"
+    login = {"username": "admin", "password": Home(airflow.home).secrets().password}
+    token = requests.post(f"{airflow.api.url}/auth/token", json=login, timeout=60).json()["access_token"]
+    page = f"{airflow.api.url}/ocr/dags/{DAG_ID}/runs/unplanned"
+    answers = [
+        requests.get(address, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+        for address in (page, f"{page}/{path}")
+    ]
+    assert [answer.status_code for answer in answers] == [200, 404]
+    assert all("could not be planned" in answer.text for answer in answers)
 
 
 def test_airflow_is_given_commands(airflow: LocalAirflow, tmp_path: Path) -> None:

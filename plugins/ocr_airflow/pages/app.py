@@ -12,7 +12,7 @@ from ocr_airflow.pages.links import Links
 from ocr_airflow.pages.notices import Notice, unreadable
 from ocr_airflow.pages.rendering import render
 from ocr_airflow.pages.rights import may_look
-from ocr_airflow.pages.routes import router
+from ocr_airflow.pages.routes import DATA, router
 from ocr_airflow.pages.security import SecurityHeaders
 from ocr_pipeline.errors import OcrPipelineError
 
@@ -43,7 +43,9 @@ def _show_notice(request: Request, error: Exception) -> HTMLResponse:
     assert isinstance(error, Notice)
     links = Links.below(request.scope["root_path"])
     page = render("notice.html", links=links, title=error.title, text=error.text, waiting=error.waiting)
-    return HTMLResponse(page, error.status)
+    # Who asked for a file or for numbers must not take this page for them.
+    no_page = DATA in getattr(request.scope.get("route"), "tags", ())
+    return HTMLResponse(page, 404 if no_page and error.status == 200 else error.status)
 
 
 def _show_unreadable(request: Request, error: Exception) -> HTMLResponse:

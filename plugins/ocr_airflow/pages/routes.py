@@ -35,6 +35,9 @@ Addresses = Annotated[Links, Depends(_links)]
 Number = Annotated[int, Path(ge=0, le=1_000_000_000_000)]
 
 router = APIRouter()
+DATA = "data"
+"""Tag of the routes whose answers are no pages: files, pictures, numbers."""
+
 run_router = APIRouter(prefix="/dags/{dag_id}/runs/{run_id}", dependencies=[Depends(may_read_run)])
 
 
@@ -85,7 +88,7 @@ def show_run(
     return HTMLResponse(render("run.html", links=links, run=run, only=only, **values))
 
 
-@run_router.get("/progress")
+@run_router.get("/progress", tags=[DATA])
 def give_progress(session: Database, run: Run, results: Results) -> JSONResponse:
     """How far a run and its batches are, as JSON."""
     batches = Batches.of(results.batches(), batch_states(session, run))
@@ -108,20 +111,20 @@ def show_image(links: Addresses, run: Run, results: Results, row: Number, page: 
     return HTMLResponse(html)
 
 
-@run_router.get("/rows/{row}/pages/{page}/record")
+@run_router.get("/rows/{row}/pages/{page}/record", tags=[DATA])
 def give_record(results: Results, row: Number, page: Number) -> Response:
     """The row of the results as JSON."""
     text = json.dumps(values_of(_record(results, row, page)), ensure_ascii=False, default=str)
     return Response(text, media_type="application/json")
 
 
-@run_router.get("/rows/{row}/pages/{page}/picture")
+@run_router.get("/rows/{row}/pages/{page}/picture", tags=[DATA])
 def give_picture(results: Results, row: Number, page: Number) -> Response:
     """The picture of a page as the run has kept it."""
     return give(_record(results, row, page).preview, "image/webp", {"Cache-Control": "private, max-age=60"})
 
 
-@run_router.get("/files/{name}")
+@run_router.get("/files/{name}", tags=[DATA])
 def give_file(folder: Folder, name: str) -> Response:
     """A file of the run's folder, to be saved; the report is shown, where it can do nothing."""
     return give_offered(folder, name)

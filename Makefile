@@ -33,7 +33,7 @@ option = $(if $($(1)),$(2)="$$$(1)")
   bench-viewing screenshots
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
 
 run: install ## Run the demo, or DATASET=… [QUERY= IMAGE_COLUMN= OUTPUT= BATCH_SIZE= LIMIT= ALLOW=]
 	@$(LOCAL) run $(call option,DATASET,--dataset) $(call option,QUERY,--query) $(call option,ALLOW,--allow) \

@@ -16,7 +16,7 @@ import requests
 
 from ocr_local.airflow import DAG_ID
 from ocr_local.home import CHECKOUT, Home
-from tests.e2e.conftest import LocalAirflow, local
+from tests.e2e.conftest import LocalAirflow
 from tests.e2e.test_runs import draw_word
 
 COMMANDS = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -79,23 +79,6 @@ def test_no_page_is_taken_for_numbers_or_a_file(airflow: LocalAirflow, path: str
     ]
     assert [answer.status_code for answer in answers] == [200, 404]
     assert all("could not be planned" in answer.text for answer in answers)
-
-
-def test_airflow_is_given_commands(airflow: LocalAirflow, tmp_path: Path) -> None:
-    command = local(airflow.home, "airflow", "--args", "variables set 'a key' \"it's\"")
-    printed, _ = command.communicate(timeout=120)
-    assert command.returncode == 0, printed
-    assert airflow.api.variable("a key") == "it's"
-    for home, args, said in (
-        (airflow.home, "", 'make airflow ARGS="dags list"'),
-        (airflow.home, "dags 'list", "No closing quotation"),
-        (tmp_path / "none", "dags list", "make up"),
-    ):
-        command = local(home, "airflow", "--args", args)
-        printed, _ = command.communicate(timeout=120)
-        assert command.returncode == 1
-        assert said in printed
-    assert local(airflow.home, "airflow", "--args", "dags details none").wait(120) != 0
 
 
 def _documents(text: str) -> list[Any]:

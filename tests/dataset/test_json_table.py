@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ocr_pipeline.errors import DatasetError
@@ -114,6 +114,9 @@ def without_nulls(value: Any) -> Any:
 
 
 @settings(max_examples=300, deadline=None)
+@example([{"a": {"a": 0}, "b": {"a": {}}}, {"a": {}, "b": {"a": None}}], 1)
+@example([[None, None]], 1)
+@example([[{}], [None], [{"a": {}}], [{"a": None}]], 1)
 @given(st.lists(VALUE, min_size=1, max_size=6), st.integers(1, 200))
 def test_no_digit_and_no_value_is_lost_whatever_stands_beside_it(values: list[Any], size: int) -> None:
     text = "".join(json.dumps({"image": "a", "v": value}) + "\n" for value in values)

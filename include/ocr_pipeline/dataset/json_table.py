@@ -46,7 +46,8 @@ class JsonTable(Table):
         types: dict[str, pa.DataType] = {}
         for piece in json_pieces(self.name, self._text(), reject):
             for name, kind in self._types(piece, reject).items():
-                types[name] = _wider(types.get(name, kind), kind) or pa.string()
+                wider = _wider(types.get(name, kind), kind)
+                types[name] = pa.string() if wider is None else wider
         kept = {name: _without_marks(kind) for name, kind in types.items()}
         self.schema = pa.schema([(name, kind if can_be_kept(kind) else pa.string()) for name, kind in kept.items()])
         if not self.schema.names:
@@ -102,6 +103,8 @@ def _read(piece: JsonPiece, schema: pa.Schema | None) -> pa.Table | None:
     """The records of ``piece`` in the types of ``schema``, or in those that they have; None when they have others."""
     if not piece.content.strip() or not is_utf8(piece.content):
         return None
+    if schema is not None and any(map(_has_lists_of_nulls, schema.types)):
+        return None  # Arrow would count their elements wrongly
     try:
         return pa.json.read_json(
             pa.py_buffer(piece.content),
@@ -115,6 +118,12 @@ def _read(piece: JsonPiece, schema: pa.Schema | None) -> pa.Table | None:
 def _has_long_integers(content: bytes) -> bool:
     """Whether there may be integers in ``content`` that floating point numbers do not hold."""
     return b"0" * 16 in content.translate(_DIGITS) and _LONG_INTEGER.search(content) is not None
+
+
+def _has_lists_of_nulls(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind):
+        return bool(pa.types.is_null(kind.value_type)) or _has_lists_of_nulls(kind.value_type)
+    return bool(pa.types.is_struct(kind)) and any(_has_lists_of_nulls(field.type) for field in kind)
 
 
 def _has_floats(kind: pa.DataType) -> bool:
@@ -141,19 +150,22 @@ def _type_of(kind: pa.DataType, values: pa.Array | None = None) -> pa.DataType:
 
 
 def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
-    """The type that holds the values of both as they are; None when only text does."""
+    """The type that holds the values of both as they are; None when only text does.
+
+    A type is never asked whether it is true: that of objects without keys is not.
+    """
     if one == other or pa.types.is_null(other):
         return one
     if pa.types.is_null(one):
         return other
     if pa.types.is_list(one) and pa.types.is_list(other):
         values = _wider(one.value_type, other.value_type)
-        return values and pa.list_(values)
+        return None if values is None else pa.list_(values)
     if pa.types.is_struct(one) and pa.types.is_struct(other):
         types: dict[str, pa.DataType | None] = {field.name: field.type for field in one}
         for field in other:
-            types[field.name] = _wider(types.get(field.name) or field.type, field.type)
-        return pa.struct(types.items()) if all(types.values()) else None
+            types[field.name] = _wider(types.get(field.name, field.type), field.type)
+        return None if any(kind is None for kind in types.values()) else pa.struct(types.items())
     kinds = {one, other}
     if kinds == {pa.int64(), _LONG}:
         return _LONG

@@ -21,6 +21,10 @@ from ocr_airflow.failing import TaskFailed, TaskFailedForGood
 from ocr_airflow.operators import PlanRunOperator
 from ocr_airflow.settings import run_settings
 from ocr_airflow.waiting import WaitForDatasetSensor, Waiting
+from ocr_pipeline.dataset import open_dataset
+from ocr_pipeline.errors import DatasetError
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import RunSettings
 
 TELLS = "tests.plugins.notifier.FileNotifier"
 EXAMPLE = Path(__file__).parents[2] / "include" / "datasets" / "example.yaml.disabled"
@@ -354,8 +358,11 @@ def test_when_it_is_too_late_the_run_is_skipped_or_fails(look: Look) -> None:
 
 
 def test_a_dataset_that_cannot_be_read_is_left_to_the_plan(look: Look, tmp_path: Path) -> None:
-    (tmp_path / "links-2026-01-02.csv").write_text("photo\n")
+    dataset = tmp_path / "links-2026-01-02.csv"
+    dataset.write_text("price\n1\n")
     look("skip")
+    with pytest.raises(DatasetError, match="price"):
+        open_dataset(RunSettings(dataset=str(dataset), output="/out"), Allowances(folders=(tmp_path,)), tmp_path)
 
 
 def test_a_dataset_that_is_not_allowed_fails_the_run_at_once(look: Look) -> None:

@@ -19,6 +19,9 @@ USER = "admin"
 READ_SLOTS = 2
 """Batches read at once: while one starts up or waits for the network, the other keeps the cores busy."""
 
+_LOCK_SECONDS = 20
+"""How long whoever writes to the database waits for the one who does; less than the API's clients wait for it."""
+
 _QUIET = "ignore:GitWildMatchPattern:DeprecationWarning"
 """Airflow reads ``.airflowignore`` by a class that is about to go, and every process and task would say so."""
 
@@ -140,7 +143,10 @@ class Home:
             "AIRFLOW__API__SECRET_KEY": known.session,
             "AIRFLOW__API_AUTH__JWT_SECRET": known.jwt,
             # A % in a URL is an escape, and a % in Airflow's home spoils each of its own defaults with that in it.
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{quote(str(self.path / 'airflow.db'))}",
+            # One writes at a time; after the 5 s for which others wait by default, services and commands would end.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": (
+                f"sqlite:///{quote(str(self.path / 'airflow.db'))}?timeout={_LOCK_SECONDS}"
+            ),
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": self.path / "logs",
             "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": self.parsing_logs,
             "PYTHONWARNINGS": ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), _QUIET])),

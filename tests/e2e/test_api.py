@@ -67,12 +67,12 @@ def test_the_commands_of_the_documentation(airflow: LocalAirflow, tmp_path: Path
 @pytest.mark.parametrize("path", ["progress", "files/results.csv", "rows/0/pages/0/record", "rows/0/pages/0/picture"])
 def test_no_page_is_taken_for_numbers_or_a_file(airflow: LocalAirflow, path: str, tmp_path: Path) -> None:
     # A run that could not be planned, whose page says so.
-    if not airflow.api.has_run(DAG_ID, "unplanned"):
-        airflow.trigger("unplanned", tmp_path / "none.csv")
-        assert airflow.wait("unplanned") == "failed"
+    if not airflow.api.has_run(DAG_ID, "never-planned"):
+        airflow.trigger("never-planned", tmp_path / "none.csv")
+        assert airflow.wait("never-planned") == "failed"
     login = {"username": "admin", "password": Home(airflow.home).secrets().password}
     token = requests.post(f"{airflow.api.url}/auth/token", json=login, timeout=60).json()["access_token"]
-    page = f"{airflow.api.url}/ocr/dags/{DAG_ID}/runs/unplanned"
+    page = f"{airflow.api.url}/ocr/dags/{DAG_ID}/runs/never-planned"
     answers = [
         requests.get(address, headers={"Authorization": f"Bearer {token}"}, timeout=60)
         for address in (page, f"{page}/{path}")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -30,6 +33,21 @@ def listeners(home: Home) -> set[str]:
         with suppress(psutil.Error):
             found |= {c.laddr.ip for c in process.net_connections() if c.status == psutil.CONN_LISTEN}
     return found
+
+
+def test_whoever_writes_waits_for_the_one_who_does(airflow: LocalAirflow, tmp_path: Path) -> None:
+    dataset = tmp_path / "d.csv"
+    dataset.write_text("image\n")
+    airflow.allow(str(tmp_path))
+    with closing(sqlite3.connect(airflow.home / "airflow.db", isolation_level=None, timeout=20)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(1) as threads:
+            triggered = threads.submit(airflow.trigger, "waited", dataset)
+            time.sleep(7.0)
+            assert not triggered.done()
+            other.execute("ROLLBACK")
+            triggered.result()
+    assert airflow.wait("waited") == "success"
 
 
 def test_commands_at_once_share_an_airflow_whose_port_is_its_own(tmp_path: Path) -> None:

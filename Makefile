@@ -56,9 +56,11 @@ down: ## Stop what `make up` started
 test: install-dev ## Run every check: ruff, mypy, tests with branch coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	@# Tests with Airflow wait most of their time: they run beside the others, and what they say follows.
+	@said=$$(mktemp); $(BIN)/coverage run -m pytest tests/e2e > "$$said" 2>&1 & beside=$$!; \
+	  $(BIN)/mypy && $(BIN)/coverage run -m pytest --ignore=tests/e2e; tested=$$?; \
+	  wait $$beside; beside=$$?; cat "$$said"; rm "$$said"; test $$tested$$beside = 00
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
@@ -68,6 +70,7 @@ test-quick: install-dev ## Run what answers in two minutes: ruff, mypy, tests wi
 	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -m unit; tested=$$?; wait $$types && exit $$tested
 
 chaos: install-dev ## Kill, break and compare runs, round after round: [ROUNDS=10 SEED=]
+	CRASH_EVERY=1 $(BIN)/pytest -q tests/pipeline/test_crash_points.py
 	$(BIN)/python -m tests.e2e.chaos $(call option,ROUNDS,--rounds) $(call option,SEED,--seed)
 
 fuzz: install-dev ## Feed damaged images and odd answers to what reads them, some ten minutes of each: [CASES=]

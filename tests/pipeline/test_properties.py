@@ -112,7 +112,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     links=LINKS,
     size=st.integers(1, 12),

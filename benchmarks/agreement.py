@@ -142,7 +142,14 @@ def main() -> int:
     english = upright.model_copy(update={"languages": ("en",)})
 
     def ours(runner: str, settings: ReadSettings, least_width: int = PADDLEOCR_WIDTH) -> Engine:
-        return load_pipeline(runner, settings, threads=stock.threads, thresholds=PADDLEOCR, least_width=least_width)
+        return load_pipeline(
+            runner,
+            settings,
+            threads=stock.threads,
+            thresholds=PADDLEOCR,
+            least_width=least_width,
+            best_path=True,
+        )
 
     stock = load_engine(ReadSettings(engine="paddleocr"))
     reference = read_all(stock, pages)

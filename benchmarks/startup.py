@@ -25,13 +25,13 @@ SECONDS = 2.5
 TASK = """
 import asyncio, sys
 from pathlib import Path
-from ocr_pipeline.reading import batch
+from ocr_pipeline.reading.batch import open_reader
 from ocr_pipeline.records import FetchedImage, ImageRef
 from ocr_pipeline.settings.run import ReadSettings
 
 async def read():
     image = FetchedImage(ImageRef(0, ""), Path(sys.argv[2]).read_bytes(), "", None, 1, 0.0)
-    async with batch.ReaderProcess(ReadSettings(engine=sys.argv[1])) as reader:
+    async with open_reader(ReadSettings(engine=sys.argv[1])) as reader:
         (row,) = await reader.read(image)
         assert row.text, row
         print("read", flush=True)

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from benchmarks.wide import serve_bucket
+from benchmarks.bucket import serve_bucket
 from ocr_pipeline.errors import ErrorCategory, WarningCategory
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.planning.planning import plan_run

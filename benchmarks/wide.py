@@ -24,6 +24,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.bucket import serve_bucket
 from benchmarks.goals import Goal, check
 from ocr_pipeline.errors import Status
 from ocr_pipeline.merging.merge import merge_run
@@ -175,32 +176,6 @@ def _stage(run: RunFolder, plan: Plan) -> None:
                 )  # fmt: skip
                 store.add([row])
             store.stage(images, seconds=1.0, resumed=0)
-
-
-def serve_bucket(opened: ExitStack, bucket: str) -> str:
-    """The address of an S3 server in a process of its own, with an empty ``bucket``; it ends with ``opened``."""
-    script = (
-        "import sys; from moto.server import ThreadedMotoServer; "
-        "s = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False); s.start(); "
-        "print('http://%s:%d' % s.get_host_and_port(), flush=True); sys.stdin.read()"
-    )
-    server = opened.enter_context(
-        subprocess.Popen(
-            [sys.executable, "-c", script],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # it logs every request
-            text=True,
-        )
-    )
-    assert server.stdin is not None
-    assert server.stdout is not None
-    opened.callback(server.stdin.close)
-    endpoint = server.stdout.readline().strip()
-    import requests
-
-    requests.put(f"{endpoint}/{bucket}", timeout=10).raise_for_status()
-    return endpoint
 
 
 if __name__ == "__main__":

@@ -28,12 +28,15 @@ from ocr_pipeline.ocr.stock import stage_official
 
 TRIAL_IMAGES = 8
 GOALS = {
-    ("ours_en", "paddleocr"): 7.5,
-    ("ours_en", "rapidocr_openvino"): 4.4,
-    ("ours_all", "paddleocr"): 6.0,
-    ("ours_all", "rapidocr_openvino"): 3.5,
+    ("ours_en", "paddleocr"): 4.7,
+    ("ours_en", "rapidocr_openvino"): 3.8,
+    ("ours_all", "paddleocr"): 4.2,
+    ("ours_all", "rapidocr_openvino"): 3.4,
 }
-"""Images a second of the first over those of the second."""
+"""Images a second of the first over those of the second, on a processor without matrix units (AMX)."""
+
+FASTEST = "indra"
+"""The peer that is faster than ours, how much is printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,10 @@ def main() -> int:
             stack.callback(workers[name].end)
         results = _measure(workers, truth, arguments.rounds)
     _print(results)
+    for name in OURS:
+        if {name, FASTEST} <= results.keys():
+            ratio = results[name].images_per_second / results[FASTEST].images_per_second
+            print(f"        {name} / {FASTEST}, images/s: {ratio:.2f} (not a goal)")
     if arguments.json:
         systems = {name: asdict(result) for name, result in results.items()}
         arguments.json.write_text(json.dumps({"images": len(images), "systems": systems}, indent=1))

@@ -23,6 +23,7 @@ PEERS = (
     "paddleocr_default",
     "rapidocr_openvino",
     "rapidocr_onnxruntime",
+    "faster_paddle",
     "indra",
     "tesseract",
     "original_recipe",
@@ -39,6 +40,8 @@ def make_reader(system: str, threads: int, models: Path) -> Callable[[], Read]:
         return _ours(system)
     if system.startswith("rapidocr"):
         return lambda: _rapidocr(system.removeprefix("rapidocr_"), threads)
+    if system == "faster_paddle":
+        return lambda: _faster_paddle(threads)
     if system == "indra":
         return lambda: _indra(threads)
     if system == "tesseract":
@@ -122,6 +125,18 @@ def _rapidocr(engine: str, threads: int) -> Read:
         found = pipeline(_decode(body))
         assert isinstance(found, RapidOCROutput)  # it gives others when a stage of it is left out
         return "\n".join(found.txts or ())
+
+    return read
+
+
+def _faster_paddle(threads: int) -> Read:
+    """The same models, PP-OCRv6 small, in Rust on ONNX Runtime."""
+    from faster_paddle import OcrEngine
+
+    engine = OcrEngine(model_size="small", threads=threads)
+
+    def read(body: bytes) -> str:
+        return str(engine.ocr(body)["text"])
 
     return read
 

@@ -13,18 +13,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from benchmarks.overhead.server import pixel_server
 from benchmarks.processor import processor_seconds
 from ocr_local.airflow import airflow_for, connect
 from ocr_local.api import AirflowApi
@@ -51,7 +49,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=1_000_000)
     images = parser.parse_args().images
-    with tempfile.TemporaryDirectory(prefix="bench-overhead-") as name, _server() as (port, server):
+    with tempfile.TemporaryDirectory(prefix="bench-overhead-") as name, pixel_server() as (port, server):
         folder = Path(name)
         dataset = folder / "links.csv"
         with dataset.open("w") as file:
@@ -85,16 +83,6 @@ def main() -> int:
     print(f"  processor time {spent:.1f} s: {1000 * spent / images:.3f} ms an image")
     print(f"  (the server's own, not in that: {served:.1f} s, {1000 * served / images:.3f} ms an image)")
     return 0
-
-
-@contextmanager
-def _server() -> Iterator[tuple[int, psutil.Process]]:
-    """The port and the process of a running server."""
-    command = [sys.executable, "-m", "benchmarks.overhead.server"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield int(process.stdout.readline()), psutil.Process(process.pid)
-        process.communicate()
 
 
 def _configure(home: Home) -> None:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
-from ocr_airflow.operators import ReadBatchOperator
-from ocr_pipeline.reading import batch
+from benchmarks.operators import OtherReaderOperator
+from ocr_pipeline.reading.previews import PreviewWriter
 from ocr_pipeline.reading.reader import ReaderProcess
+from ocr_pipeline.reading.stream import ImageReader
+from ocr_pipeline.settings.run import ReadSettings
 
 
-class _NullBatch(batch.Batch):
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        reader = partial(ReaderProcess, engine="benchmarks.overhead.engine:NullEngine")
-        super().__init__(*arguments, **options | {"reader": reader})
-
-
-class NullReadBatchOperator(ReadBatchOperator):
+class NullReadBatchOperator(OtherReaderOperator):
     """Reads a batch as a run does, but for the engine."""
 
-    def execute(self, context: Any) -> dict[str, Any]:
-        """Read the batch; returns its counts."""
-        batch.Batch = _NullBatch  # type: ignore[misc]  # this process is the task's own
-        return super().execute(context)
+    @staticmethod
+    def open_reader(settings: ReadSettings, previews: PreviewWriter) -> ImageReader:
+        """A process as a run has it."""
+        return ReaderProcess(settings, previews, engine="benchmarks.overhead.engine:NullEngine")

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import subprocess
 import sys
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
@@ -50,6 +55,16 @@ async def serve() -> None:
     server = await loop.create_server(Connection, "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
+
+
+@contextmanager
+def pixel_server() -> Iterator[tuple[int, psutil.Process]]:
+    """The port and the process of a running server."""
+    command = [sys.executable, "-m", "benchmarks.overhead.server"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline()), psutil.Process(process.pid)
+        process.communicate()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 UV := $(BIN)/uv
 UV_VERSION := 0.13.9
+CHART_VERSION := 1.22.0
 COMPILE = $(UV) pip compile -q --universal $(if $(KEEP),,--upgrade) --generate-hashes --python-version 3.11 \
   --custom-compile-command "make lock"
 
@@ -22,15 +23,15 @@ LOCAL := $(BIN)/python -m ocr_local
 # What the command line gives is text, whatever stands in it: $(value) keeps make from reading it, and commands take it
 # from the environment, so that the shell does not read it either.
 GIVEN := DATASET QUERY IMAGE_COLUMN OUTPUT BATCH_SIZE LIMIT ALLOW RUN DAG ROUNDS SEED MODEL ENGINE IMAGES LABELS \
-  BENCH_JSON ARGS SETS SYSTEMS BEFORE ROWS WIDE_ROWS DOCUMENTS PAGES COUNT SMALL LARGE SHOW
+  BENCH_JSON ARGS SETS SYSTEMS BEFORE ROWS WIDE_ROWS DOCUMENTS PAGES COUNT SMALL LARGE SHOW BATCHES
 $(foreach name,$(GIVEN),$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 # $(call option,NAME,option): the option with what NAME was given, if anything.
 option = $(if $($(1)),$(2)="$$$(1)")
 
 .DEFAULT_GOAL := help
-.PHONY: help run retry up airflow down test test-quick chaos fuzz format docs install install-dev lock env clean models \
-  calibrate bench-accuracy bench-ocr bench-agreement bench-fetch bench-memory bench-order bench-run bench-scale bench-startup \
-  bench-viewing screenshots
+.PHONY: help run retry up airflow down test test-quick chaos fuzz format docs install install-dev chart lock env clean models \
+  calibrate bench-accuracy bench-ocr bench-agreement bench-cores bench-fetch bench-fleet bench-memory bench-order bench-run \
+  bench-scale bench-startup bench-viewing screenshots
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
@@ -53,14 +54,20 @@ airflow: install ## Give the Airflow that `make up` started a command: ARGS="dag
 down: ## Stop what `make up` started
 	@test ! -x $(BIN)/python || $(LOCAL) down
 
+READING_TESTS := tests/demo tests/merging tests/ocr tests/pipeline
+
 test: install-dev ## Run every check: ruff, mypy, tests with branch coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/coverage erase
-	@# Tests with Airflow wait most of their time: they run beside the others, and what they say follows.
-	@said=$$(mktemp); $(BIN)/coverage run -m pytest tests/e2e > "$$said" 2>&1 & beside=$$!; \
-	  $(BIN)/mypy && $(BIN)/coverage run -m pytest --ignore=tests/e2e; tested=$$?; \
-	  wait $$beside; beside=$$?; cat "$$said"; rm "$$said"; test $$tested$$beside = 00
+	@# Tests with Airflow wait most of their time, and others take one core: three lots run beside each other, and what
+	@# the first two say follows.
+	@said=$$(mktemp -d); \
+	  $(BIN)/coverage run -m pytest tests/e2e > "$$said/airflow" 2>&1 & airflow=$$!; \
+	  $(BIN)/coverage run -m pytest $(READING_TESTS) > "$$said/reading" 2>&1 & reading=$$!; \
+	  $(BIN)/mypy && $(BIN)/coverage run -m pytest $(addprefix --ignore=,tests/e2e $(READING_TESTS)); others=$$?; \
+	  wait $$reading; reading=$$?; wait $$airflow; airflow=$$?; \
+	  cat "$$said"/*; rm -r "$$said"; test $$others$$reading$$airflow = 000
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
@@ -100,9 +107,12 @@ calibrate: install ## Note the ranges for reading in 8 bits of a model, from dra
 env: ## Make .env, the secrets and settings of docker-compose.yaml
 	@"$(PYTHON)" scripts/make_env.py
 
+chart: ## Get the Airflow chart, with Helm; make test then checks deploy/helm against it
+	helm pull airflow --repo https://airflow.apache.org --version $(CHART_VERSION) --untar --untardir .chart
+	cp .chart/airflow/values.schema.json .chart/airflow/LICENSE .chart/airflow/NOTICE tests/deployment/airflow-chart/
+
 lock: $(UV) ## Update every lock from pyproject.toml and benchmarks/*.in; KEEP=1 changes only what has to
 	$(COMPILE) --all-extras pyproject.toml -o requirements.txt
-	$(COMPILE) --extra fleet -c requirements.txt pyproject.toml -o requirements-slim.txt
 	$(COMPILE) --group dev -c requirements.txt -o requirements-dev.txt
 	$(COMPILE) --overrides benchmarks/overrides.txt benchmarks/requirements-peers.in -o benchmarks/requirements-peers.txt
 	$(COMPILE) benchmarks/requirements-fetch.in -o benchmarks/requirements-fetch.txt
@@ -124,6 +134,12 @@ bench-scale: $(VENV)/.installed-dev ## Plan and merge ten million rows, or ROWS=
 	$(BIN)/python -m benchmarks.scale $(call option,ROWS,--rows); missed=$$?; \
 	  $(BIN)/python -m benchmarks.wide $(call option,WIDE_ROWS,--rows) $(call option,DOCUMENTS,--documents) || missed=1; \
 	  $(BIN)/python -m benchmarks.overhead $(call option,IMAGES,--images) && exit $$missed
+
+bench-fleet: $(VENV)/.installed-dev ## Send 1,000 batches, or BATCHES=, through PostgreSQL, Redis and Celery; kill a worker; compare one with two
+	$(BIN)/python -m benchmarks.fleet $(call option,BATCHES,--batches)
+
+bench-cores: $(VENV)/.installed ## Simulate reading on 2, 8, 16 and 64 cores
+	$(BIN)/python -m benchmarks.cores
 
 bench-memory: $(VENV)/.installed ## Show resident memory over 5,000 images of mixed shapes, or IMAGES=
 	$(BIN)/python -m benchmarks.memory $(call option,IMAGES,--images)

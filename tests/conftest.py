@@ -24,6 +24,7 @@ from hypothesis import settings
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.planning.planning import plan_run
+from ocr_pipeline.reading.meter import ReaderState
 from ocr_pipeline.reading.pages import read_pages
 from ocr_pipeline.reading.previews import PreviewWriter
 from ocr_pipeline.records import BatchRef, FetchedImage, Page, PageText, ResultRow, TextLine
@@ -73,7 +74,7 @@ MakePlan = Callable[..., tuple[RunFolder, Plan]]
 """What the fixtures of these names give."""
 
 
-FOLDER_MARKS = {"e2e": "airflow", "plugins": "airflow", "pipeline": "slow"}
+FOLDER_MARKS = {"e2e": "airflow", "metrics": "airflow", "plugins": "airflow", "pipeline": "slow"}
 """The mark of every test in a folder; others mark themselves."""
 
 MARKS = ("slow", "airflow", "browser", "chaos")
@@ -132,6 +133,10 @@ class ThreadReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._threads.shutdown(cancel_futures=True)
+
+    @property
+    def state(self) -> ReaderState:
+        return ReaderState(memory=1 << 20, memory_limit=4 << 20)
 
     async def ready(self, compiling: Callable[[], None]) -> int:
         return self._engine.threads + 1

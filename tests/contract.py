@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from ocr_pipeline.errors import ErrorCategory, Status, WarningCategory
+from ocr_pipeline.metrics import Kind, Metric, Tag
 from ocr_pipeline.records import RESULT_COLUMNS
 from ocr_pipeline.settings.deployment import ENTRY_FORMS
 from ocr_pipeline.settings.run import CatalogSettings, FetchSettings, ReadSettings, RunSettings
@@ -20,6 +21,7 @@ from ocr_pipeline.settings.run import CatalogSettings, FetchSettings, ReadSettin
 PROJECT = Path(__file__).parents[1]
 REFERENCE = PROJECT / "docs" / "reference.md"
 DECISIONS = PROJECT / "docs" / "decisions" / "README.md"
+METRICS = PROJECT / "docs" / "metrics.md"
 
 _STAGES = (CatalogSettings, FetchSettings, ReadSettings)
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
@@ -91,6 +93,24 @@ def allowances() -> str:
         ("entry", "what it is", "what it allows"),
         ((", ".join(f"`{example}`" for example in f.examples), f.name, f.allows) for f in ENTRY_FORMS),
     )
+
+
+def metrics() -> str:
+    """The metrics that are sent."""
+    return _table(
+        ("metric", "kind", "unit", "tags", "what it says"),
+        ((f"`{m.value}`", m.kind.value, m.unit, ", ".join(f"`{t}`" for t in m.tags), m.meaning) for m in Metric),
+    )
+
+
+def tags() -> str:
+    """What metrics are told apart by."""
+    return _table(("tag", "what it is"), ((f"`{tag.value}`", tag.meaning) for tag in Tag))
+
+
+def prometheus_name(metric: Metric) -> str:
+    """The name that a metric has in Prometheus, of whatever protocol."""
+    return f"airflow_{metric.replace('.', '_')}" + ("_total" if metric.kind is Kind.COUNTER else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +186,7 @@ TABLES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
         "settings-catalog": lambda: settings(RunSettings, _own(CatalogSettings)),
         "allowances": allowances,
     },
+    METRICS: {"metrics": metrics, "tags": tags},
     DECISIONS: {"decisions": decisions},
 }
 """Each page that has such tables, and what makes them, by the marks that they stand between."""

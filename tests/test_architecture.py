@@ -19,7 +19,10 @@ CORE = INCLUDE / "ocr_pipeline"
 TASKS = ("planning", "reading", "merging")
 """A package for each task of the DAG; they do not know each other."""
 
-LAYERS = ("viewing", "dataset", "fetch", "images", "ocr", "run", "storage", "settings", "records", "errors")
+LAYERS = (
+    *("viewing", "dataset", "fetch", "images", "ocr", "run", "storage", "settings", "records", "metrics", "errors"),
+    "machine",
+)
 """What the tasks stand on, from the top down: each knows only those after it."""
 
 NOT_LOADED = {

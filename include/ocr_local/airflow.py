@@ -27,6 +27,9 @@ _STOP_SECONDS = 60
 _LOG_LINES = 15
 _LOOK_SECONDS = 0.5
 
+COMMAND_SETTINGS = Path(__file__).resolve().parent / "airflow_settings"
+"""Where Airflow's commands find their ``airflow_local_settings``."""
+
 Say = Callable[[str], None]
 """Told of each step, a line."""
 
@@ -115,7 +118,9 @@ def run_airflow(home: Home, args: str) -> int:
     if running is None:
         raise LocalAirflowError("Airflow is not running; start it with: make up")
     command = [sys.executable, "-m", "airflow", *arguments]
-    return subprocess.run(command, env=home.environment(running.port), cwd=CHECKOUT, check=False).returncode
+    environment = home.environment(running.port)
+    environment["PYTHONPATH"] += f":{COMMAND_SETTINGS}"
+    return subprocess.run(command, env=environment, cwd=CHECKOUT, check=False).returncode
 
 
 def service_logs(home: Home) -> str:

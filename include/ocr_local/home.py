@@ -30,6 +30,9 @@ CONFIG = """\
 [core]
 default_task_retries = 2
 default_task_retry_delay = 30
+[scheduler]
+# How long a task may be unheard of before it counts as lost; it reports every 5 seconds.
+task_instance_heartbeat_timeout = 60
 """
 """What ``airflow.cfg`` is at first."""
 

@@ -11,10 +11,10 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
 
-from ocr_pipeline.errors import ErrorCategory, ImageError, Status, WarningCategory
+from ocr_pipeline.errors import ErrorCategory, ImageError, PlanError, Status, WarningCategory
 
 if TYPE_CHECKING:  # loading it takes a quarter of what a process takes to start that only fetches
     import numpy as np
@@ -44,7 +44,7 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class BatchRef:
-    """A batch of the plan, small enough to be mapped over.
+    """A batch of the plan.
 
     ``run`` is the URI of the run's folder, ``index`` the batch's number, ``first_row`` the dataset row it starts with,
     ``rows`` how many rows it covers and ``images`` how many of those are to be read (the rest repeat a link
@@ -57,9 +57,22 @@ class BatchRef:
     rows: int
     images: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values, for XCom and JSON."""
-        return asdict(self)
+    @classmethod
+    def parse(cls, run: str, text: str) -> BatchRef:
+        """The batch of ``run`` that has this :attr:`text`.
+
+        :raises PlanError: when no batch has it.
+        """
+        try:
+            index, first_row, rows, images = map(int, text.split())
+        except (AttributeError, ValueError):
+            raise PlanError(f"{text!r} is no batch of {run}: clear the plan task") from None
+        return cls(run, index, first_row, rows, images)
+
+    @property
+    def text(self) -> str:
+        """Its numbers as a text, which is small enough to be mapped over; see decision 1."""
+        return f"{self.index} {self.first_row} {self.rows} {self.images}"
 
     @property
     def label(self) -> str:

@@ -62,6 +62,7 @@ def ocr_dag(
             wait >> plan
         read = ReadBatchOperator.partial(
             task_id=READ_TASK,
+            run=XComArg(plan, RUN_KEY),
             pool=READ_POOL,
             # The batches share what a host may be asked by this number; the pool can be changed while they run.
             max_active_tis_per_dagrun=read_slots(),

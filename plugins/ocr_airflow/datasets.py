@@ -17,6 +17,7 @@ from airflow.sdk import DAG, Asset, CronDataIntervalTimetable
 from croniter import croniter
 from jinja2 import Environment, TemplateSyntaxError
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -52,6 +53,15 @@ def _duration(value: object) -> timedelta:
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 """A time such as ``90s``, ``30m``, ``6h`` or ``2d``."""
 
+_SELDOM = timedelta(seconds=10)
+"""A task's supervisor may end five seconds after its task; Airflow takes one that runs again by then for lost."""
+
+
+def _not_too_often(value: timedelta) -> timedelta:
+    if value < _SELDOM:
+        raise ValueError("10s is the shortest")
+    return value
+
 
 def _schedule(value: object) -> str | tuple[Asset, ...] | None:
     if value is None or (isinstance(value, str) and croniter.is_valid(value)):
@@ -83,7 +93,7 @@ class WaitFor(_Strict):
     """What a run does while its dataset is not there."""
 
     timeout: Duration
-    every: Duration = timedelta(minutes=5)
+    every: Annotated[Duration, AfterValidator(_not_too_often)] = timedelta(minutes=5)
     otherwise: Literal["skip", "fail"] = "skip"
 
 

@@ -1,11 +1,17 @@
-"""The names by which a source speaks of the day that a run is about, in the time zone of its dataset."""
+"""The day that a run is about: the names by which a source speaks of it, and when the next one is over."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from airflow.sdk import DAG, CronDataIntervalTimetable
+from croniter import croniter
+
+NEVER = datetime.fromisoformat("9999-12-31T00:00:00+00:00")
+"""When a day is over that does not come."""
 
 
 def interval_names(context: Mapping[str, Any], timezone: str) -> dict[str, date]:
@@ -21,3 +27,21 @@ def interval_names(context: Mapping[str, Any], timezone: str) -> dict[str, date]
     zone = ZoneInfo(timezone)
     begins, ends = start.astimezone(zone), end.astimezone(zone)
     return {"day": begins.date(), "interval_start": begins, "interval_end": ends}
+
+
+def next_due(dag: DAG, context: Mapping[str, Any]) -> datetime | None:
+    """When the interval after the one that the run is about is over, so that the next run starts.
+
+    None where nothing says so: without a schedule by time, and for a run that was told to read something else or only a
+    preview, whose interval is not done.
+    """
+    timetable, end, params = dag.timetable, context.get("data_interval_end"), context["params"]
+    if not isinstance(timetable, CronDataIntervalTimetable) or end is None:
+        return None
+    if params.get("dataset") or params.get("preview"):
+        return None
+    if dag.end_date and end > dag.end_date:
+        return NEVER
+    start = end.astimezone(ZoneInfo(str(timetable.timezone)))
+    found: datetime = croniter(timetable.expression, start).get_next(datetime)
+    return found

@@ -39,7 +39,7 @@ class Notification(BaseModel):
     """A notifier of Airflow, by its import path, its arguments, and what it is to tell of.
 
     ``failure`` is a run that failed; ``missing`` a day whose dataset never came, so that the run was skipped;
-    ``failures`` a run that succeeded with a larger share of failed images than ``above``.
+    ``failures`` a run that succeeded with a larger share of failed rows than ``above``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, XComArg
+from airflow.sdk.exceptions import AirflowRescheduleException
 
 from ocr_airflow.deployment import allowances
+from ocr_airflow.draining import name_process
 from ocr_airflow.failing import FAIL_FOR_GOOD, task_errors
-from ocr_airflow.intervals import interval_names
+from ocr_airflow.intervals import interval_names, next_due
 from ocr_airflow.queries import run_query
 from ocr_airflow.settings import run_settings
+from ocr_airflow.stats import sender
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from ocr_pipeline.reading.batch import Batch
+    from ocr_pipeline.records import BatchRef
     from ocr_pipeline.run.staging import BatchProgress
 
 RUN_KEY = "run"
@@ -42,8 +46,8 @@ class PlanRunOperator(BaseOperator):
         self.settings = dict(settings or {})
         self.timezone = timezone
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Plan the run; the mapped values are :class:`ocr_pipeline.records.BatchRef` as dictionaries."""
+    def execute(self, context: Context) -> list[str]:
+        """Plan the run; the mapped values are :attr:`ocr_pipeline.records.BatchRef.text`."""
         from airflow.sdk.configuration import conf
 
         from ocr_pipeline.ocr.hub import stage_model
@@ -73,7 +77,7 @@ class PlanRunOperator(BaseOperator):
         if plan.batch_size > settings.batch_size:
             self.log.info("batches grew from %d rows to stay below max_map_length", settings.batch_size)
         context["ti"].xcom_push(key=RUN_KEY, value=run.uri)
-        return [batch.to_dict() for batch in plan.batches]
+        return [batch.text for batch in plan.batches]
 
     def _folder_name(self, context: Context) -> str:
         day = interval_names(context, self.timezone).get("day")
@@ -90,19 +94,28 @@ class ReadBatchOperator(BaseOperator):
 
     A retry goes on where the last attempt ended and tries transient failures again. Clearing the task tries what
     failed for good as well, also when it succeeded. The batch ends a little before ``execution_timeout`` by itself,
-    as an error that Airflow retries. It takes the share of what a host may be asked that one of
+    as an error that Airflow retries. When its process is told to stop (SIGTERM), it is handed back, with checkpoints:
+    Airflow runs it anew at once, as the same try. It takes the share of what a host may be asked that one of
     ``max_active_tis_per_dagrun`` batches has, or without that one of all batches of the run.
 
-    :param batch: a :class:`ocr_pipeline.records.BatchRef` as a dictionary. It is no template field: the run's folder in
-        it has a name that a person chose, and braces in that name are none of a template.
+    :param run: the URI of the run's folder, from the task that planned it.
+    :param batch: what that task returned for the batch: :attr:`ocr_pipeline.records.BatchRef.text`.
     """
 
+    template_fields: Sequence[str] = ("run",)
+
     def __init__(
-        self, *, batch: Mapping[str, Any], execution_timeout: timedelta | None = READ_TIMEOUT, **kwargs: Any
+        self,
+        *,
+        run: str | XComArg,
+        batch: str,
+        execution_timeout: timedelta | None = READ_TIMEOUT,
+        **kwargs: Any,
     ) -> None:
         # A mapped task is given None where there is no default.
         super().__init__(execution_timeout=execution_timeout or READ_TIMEOUT, **kwargs)
         self.retry_policy = self.retry_policy or FAIL_FOR_GOOD
+        self.run = run
         self.batch = batch
         self._running: Batch | None = None
         self._outcome = ""
@@ -110,36 +123,47 @@ class ReadBatchOperator(BaseOperator):
     @property
     def label(self) -> str:
         """The batch's rows and, once it is done, its outcome, as the mapped task is named."""
-        from ocr_pipeline.records import BatchRef
-
-        return f"{BatchRef(**self.batch).span}{self._outcome}"
+        return f"{self._ref().span}{self._outcome}"
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Read the batch; returns its counts."""
+        """Read the batch; returns its counts.
+
+        :raises AirflowRescheduleException: when it was told to stop.
+        """
+        from ocr_pipeline.errors import BatchCancelledError
         from ocr_pipeline.reading.batch import Batch
         from ocr_pipeline.reading.watchdog import reading_seconds
-        from ocr_pipeline.records import BatchRef
 
         assert self.execution_timeout is not None
         instance = context["ti"]
+        name_process()
         with task_errors(self):
             self._running = batch = Batch(
-                BatchRef(**self.batch),
+                self._ref(),
                 allowances(),
                 at_once=self.max_active_tis_per_dagrun,
                 dataset=_dataset(self, context),
                 retry_permanent=_is_first_try(context),
                 last_try=instance.try_number > instance.max_tries,
                 observer=_observer(context),
+                send_metric=sender(self.dag_id),
                 seconds=reading_seconds(self.execution_timeout.total_seconds()),
             )
             try:
                 statistics = batch.run()
+            except BatchCancelledError as error:
+                self.log.info("%s", error)
+                raise AirflowRescheduleException(datetime.now(UTC)) from None
             finally:
                 self._outcome = f" · {batch.progress.outcome}"
                 # After an exit, Airflow does not render the name again.
                 instance.rendered_map_index = self.label
         return {"images": statistics.images, "pages": statistics.pages, "statuses": statistics.statuses}
+
+    def _ref(self) -> BatchRef:
+        from ocr_pipeline.records import BatchRef
+
+        return BatchRef.parse(str(self.run), self.batch)
 
     def on_kill(self) -> None:
         """End the batch promptly; what is finished stays in its checkpoints."""
@@ -161,12 +185,13 @@ def _dataset(task: BaseOperator, context: Context) -> str:
 
 
 def _is_first_try(context: Context) -> bool:
-    """Whether this is the first try since the run was triggered or a person cleared the task.
+    """Whether this is the first try since the run was triggered or a person cleared the task, and begins the batch.
 
     Clearing adds the task's retries to the tries it has had; Airflow counts in the same way for sensors.
     """
     instance = context["ti"]
-    return instance.try_number == instance.max_tries - (context["task"].retries or 0) + 1
+    handed_back = context.get("task_reschedule_count", 0) > 0
+    return not handed_back and instance.try_number == instance.max_tries - (context["task"].retries or 0) + 1
 
 
 class MergeRunOperator(BaseOperator):
@@ -189,6 +214,7 @@ class MergeRunOperator(BaseOperator):
         :raises TaskFailedForGood: when the results are incomplete, or too many images failed, saying what to do.
         """
         from ocr_pipeline.merging.merge import merge_run
+        from ocr_pipeline.metrics import Metric
         from ocr_pipeline.run.catalog import Catalog
         from ocr_pipeline.run.folder import RunFolder
         from ocr_pipeline.run.plan import Plan
@@ -201,4 +227,6 @@ class MergeRunOperator(BaseOperator):
             for asset in self.outlets:
                 context["outlet_events"][asset].extra = {"run": run.uri, "rows": merged.rows}
             merged.check()
+        if due := next_due(self.dag, context):
+            sender(self.dag_id)(Metric.NEXT_DUE, due.timestamp(), {})
         return {"rows": merged.rows, "result_rows": merged.result_rows, "statuses": merged.statuses}

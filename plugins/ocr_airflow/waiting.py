@@ -14,6 +14,8 @@ from ocr_airflow.deployment import allowances
 from ocr_airflow.failing import FAIL_FOR_GOOD, fail, task_errors
 from ocr_airflow.queries import run_query
 from ocr_airflow.settings import run_settings
+from ocr_airflow.stats import sender
+from ocr_pipeline.metrics import Metric
 from ocr_pipeline.settings.addresses import shown_dataset
 from ocr_pipeline.settings.run import RunSettings
 
@@ -69,6 +71,7 @@ class WaitForDatasetSensor(BaseSensorOperator):
             dataset = shown_dataset(self._run_settings(context).dataset)
             late = f"waited {timedelta(seconds=self.timeout)} for {dataset}, and it is not there"
             context["ti"].xcom_push(key=MISSING_KEY, value=late)
+            sender(self.dag_id)(Metric.MISSING, 1, {})
             if self.otherwise == "skip":
                 raise AirflowSkipException(late) from None
             fail(self, f"{late}: clear this task when it is")

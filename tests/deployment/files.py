@@ -9,12 +9,26 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+THIRD_PARTY = {"postgres", "redis", "statsd-exporter", "prometheus", "grafana", "store"}
+"""The services whose images are not ours."""
+
 _ASSIGNMENT = re.compile(r"^([A-Z_]+)=(.*)$", re.MULTILINE)
+_OFFERED = re.compile(r"^#([A-Z_]+)=$", re.MULTILINE)
 
 
 def read_env(path: Path) -> dict[str, str]:
     """The variables of an env file."""
     return dict(_ASSIGNMENT.findall(path.read_text(encoding="utf-8")))
+
+
+def offered(path: Path) -> set[str]:
+    """The variables of an env file that stand there for whoever wants them, as comments."""
+    return set(_OFFERED.findall(path.read_text(encoding="utf-8")))
+
+
+def passed_on(environment: dict[str, str | None]) -> set[str]:
+    """The variables that a service gets only where ``.env`` has them."""
+    return {name for name, value in environment.items() if value is None}
 
 
 def make_env(output: Path) -> subprocess.CompletedProcess[str]:

@@ -24,14 +24,20 @@ CORE: tuple[str, ...] = ("include/ocr_pipeline", "plugins", "dags")
 HEIC = "include/ocr_pipeline/images/heic.py"
 PADDLE = ("include/ocr_pipeline/ocr/paddle.py", "include/ocr_pipeline/ocr/stock.py")
 """The modules of the core that may import what the extra ``paddle`` brings."""
+CELERY_WORKER = "plugins/ocr_airflow/celery_worker.py"
+"""The module that only Celery workers import."""
+
+FLEET = ("fleet", "kubernetes")
+"""The extras of which nothing is imported: Airflow loads what they bring."""
 
 NOT_IMPORTED = {
     "apache-airflow-providers-celery": "Airflow loads it",
+    "apache-airflow-providers-cncf-kubernetes": "Airflow loads it",
     "apache-airflow-providers-fab": "Airflow loads it",
     "apache-airflow-providers-postgres": "Airflow loads it",
-    "celery": "bounds what the provider takes",
     "paddlex": "asked in a process of its own, see ocr/hub.py",
     "rapidocr": "only its model files are used",
+    "statsd": "Airflow loads it",
 }
 """What is declared for another reason than an import, and why."""
 
@@ -104,7 +110,7 @@ def python_files(*folders: str) -> list[Path]:
 
 
 def test_a_task_imports_only_what_the_core_declares(pyproject: dict[str, Any]) -> None:
-    files = [path for path in python_files(*CORE) if str(path.relative_to(ROOT)) not in {*PADDLE, HEIC}]
+    files = [path for path in python_files(*CORE) if str(path.relative_to(ROOT)) not in {*PADDLE, HEIC, CELERY_WORKER}]
     assert undeclared(files, declared(pyproject)) == []
 
 
@@ -113,6 +119,7 @@ def test_a_task_imports_only_what_the_core_declares(pyproject: dict[str, Any]) -
     [
         ("include/ocr_pipeline/ocr", ("paddle",)),
         ("include/ocr_pipeline/images", ("heic",)),
+        ("plugins", ("fleet",)),
         ("include/ocr_demo", ("demo",)),
         ("include/ocr_local", ("local",)),
         ("scripts", ("local", "demo", "paddle", "dev")),
@@ -123,20 +130,27 @@ def test_an_extra_has_what_its_part_imports(pyproject: dict[str, Any], folder: s
     assert undeclared(python_files(folder), declared(pyproject, *extras)) == []
 
 
+def peers(name: str) -> set[str]:
+    """What an environment of peers is to have."""
+    lines = (ROOT / f"benchmarks/requirements-{name}.in").read_text(encoding="utf-8").splitlines()
+    return {canonicalize_name(Requirement(line.partition("#")[0]).name) for line in lines if not line.startswith("#")}
+
+
 def test_benchmarks_import_what_they_declare(pyproject: dict[str, Any]) -> None:
     # They run their peers in environments of their own, the worker beside its module systems.
-    lines = (ROOT / "benchmarks/requirements-fetch.in").read_text(encoding="utf-8").splitlines()
-    peers = {Requirement(line.partition("#")[0]).name for line in lines if not line.startswith("#")}
     known = declared(pyproject, "local", "demo", "paddle")
-    files = [path for path in python_files("benchmarks") if path != ROOT / "benchmarks/fetch/peer.py"]
+    systems, fetching = ROOT / "benchmarks/ocr/systems.py", ROOT / "benchmarks/fetch/peer.py"
+    files = [path for path in python_files("benchmarks") if path not in (systems, fetching)]
     assert [line for line in undeclared(files, known) if not line.endswith(" systems")] == []
-    assert {module for _, module in third_party(ROOT / "benchmarks/fetch/peer.py")} <= peers
+    undeclared_peers = {canonicalize_name(line.split()[-1]) for line in undeclared([systems], known)}
+    assert undeclared_peers <= peers("peers")
+    assert {module for _, module in third_party(fetching)} <= peers("fetch")
 
 
 def test_what_is_not_declared_is_found(pyproject: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("import numpy\n\ndef f():\n    from psutil import Process\n    import nowhere.b\n")
+    (tmp_path / "a.py").write_text("import numpy\n\ndef f():\n    from rich import Console\n    import nowhere.b\n")
     assert undeclared([tmp_path / "a.py"], declared(pyproject)) == [
-        f"{tmp_path / 'a.py'}:4 psutil",
+        f"{tmp_path / 'a.py'}:4 rich",
         f"{tmp_path / 'a.py'}:5 nowhere",
     ]
     assert undeclared([tmp_path / "a.py"], declared(pyproject, "local")) == [f"{tmp_path / 'a.py'}:5 nowhere"]
@@ -145,7 +159,7 @@ def test_what_is_not_declared_is_found(pyproject: dict[str, Any], tmp_path: Path
 def test_everything_that_is_declared_is_needed(pyproject: dict[str, Any]) -> None:
     for folders, known in (
         (CORE, declared(pyproject)),
-        ((*CORE, "include/ocr_local", "include/ocr_demo"), declared(pyproject, "local", "demo", "paddle", "fleet")),
+        ((*CORE, "include/ocr_local", "include/ocr_demo"), declared(pyproject, "local", "demo", "paddle", *FLEET)),
     ):
         imported = {module for path in python_files(*folders) for _, module in third_party(path)}
         brought = {name for module in imported for name in providers(module)}
@@ -165,8 +179,7 @@ def locked(name: str) -> dict[tuple[str, str], str]:
 @pytest.mark.parametrize(
     ("lock", "extras"),
     [
-        ("requirements.txt", ("local", "demo", "paddle", "fleet")),
-        ("requirements-slim.txt", ("fleet",)),
+        ("requirements.txt", ("local", "demo", "paddle", "heic", *FLEET)),
         ("requirements-dev.txt", ("dev",)),
     ],
 )
@@ -180,14 +193,6 @@ def test_a_lock_has_what_is_declared(pyproject: dict[str, Any], lock: str, extra
     for name, item in wanted.items():
         assert versions.get(name), f"{lock} has no {name}: make lock"
         assert all(Version(version) in item.specifier for version in versions[name]), f"{name}: make lock"
-
-
-def test_the_slim_lock_is_a_part_of_the_whole_one() -> None:
-    whole, slim = locked("requirements.txt"), locked("requirements-slim.txt")
-    assert len(slim) > 100
-    assert slim.items() <= whole.items()
-    left_out = {name for name, _ in whole.keys() - slim.keys()}
-    assert left_out >= {"paddlepaddle", "paddleocr", "paddlex", "noto-cjk-sans-otc", "pymupdf-fonts"}
 
 
 @pytest.mark.parametrize("lock", sorted(path.name for path in ROOT.glob("requirements*.txt")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -36,7 +37,12 @@ def _pins(project: dict[str, Any]) -> dict[str, str]:
 
 
 def _sources(instructions: list[tuple[str, str]]) -> set[str]:
-    copied = {rest.split()[0] for name, rest in instructions if name == "COPY"}
+    copied = {
+        source
+        for name, rest in instructions
+        if name == "COPY" and "--from=" not in rest
+        for source in rest.split()[:-1]
+    }
     return copied | {found for _, rest in instructions for found in re.findall(r"type=bind,source=([^,\s]+)", rest)}
 
 
@@ -52,6 +58,16 @@ def test_the_build_context_is_exactly_what_it_takes_in(instructions: list[tuple[
     assert {rule.removeprefix("!") for rule in rules if rule.startswith("!")} == _sources(instructions)
 
 
+def test_every_script_that_is_called_is_in_the_image(instructions: list[tuple[str, str]]) -> None:
+    callers = [ROOT / "docker-compose.yaml", *(ROOT / "deploy/helm").glob("*.yaml")]
+    called = {
+        name for path in callers for name in re.findall(r"/opt/airflow/(scripts/[\w.]+)", path.read_text("utf-8"))
+    }
+    copied = next(rest for name, rest in instructions if name == "COPY" and rest.endswith(" /opt/airflow/scripts/"))
+    assert called == set(copied.split()[:-1])
+    assert all(os.access(ROOT / name, os.X_OK) for name in called)
+
+
 def test_the_base_is_the_official_image_of_the_locked_airflow(
     instructions: list[tuple[str, str]], project: dict[str, Any]
 ) -> None:
@@ -62,27 +78,45 @@ def test_the_base_is_the_official_image_of_the_locked_airflow(
     assert f"{match[2]}.0" in SpecifierSet(project["requires-python"])
 
 
-def test_one_of_the_locks_is_installed_alone_and_checked(instructions: list[tuple[str, str]]) -> None:
-    assert ("ARG", "LOCK=requirements.txt") in instructions
-    install = next(rest for name, rest in instructions if name == "RUN" and "uv pip sync" in rest)
-    assert '--require-hashes "/tmp/${LOCK}"' in install
-    for lock in ("requirements.txt", "requirements-slim.txt"):
-        assert f"source={lock},target=/tmp/{lock} " in install
+def _argument(instructions: list[tuple[str, str]], name: str) -> str:
+    """The default of a build argument."""
+    return next(rest for kind, rest in instructions if kind == "ARG" and rest.startswith(f"{name}=")).partition("=")[2]
 
 
-def test_every_stage_that_needs_the_lock_says_so(instructions: list[tuple[str, str]]) -> None:
+def test_everything_that_is_installed_is_locked(instructions: list[tuple[str, str]]) -> None:
+    installs = [rest for name, rest in instructions if name == "RUN" and "uv pip install" in rest]
+    assert len(installs) == 3
+    for install in installs:
+        if "requirements-gpu.txt" in install:
+            assert "--constraint /tmp/requirements.txt" in install
+        else:
+            assert "--require-hashes --constraint requirements.txt" in install
+    assert [install for install in installs if "--exact" in install] == [installs[0]]
+
+
+def test_the_extras_of_the_image_exist(instructions: list[tuple[str, str]], project: dict[str, Any]) -> None:
+    extras = _argument(instructions, "EXTRAS").strip('"').split()
+    assert set(extras) == project["optional-dependencies"].keys() - {"local", "demo"}
+
+
+def test_the_label_has_the_projects_version(instructions: list[tuple[str, str]], project: dict[str, Any]) -> None:
+    assert _argument(instructions, "VERSION") == project["version"]
+
+
+@pytest.mark.parametrize("argument", ["AIRFLOW_IMAGE", "EXTRAS", "MODELS", "REVISION", "VERSION"])
+def test_every_stage_that_needs_an_argument_says_so(instructions: list[tuple[str, str]], argument: str) -> None:
     # A build argument that a stage does not declare is empty in it, without an error.
     declared = False
     used = 0
     for name, rest in instructions:
         if name == "FROM":
             declared = False
-        elif (name, rest) == ("ARG", "LOCK"):
+        elif name == "ARG" and rest.partition("=")[0] == argument:
             declared = True
-        elif "${LOCK}" in rest:
+        elif f"${{{argument}}}" in rest:
             used += 1
             assert declared, rest
-    assert used == 2
+    assert used
 
 
 def test_it_does_not_run_as_root(instructions: list[tuple[str, str]]) -> None:
@@ -92,6 +126,7 @@ def test_it_does_not_run_as_root(instructions: list[tuple[str, str]]) -> None:
             stage_users.append("")
         elif name == "USER":
             stage_users[-1] = rest
+    assert stage_users[0] == "50000:0"
     assert set(stage_users) == {"50000:0", ""}  # "" is the user of the stage or image that it starts from
 
 
@@ -107,10 +142,11 @@ def test_there_is_a_stage_for_every_device_that_is_built(
     instructions: list[tuple[str, str]], services: dict[str, dict[str, Any]]
 ) -> None:
     stages = {rest.split(" AS ")[1] for name, rest in instructions if name == "FROM" and " AS " in rest}
-    devices = {s["build"]["args"]["DEVICE"] for s in services.values() if isinstance(s.get("build"), dict)}
-    default = next(rest for name, rest in instructions if name == "ARG" and rest.startswith("DEVICE="))
+    devices = {
+        s["build"]["args"]["DEVICE"] for s in services.values() if "DEVICE" in s.get("build", {}).get("args", {})
+    }
     assert devices == {"gpu"}
-    assert devices | {default.removeprefix("DEVICE=")} <= stages
+    assert devices | {_argument(instructions, "DEVICE")} <= stages
     assert instructions[[name for name, _ in instructions].index("COPY") - 1] == ("FROM", "${DEVICE}")
 
 

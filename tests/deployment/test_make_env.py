@@ -79,3 +79,8 @@ def test_secrets_stay_out_of_git_and_of_the_image(tmp_path: Path) -> None:
 def test_make_env_runs_the_generator() -> None:
     shown = subprocess.run(["make", "-n", "env"], cwd=ROOT, check=True, capture_output=True, text=True)
     assert "scripts/make_env.py" in shown.stdout
+
+
+def test_a_worker_has_places_for_its_batches_and_for_one_task_more(env: dict[str, str]) -> None:
+    assert int(env["OCR_SLOTS"]) == 2
+    assert int(env["WORKER_CONCURRENCY"]) == int(env["OCR_SLOTS"]) + 1

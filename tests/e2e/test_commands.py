@@ -21,8 +21,9 @@ def make_airflow(home: Path, arguments: str) -> str:
         env=local_environment(home),
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 

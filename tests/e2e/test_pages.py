@@ -227,7 +227,7 @@ def test_the_lines_of_an_image_lie_on_its_text(visitor: Visitor, mended: str) ->
     ys, xs = np.nonzero(shot < 128)
     ink = (xs.min() + sheet["x"], ys.min() + sheet["y"], xs.max() + sheet["x"], ys.max() + sheet["y"])
     drawn = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
-    assert np.allclose(ink, drawn, atol=0.1 * box["width"])
+    assert np.allclose(ink, drawn, atol=0.15 * box["width"])  # of a lone word, boxes have a wide margin
 
 
 def test_lines_and_boxes_answer_each_other_and_the_keyboard(visitor: Visitor, mended: str) -> None:
@@ -270,7 +270,7 @@ def test_files_are_saved_as_they_are(visitor: Visitor, mended: str, name: str) -
 def test_the_report_is_shown_and_can_do_nothing(visitor: Visitor, mended: str) -> None:
     tab = visitor.open_tab(mended)
     tab.get_by_role("link", name="report.html", exact=True).click()
-    expect(tab.locator("h1").first).to_contain_text("shown")
+    expect(tab.locator("h1 bdi")).to_contain_text("shown")  # the tab's own heading names the run, too
     origin = tab.locator("html").evaluate("html => { try { return localStorage.length } catch { return 'none' } }")
     assert origin == "none"
 

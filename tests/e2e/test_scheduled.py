@@ -37,7 +37,7 @@ def test_a_dataset_file_becomes_a_dag_that_reads_each_day_what_is_new(airflow: L
     (airflow.datasets / "broken.yaml").write_text("source: a\nretries: many\n")
     (airflow.datasets / f"{DAG}.yaml").write_text(
         f"source: {tmp_path}/{{{{ day }}}}.csv\nschedule: '@daily'\nstart_date: 2026-01-01\nonly_new: true\n"
-        "wait: {timeout: 1s, every: 1s, otherwise: skip}\n" + notify(tmp_path / "missing", "missing")
+        "wait: {timeout: 1s, every: 10s, otherwise: skip}\n" + notify(tmp_path / "missing", "missing")
     )
     wait_for(lambda: airflow.api.has_dag(DAG))
     (error,) = wait_for(airflow.api.import_errors)

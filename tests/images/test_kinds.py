@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+from typing import Any
 
 import numpy as np
 import pillow_heif
@@ -60,6 +62,31 @@ def test_a_bmp_whose_alpha_is_nothing_is_opaque() -> None:
     start = int.from_bytes(body[10:14], "little")
     body[start + 3 :: 4] = bytes(len(body[start + 3 :: 4]))
     assert np.array_equal(decode(bytes(body)), decode(encode(quarters(), "BMP")))
+
+
+@pytest.mark.parametrize("top", [2**32 - 1, 1000])
+def test_a_tiff_of_32_bits_is_as_light_as_its_numbers(top: int) -> None:
+    samples = np.linspace(0, top, 64, dtype=np.uint32).reshape(1, 64).repeat(16, axis=0)
+    row = decode(tiff_bytes(samples))[8, :, 0].astype(int)
+    assert row[0] == 0
+    assert row[-1] > 240
+    assert (np.diff(row) >= 0).all()
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_fourth_sample_that_means_nothing_hides_nothing(depth: type[np.unsignedinteger[Any]]) -> None:
+    colour = np.asarray(quarters()).astype(depth) * (np.iinfo(depth).max // 255)
+    for fourth in (0, np.iinfo(depth).max):
+        samples = np.dstack([colour, np.full(colour.shape[:2], fourth, depth)])
+        read = decode(tiff_bytes(samples, extra_samples=0)).astype(int)
+        assert np.abs(read - np.asarray(quarters())[:, :, ::-1].astype(int)).max() <= 1
+
+
+def test_a_photoshop_file_is_read() -> None:
+    picture = np.asarray(quarters())
+    head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, *picture.shape[:2], 8, 3)  # three channels of 8 bits, RGB
+    body = head + struct.pack(">IIIH", 0, 0, 0, 0) + np.moveaxis(picture, 2, 0).tobytes()
+    assert np.array_equal(decode(body), picture[:, :, ::-1])
 
 
 @pytest.mark.parametrize("cut", [12, 14, 16])

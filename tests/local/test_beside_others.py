@@ -147,8 +147,9 @@ def test_a_run_that_failed_is_not_ended_again(airflow: AirflowServer, run: Calla
 
 def test_a_run_under_way_is_not_retried(airflow: AirflowServer, home: Home, start: Start) -> None:
     airflow.ends_as = "running"
-    _, watched = start()
-    airflow.runs[watched] = "failed"  # and its command has not noticed yet
+    command, watched = start()
+    command.send_signal(signal.SIGSTOP)  # so that it does not notice
+    airflow.runs[watched] = "failed"
     with pytest.raises(RetryError, match="another command has run"):
         retry_run(home, Running(0, airflow.port), "ocr_images", watched, Console(quiet=True))
 

@@ -265,7 +265,7 @@ def test_a_run_in_which_more_failed_than_it_allows_is_no_success(
     assert (merged.complete, merged.succeeded, merged.failed_images) == (True, succeeded, missing)
     summary = json.loads(run.summary.read_bytes())
     assert (summary["succeeded"], summary["problem"]) == (succeeded, merged.problem)
-    found = {"category": "not_found", "images": missing, "example": "00", "detail": "HTTP 404"}
+    found = {"category": "not_found", "images": missing, "example": "row 1, 00", "detail": "HTTP 404"}
     assert summary["failures"] == ([found] if missing else [])
     assert (b"The run failed." in run.report.read_bytes()) is not succeeded
     assert RunResults.open(run).overview().state == ("merged" if succeeded else "failed")
@@ -277,7 +277,7 @@ def test_a_run_in_which_more_failed_than_it_allows_is_no_success(
     assert not problem.value.retryable
     for said in (
         f"{missing} of 10 images failed ({missing}0 %), more than max_failures ({allowed:g}) allows",
-        f"{missing} not_found, such as 00: HTTP 404",
+        f"{missing} not_found, such as row 1, 00: HTTP 404",
         ErrorCategory.NOT_FOUND.remedy,
         "only what failed is read again",
     ):
@@ -299,8 +299,8 @@ def test_the_most_frequent_failures_are_named(write_csv: WriteCsv, make_plan: Ma
         (category, count) for count, category in reversed([*enumerate(categories, 1)])
     ]
     assert (
-        f"5 {categories[4]}, such as 010: what exactly; 4 {categories[3]}, such as 06: what exactly; 3 "
-        in merged.problem
+        f"5 {categories[4]}, such as row 11, 010: what exactly; "
+        f"4 {categories[3]}, such as row 7, 06: what exactly; 3 " in merged.problem
     )
     assert "and 3 of other categories. What to do: " in merged.problem
     assert merged.problem.count("such as") == 3
@@ -333,7 +333,7 @@ def test_what_may_be_wrong_is_named_in_the_log(
     assert (merged.succeeded, merged.warnings) == (True, {"fonts_missing": 4, "unknown_script": 4})
     lines = [record.getMessage() for record in caplog.records]
     assert [line.partition(". What to do: ")[0] for line in lines] == [
-        f"2 {warning}, such as 2a: no Helvetica" for warning in WarningCategory
+        f"2 {warning}, such as row 1, 2a: no Helvetica" for warning in WarningCategory
     ]
 
 

@@ -50,7 +50,7 @@ def pages() -> Iterator[Page]:
 
 def exact(runner: str, *languages: str) -> Engine:
     settings = ReadSettings(orientation="none", precision="float32", languages=languages)
-    return load_pipeline(runner, settings, threads=1, thresholds=PADDLEOCR)
+    return load_pipeline(runner, settings, threads=1, thresholds=PADDLEOCR, best_path=True)
 
 
 @pytest.fixture(scope="module")

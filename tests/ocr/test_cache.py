@@ -72,6 +72,18 @@ def test_without_a_home_folder_nothing_is_cached(
     assert caplog.text.count("OCR_CACHE names another folder") == 1
 
 
+def test_in_a_bucket_nothing_is_cached(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OCR_CACHE", "s3://bucket/cache")
+    maker = Maker()
+    assert [cached([b"key"], maker), cached([b"key"], maker)] == [b"made"] * 2
+    assert maker.calls == 2
+    assert caplog.text.count("OCR_CACHE must be a folder, not 's3://bucket/cache'") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_was_not_used_for_longest_goes(folder: Path) -> None:
     for i in range(cache._KEPT):
         cached([b"%d" % i], Maker())

@@ -88,6 +88,12 @@ def test_a_model_that_is_not_staged_says_where_and_how(folder: Path) -> None:
         assert said in str(refused.value)
 
 
+def test_models_in_a_bucket_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCR_MODELS", "s3://bucket/models")
+    with pytest.raises(EngineError, match=r"OCR_MODELS must be a folder, not 's3://bucket/models': build the image"):
+        models_folder()
+
+
 def test_a_folder_of_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OCR_MODELS", "~user-that-there-is-not/models")
     with pytest.raises(EngineError, match=r"no place for models, ~user-that-there-is-not/models: .*OCR_MODELS"):

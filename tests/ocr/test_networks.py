@@ -14,6 +14,7 @@ from onnx import helper, numpy_helper
 from ocr_pipeline.errors import EngineError
 from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.networks import detection_network, dictionary, recognition_network
+from ocr_pipeline.ocr.steps import BEST, SPACE, choose
 from ocr_pipeline.ocr.stock import stage_official
 from ocr_pipeline.settings.languages import CODES, alphabet
 from tests.ocr.absent import python_without
@@ -42,8 +43,11 @@ def test_the_edited_recogniser_says_what_the_original_does() -> None:
 
     probability, best = session(recognition_network(MODEL.recognition, exact=True).graph).run(None, {"pixels": pixels})
 
-    assert np.array_equal(best[..., 0], every.argmax(axis=-1))
-    assert np.allclose(probability[..., 0], every.max(axis=-1), atol=1e-5)
+    expected, classes = choose(every, recognition_network(MODEL.recognition).characters)
+    assert np.array_equal(best, classes)
+    assert np.allclose(probability, expected, atol=1e-5)
+    assert np.array_equal(best[..., BEST], every.argmax(axis=-1))
+    assert np.allclose(probability[..., SPACE], every[..., -1], atol=1e-5)
 
 
 def test_the_cut_recogniser_chooses_among_what_is_kept() -> None:
@@ -57,9 +61,11 @@ def test_the_cut_recogniser_chooses_among_what_is_kept() -> None:
     probability, best = session(network.graph).run(None, {"pixels": pixels})
 
     assert network.characters == ("", "a", "e", "i", "o", "u", " ")
-    assert np.array_equal(best[..., 0], every[..., kept].argmax(axis=-1))
     # A softmax over fewer classes is the old one, scaled to add up to 1 again.
-    assert np.allclose(probability[..., 0], every[..., kept].max(axis=-1) / every[..., kept].sum(axis=-1), atol=1e-4)
+    scaled = every[..., kept] / every[..., kept].sum(axis=-1, keepdims=True)
+    expected, classes = choose(scaled, network.characters)
+    assert np.array_equal(best, classes)
+    assert np.allclose(probability, expected, atol=1e-4)
 
 
 def test_the_edited_detector_says_what_the_original_does() -> None:

@@ -25,8 +25,9 @@ from ocr_pipeline.ocr.engine import load_pipeline
 from ocr_pipeline.ocr.inference import LoadedModel
 from ocr_pipeline.ocr.models import Model, find_model
 from ocr_pipeline.ocr.networks import BLANK, dictionary, kept_classes
-from ocr_pipeline.ocr.paddle import best_class, load_paddle
+from ocr_pipeline.ocr.paddle import among, load_paddle
 from ocr_pipeline.ocr.pipeline import PipelineEngine
+from ocr_pipeline.ocr.steps import choose
 from ocr_pipeline.records import Page, Pixels
 from ocr_pipeline.settings.languages import alphabet
 from ocr_pipeline.settings.run import ReadSettings
@@ -78,8 +79,7 @@ def on_onnxruntime(folder: Path) -> LoadedModel:
     characters = (BLANK, *dictionary(folder / "PP-OCRv4_mobile_rec_onnx/inference.onnx"), " ")
 
     def recognise(pixels: Pixels) -> tuple[npt.NDArray[Any], ...]:
-        probabilities = recognition(pixels)
-        return probabilities.max(axis=-1, keepdims=True), probabilities.argmax(axis=-1, keepdims=True)
+        return choose(recognition(pixels), characters)
 
     return LoadedModel("onnxruntime/PP-OCRv4_mobile", lambda pixels: (detection(pixels),), recognise, characters, False)
 
@@ -118,19 +118,21 @@ def test_the_recogniser_chooses_among_the_characters_of_the_languages(folder: Pa
 
     assert loaded.characters == tuple(characters[c] for c in kept)
     assert len(kept) == len(characters) if not languages else len(kept) < 800
-    assert probability.shape == best.shape == (3, 40, 1)
-    assert np.array_equal(best[..., 0], every[..., kept].argmax(axis=-1))
-    assert np.allclose(probability[..., 0], every[..., kept].max(axis=-1) / every[..., kept].sum(axis=-1), atol=1e-3)
+    assert (probability.shape, best.shape) == ((3, 40, 3), (3, 40, 2))
+    scaled = every[..., kept] / every[..., kept].sum(axis=-1, keepdims=True)
+    expected, classes = choose(scaled, loaded.characters)
+    assert np.array_equal(best, classes)
+    assert np.allclose(probability, expected, atol=1e-3)
 
 
 def test_where_no_kept_class_has_a_probability_there_is_a_blank() -> None:
     probabilities = np.zeros((1, 2, 4), np.float32)
     probabilities[..., 1] = 1
 
-    probability, best = best_class(probabilities, [0, 2, 3])
+    probability, best = choose(among(probabilities, [0, 2, 3]), ["", "a", " "])
 
-    assert best.ravel().tolist() == [0, 0]
-    assert probability.ravel().tolist() == [0, 0]
+    assert best.tolist() == [[[0, 0], [0, 0]]]
+    assert probability.tolist() == [[[0, 0, 0], [0, 0, 0]]]
 
 
 def test_threads_get_what_one_gets() -> None:

@@ -1,4 +1,4 @@
-"""CTC decoding, cutting and batching of lines, without a network."""
+"""Cutting and batching of lines, without a network."""
 
 from __future__ import annotations
 
@@ -9,28 +9,10 @@ import numpy.typing as npt
 import pytest
 
 from ocr_pipeline.ocr.geometry import aspects, clockwise, started_at, stretch_of
-from ocr_pipeline.ocr.recognition import HEIGHT, LINE_SHAPES, MAX_WIDTH, cut, decode, line_width, recognise
+from ocr_pipeline.ocr.recognition import HEIGHT, LINE_SHAPES, MAX_WIDTH, cut, line_width, recognise
 from ocr_pipeline.records import Pixels
 
 CHARACTERS = ("", "a", "b", "c", " ")
-
-
-@pytest.mark.parametrize(
-    ("classes", "text", "confidence"),
-    [
-        ([0, 1, 1, 0, 1, 2, 0, 0, 3], "aabc", (0.2 + 0.5 + 0.6 + 0.9) / 4),
-        ([1, 1, 1, 1, 1, 1, 1, 1, 1], "a", 0.1),
-        ([0, 0, 0, 0, 0, 0, 0, 0, 0], "", 0.0),
-        ([3, 0, 3, 4, 4, 2, 1, 2, 0], "cc bab", (0.1 + 0.3 + 0.4 + 0.6 + 0.7 + 0.8) / 6),
-    ],
-)
-def test_decoding_takes_the_first_of_each_run(classes: list[int], text: str, confidence: float) -> None:
-    probabilities = np.arange(1, 10, dtype=np.float32) / np.float32(10)
-
-    reading = decode(np.array(classes), probabilities, CHARACTERS, width=72)
-
-    assert reading.text == text
-    assert reading.confidence == pytest.approx(confidence)
 
 
 def box(left: float, top: float, right: float, bottom: float) -> npt.NDArray[np.float32]:
@@ -105,8 +87,10 @@ class CountingNetwork:
     def __call__(self, lines: Pixels) -> tuple[npt.NDArray[Any], ...]:
         self.shapes.append(lines.shape)
         steps = lines.reshape(len(lines), HEIGHT, -1, 8, 3).mean(axis=(1, 3, 4))
-        classes = (steps < 100).astype(np.int64)[..., None]
-        return np.where(classes > 0, np.float32(0.9), np.float32(0.4)), classes
+        classes = np.repeat((steps < 100).astype(np.int64)[..., None], 2, axis=-1)
+        probabilities = np.zeros((*steps.shape, 3), np.float32)
+        probabilities[..., :2] = np.where(classes > 0, 0.9, 0.4)
+        return probabilities, classes
 
 
 def test_readings_come_in_the_order_of_the_lines_whatever_their_width() -> None:

@@ -52,7 +52,7 @@ def test_a_page_is_read(run: Run, engine: str) -> None:
 def test_what_only_paddleocr_reads_says_what_is_missing(run: Run, settings: str, needed: str) -> None:
     printed, error = run("-c", f"{LOAD}load({settings})")
     assert printed == ""
-    assert error.startswith(f"ocr_pipeline.errors.EngineError: {needed}, which is in requirements.txt and not in")
+    assert error.startswith(f"ocr_pipeline.errors.EngineError: {needed}, which is in the extra paddle")
     assert "pip install paddleocr (No module named 'paddleocr')" in error
 
 

@@ -26,7 +26,7 @@ LINE = np.array([[100, 50], [500, 50], [500, 70], [100, 70]], np.float32)
 
 def trace(text: str, places: list[float]) -> Trace:
     probabilities = np.linspace(0.5, 0.9, len(text))
-    return Trace(list(text), np.array(places), probabilities)
+    return Trace(list(text), np.array(places), probabilities, list(text), probabilities)
 
 
 def extents(quad: Quad) -> tuple[float, float]:

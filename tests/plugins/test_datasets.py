@@ -220,6 +220,7 @@ def test_who_wants_to_know_is_told(folder: Path, tmp_path: Path, statuses: dict[
             "source: a\nwait:\n  timeout: 1h\n  then: skip\n",
             "4: wait.then: there is no such key; there are every, ",
         ),
+        ("source: a\nwait:\n  timeout: 1h\n  every: 9s\n", "4: wait.every: '9s' is not allowed: 10s is the shortest"),
         ("source: a\nwait:\n  every: 1h\n", "2: wait.timeout: is needed"),
         ("source: a\nretries: '3'\n", "2: retries: '3' is not allowed"),
         ("source: a\ncatchup: 1\n", "2: catchup: 1 is not allowed"),

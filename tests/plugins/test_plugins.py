@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import pytest
-from airflow.sdk import DAG, Context, RetryAction
+from airflow.sdk import DAG, Context, RetryAction, XComArg
 from airflow.sdk.exceptions import ParamValidationError
 
 from ocr_airflow.deployment import allowances, read_slots
@@ -54,7 +54,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakePlan:
         batches = operator.execute(cast(Context, given))
         run = RunFolder.open(instance.pushed[RUN_KEY], allowances())
         plan = Plan.load(run)
-        assert batches == [batch.to_dict() for batch in plan.batches]
+        assert batches == [batch.text for batch in plan.batches]
         return plan
 
     return execute
@@ -157,11 +157,27 @@ def test_a_source_that_needs_a_date_is_told_from_one_that_is_wrong(plan: MakePla
         plan({"dataset": "/data/{{ dsx }}.csv"}, {}, logical_date=datetime(2026, 1, 2, tzinfo=UTC))
 
 
-def test_a_batch_is_no_template() -> None:
-    batch = {"run": "/out/{{ 7 * 7 }}/r", "index": 0, "first_row": 0, "rows": 1, "images": 1}
-    task = ReadBatchOperator(task_id="read", batch=dict(batch))
-    task.render_template_fields(Context())
-    assert task.batch == batch
+def test_a_folder_that_a_person_named_is_no_template() -> None:
+    class PlannedInstance(FakeTaskInstance):
+        def xcom_pull(self, **_: Any) -> str:
+            return "/out/{{ 7 * 7 }}/r"
+
+    with DAG("reads"):
+        plan = PlanRunOperator(task_id="plan")
+        tasks: list[ReadBatchOperator | MergeRunOperator] = [
+            ReadBatchOperator(task_id="read", run=XComArg(plan, RUN_KEY), batch="0 0 1 1"),
+            MergeRunOperator(task_id="merge", run=XComArg(plan, RUN_KEY)),
+        ]
+    for task in tasks:
+        task.render_template_fields(cast(Context, {"ti": PlannedInstance()}))
+        assert task.run == "/out/{{ 7 * 7 }}/r"
+
+
+@pytest.mark.parametrize("batch", ["0 0 1", "0 0 1 one", {"index": 0}])
+def test_what_names_no_batch_says_what_to_do(batch: Any) -> None:
+    task = ReadBatchOperator(task_id="read", run="/out", batch=batch)
+    with pytest.raises(TaskFailedForGood, match=r"is no batch of /out: clear the plan task"):
+        task.execute(cast(Context, {"ti": LastTry(), "task": task, "dag": DAG("d"), "params": {}}))
 
 
 @pytest.mark.parametrize(("at_once", "said"), [(2, "at most 8 requests at once"), (None, "at most 5 requests at once")])
@@ -173,7 +189,7 @@ def test_a_batch_takes_its_share_of_what_a_host_may_be_asked(
     made = plan(None, {"dataset": str(links), "batch_size": 1})
     dag = DAG("reads")
     task = ReadBatchOperator(
-        task_id="read", batch=made.batches[0].to_dict(), max_active_tis_per_dagrun=at_once, dag=dag
+        task_id="read", run=made.batches[0].run, batch=made.batches[0].text, max_active_tis_per_dagrun=at_once, dag=dag
     )
 
     class FirstTry(FakeTaskInstance):
@@ -207,7 +223,7 @@ def test_a_batch_shows_how_far_it_is_and_is_named_by_what_came_of_it(
     links = write_csv([(0, "/none/a.png"), (1, ""), (2, "ftp://no.link"), (3, "/none/a.png")])
     made = plan(None, {"dataset": str(links)})
     dag, instance, store = DAG("reads"), LastTry(), FakeStore()
-    task = ReadBatchOperator(task_id="read", batch=made.batches[0].to_dict(), dag=dag)
+    task = ReadBatchOperator(task_id="read", run=made.batches[0].run, batch=made.batches[0].text, dag=dag)
     assert task.label == "rows 1–4"
     context = {"ti": instance, "task": task, "dag": dag, "params": {"dataset": str(links)}, "task_state_store": store}
     task.execute(cast(Context, context))
@@ -226,7 +242,7 @@ def test_a_batch_that_fails_is_named_by_how_far_it_came(
     made = plan(None, {"dataset": str(links), "attempts": 1})
     dag, instance = DAG("reads"), LastTry()
     instance.max_tries = 1
-    task = ReadBatchOperator(task_id="read", batch=made.batches[0].to_dict(), dag=dag, retries=1)
+    task = ReadBatchOperator(task_id="read", run=made.batches[0].run, batch=made.batches[0].text, dag=dag, retries=1)
     context = {"ti": instance, "task": task, "dag": dag, "params": {"dataset": str(links)}}
     with pytest.raises(TaskFailed, match="2 of 2 images failed") as failed:
         task.execute(cast(Context, context))
@@ -238,7 +254,7 @@ def test_only_what_a_person_has_to_change_is_not_tried_again() -> None:
     waiting = Waiting(timedelta(1), timedelta(1), "fail")
     tasks = [
         PlanRunOperator(task_id="plan"),
-        ReadBatchOperator(task_id="read", batch={}, retry_policy=None),  # as a mapped task is made
+        ReadBatchOperator(task_id="read", run="/out", batch="0 0 1 1", retry_policy=None),  # as a mapped task is made
         MergeRunOperator(task_id="merge", run="/out"),
         WaitForDatasetSensor(task_id="wait", settings={}, waiting=waiting),
     ]

@@ -16,7 +16,7 @@ from ocr_airflow.dags import ocr_dag
 from ocr_airflow.datasets import declared_datasets
 from ocr_airflow.deployment import allowances
 from ocr_airflow.failing import TaskFailedForGood
-from ocr_airflow.operators import PlanRunOperator, ReadBatchOperator
+from ocr_airflow.operators import RUN_KEY, PlanRunOperator, ReadBatchOperator
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan
 from tests.pipeline.test_secrets import KEY, Site
@@ -131,16 +131,16 @@ def test_the_login_of_a_scheduled_source_is_in_no_dag_and_no_plan_and_still_used
             "params": {"output": str(tmp_path / "out"), "attempts": 1},
             "dag": dag,
             "run_id": "r",
-            "ti": TaskInstance(),
+            "ti": (instance := TaskInstance()),
             "file": "d",
         }
         plan = dag.get_task("plan")
         assert isinstance(plan, PlanRunOperator)
         (batch,) = plan.execute(context)
-        read = ReadBatchOperator(task_id="read", batch=batch, dag=dag)
+        read = ReadBatchOperator(task_id="read", run=instance.pushed[RUN_KEY], batch=batch, dag=dag)
         context["task"] = read
         read.execute(context)
-    run = RunFolder.open(batch["run"], allowances())
+    run = RunFolder.open(instance.pushed[RUN_KEY], allowances())
     assert KEY not in run.plan.read_bytes().decode()
     assert Plan.load(run).base == f"http://{site.host}/"
     # Without the login it would be http_refused.

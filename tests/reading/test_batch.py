@@ -208,7 +208,7 @@ def test_a_second_attempt_reads_only_what_is_left(
 
     stopping, rest = StoppingEngine(), WidthEngine()
     first = Batch(plan.batches[0], allowances, reading_with(stopping), checkpoint_seconds=0.05)
-    with pytest.raises(BatchCancelledError, match="a retry goes on from here"):
+    with pytest.raises(BatchCancelledError, match="goes on from here"):
         first.run()
     assert not run.marker(0).exists()
     statistics = Batch(plan.batches[0], allowances, reading_with(rest)).run()
@@ -359,10 +359,10 @@ def test_the_log_names_what_failed_and_what_may_be_wrong(
         Batch(plan.batches[0], allowances, reading_with(DoubtfulEngine())).run()
         lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
         assert [line.partition(": ")[2].partition(":")[0] for line in lines] == [
-            "2 forbidden_path, such as /data/b.jpg",
+            "2 forbidden_path, such as row 1, /data/b.jpg",
             "1 missing_link, such as row 3",
-            f"1 fonts_missing, such as {links[3]}",
-            f"1 unknown_script, such as {links[3]}",
+            f"1 fonts_missing, such as row 4, {links[3]}",
+            f"1 unknown_script, such as row 4, {links[3]}",
         ]
         assert f"What to do: {ErrorCategory.FORBIDDEN_PATH.remedy}" in lines[0]
         assert all("What to do: " in line for line in lines)

@@ -145,7 +145,7 @@ def test_an_observer_that_hangs_holds_nothing_up(monkeypatch: pytest.MonkeyPatch
         told.append(progress)
         hanging.wait()
 
-    with pytest.raises(ValueError, match="why"), Reporter("batch", Progress(1), observe):
+    with pytest.raises(ValueError, match="why"), Reporter("batch", Progress(1), [observe]):
         raise ValueError("why")
     hanging.set()
     assert [progress.error for progress in told] == ["ValueError"]

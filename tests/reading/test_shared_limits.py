@@ -69,8 +69,9 @@ def test_batches_share_the_rate_of_a_host_and_its_robots_txt(
     assert len(server.times(f"{server.origin}/robots.txt")) == 1
     assert len(images) == 80
     times = sorted(request.time for request in server.requests)
-    # Each of four may ask for the third time within a second, 2.5 times a second.
-    assert most_in_a_second(times) <= 12
+    # Each of four may ask for the third time within a second, 2.5 times a second; without a share it is 40 in all. A
+    # busy machine delays some, so that they come with the next.
+    assert most_in_a_second(times) <= 18
     assert 0.8 * 10 < (len(times) - BATCHES) / (times[-1] - times[0]) < 1.05 * 10
 
 

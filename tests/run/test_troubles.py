@@ -37,7 +37,7 @@ def test_examples_are_short_in_one_line_and_hold_no_key() -> None:
     tally.add(ErrorCategory.TIMEOUT, 1, "https://h/other.png", "not shown", 1999)
     tally.add(ErrorCategory.MISSING_LINK, 1233, "", "the cell is empty")
     (first, second) = lines(tally.troubles)
-    assert first.startswith("2,000 timeout, such as https://h/xxx")
+    assert first.startswith("2,000 timeout, such as row 1, https://h/xxx")
     assert first.endswith(f"What to do: {ErrorCategory.TIMEOUT.remedy}")
     assert second.startswith("1 missing_link, such as row 1,234: the cell is empty. What to do: ")
     assert len(first) < 800

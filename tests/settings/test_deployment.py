@@ -134,6 +134,7 @@ def test_databases_are_named() -> None:
         ({"host": "Images.Example.org", "schema": "https"}, ("https", "images.example.org", 443)),
         ({"host": "https://images.example.org/base", "port": 8443}, ("https", "images.example.org", 8443)),
         ({"host": "bücher.example.org"}, ("http", "xn--bcher-kva.example.org", 80)),
+        ({"host": "images.example.org", "kind": "generic"}, ("http", "images.example.org", 80)),
         ({"host": "https://images.example.org:9000"}, ("https", "images.example.org", 9000)),
     ],
 )

@@ -34,12 +34,15 @@ class Fault(Enum):
     """The store does it, and the connection breaks before it can say so."""
     CUT_SHORT = auto()
     """The answer's body breaks off in the middle."""
+    LATE = auto()
+    """The store does it, and takes longer than a request of a test may."""
     SLOW = auto()
     """The answer takes longer than any client of a test waits."""
 
 
 _STATUSES = {Fault.SERVER_ERROR: 500, Fault.BUSY: 503, Fault.REFUSED: 403}
 _SLOW_SECONDS = 3.0
+_LATE_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,8 @@ class FaultyStore:
         if fault is Fault.ANSWER_LOST:
             _reset(handler)
             return
+        if fault is Fault.LATE:
+            time.sleep(_LATE_SECONDS)
         if fault is Fault.CUT_SHORT:
             content = content[: len(content) // 2]
         self._send(handler, status, headers, content, length)

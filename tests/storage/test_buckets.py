@@ -33,6 +33,16 @@ def test_credentials_of_the_environment_do_not_mix_with_the_connections(
     assert "X-Amz-Credential=key" in url
 
 
+def test_a_connection_whose_type_airflow_does_not_know_opens_what_is_named(
+    bucket: str, s3_connection: Connection
+) -> None:
+    generic = replace(s3_connection, kind="generic")
+    opened = open_bucket(AllowedStore("s3", bucket, "", generic), retries=0, timeout=10)
+    obstore.put(opened, "a", b"1")
+    assert obstore.head(opened, "a")["size"] == 1
+    assert isinstance(open_bucket(AllowedStore("gs", "b", "", generic), retries=0, timeout=10), obstore.store.GCSStore)
+
+
 def test_without_a_connection_the_environment_opens_it(
     bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,7 +66,7 @@ def test_what_is_not_allowed_is_not_opened(s3_allowances: Allowances) -> None:
     [
         ("s3", {"kind": "http"}, "type aws"),
         ("s3", {"extra": {"role_arn": "arn:aws:iam::1:role/x"}}, "role_arn"),
-        ("gs", {}, "type google_cloud_platform"),
+        ("gs", {"kind": "aws"}, "type google_cloud_platform"),
         ("gs", {"kind": "google_cloud_platform", "extra": {"keyfile_dict": "not JSON"}}, "keyfile_dict"),
     ],
 )

@@ -18,6 +18,7 @@ from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.records import Page, PageText
 from ocr_pipeline.settings.deployment import Allowances, Connection
+from ocr_pipeline.storage import objects
 from ocr_pipeline.storage.folders import Folder
 from ocr_pipeline.storage.opening import open_folder
 from ocr_pipeline.storage.patience import PATIENCE, Patience
@@ -107,6 +108,21 @@ def test_an_outage_costs_a_batch_nothing_but_time(
         Batch(other, allowed, reading_with(), patience=PATIENT).run()
     assert merge_run(run).complete
     assert results(run) == expected
+
+
+def test_a_store_that_takes_its_time_to_put_parts_together_is_waited_for(
+    bucket: str, tmp_path: Path, s3_connection: Connection, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytes(2 * objects.PART_BYTES)
+    monkeypatch.setattr(objects, "_ASSEMBLED", len(content) / 30)
+    patience = replace(PATIENT, request=1.0, outage=3.0)
+    allowed = through(store, tmp_path, bucket, s3_connection)
+    store.judge = lambda request: Fault.LATE if request.method == "POST" and "uploadId" in request.path else None
+    file = open_folder(f"s3://{bucket}", allowed, patience).file("large")
+    with file.writing() as path:
+        path.write_bytes(content)
+    assert store.faults == {Fault.LATE: 1}
+    assert file.version().size == len(content)
 
 
 def test_a_store_that_is_started_anew_is_waited_for_whatever_is_asked_of_it(

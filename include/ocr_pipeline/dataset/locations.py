@@ -25,8 +25,12 @@ WILDCARDS = re.compile(r"[*?\[]")
 _SETS = re.compile(r"\[!?[^]]+\]")
 _PERMANENT = frozenset({EACCES, EPERM, ENAMETOOLONG, ELOOP, EINVAL})
 
-IMAGES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".pdf", ".jp2", ".avif", ".heic")
-"""How the names of files in a folder end that are taken for images."""
+IMAGES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".pdf"),
+    *(".jp2", ".j2k", ".jpx", ".avif", ".heic", ".heif", ".jxl", ".psd", ".tga", ".ico", ".icns", ".pcx", ".dcx"),
+    *(".pbm", ".pgm", ".ppm", ".pnm", ".sgi", ".qoi"),
+)
+"""How the names of files in a folder end that are taken for images; of one that cannot be read, its row says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,10 @@ from ocr_pipeline.run.index import (
 
 _GROUP_ROWS = 16 * 1024
 _GROUP_BYTES = 16 << 20
-"""Most rows and bytes of a Parquet row group: what has to be decoded to show a row."""
+"""Most rows and bytes of a Parquet row group."""
+
+_PAGE_BYTES = 64 << 10
+"""About the size of a page in a row group: what has to be uncompressed for a row."""
 
 _BLOCK_ROWS = 16 * 1024
 _BLOCK_BYTES = 4 << 20
@@ -49,7 +52,14 @@ class IndexWriter:
         self._searched_path = searched
         self._files = ExitStack()
         self._index = self._files.enter_context(
-            RowGroups(index, INDEX_SCHEMA, _GROUP_ROWS, _GROUP_BYTES, use_dictionary=list(REPEATED))
+            RowGroups(
+                index,
+                INDEX_SCHEMA,
+                _GROUP_ROWS,
+                _GROUP_BYTES,
+                use_dictionary=list(REPEATED),
+                data_page_size=_PAGE_BYTES,
+            )
         )
         self._texts = self._files.enter_context(ExitStack())
         self._searched = self._texts.enter_context(_Blocks(searched))

@@ -53,10 +53,11 @@ def merge_run(run: RunFolder, catalog: Catalog | None = None) -> MergedRun:
     checkpoints are in the results as they are, the others as placeholders. Merging again replaces the files.
 
     :param catalog: where to note the images that were read, all their pages; failed ones are left to a later run.
-    :raises PlanError: when there is no plan.
+    :raises PlanError: when there is no plan, or the run was trimmed.
     :raises StorageError: when the run's folder cannot be read or written.
     """
     plan = Plan.load(run)
+    plan.check_whole(run)
     with ExitStack() as files:
         # Entered first, it is published after the results that it speaks of.
         record = files.enter_context(catalog.recording()) if catalog else None

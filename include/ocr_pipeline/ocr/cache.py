@@ -71,6 +71,9 @@ def _tell_once(folder: Path) -> None:
 
 @functools.cache  # so that it warns once
 def _folder(name: str) -> Path | None:
+    if "://" in name:
+        log.warning("nothing is cached: %s must be a folder, not %r", FOLDER_VARIABLE, name)
+        return None
     try:
         return Path(name).expanduser() / OWN_FOLDER
     except RuntimeError as error:  # a user without a home

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ocr_pipeline.ocr.geometry import Corners, Quads, clockwise
+from ocr_pipeline.ocr.geometry import Corners, Quads, clockwise, heights
 from ocr_pipeline.ocr.inference import Network
 from ocr_pipeline.records import Pixels
 
@@ -37,6 +37,18 @@ _OVERLAP = 192
 
 _MIN_SIDE = 3
 """Boxes whose short side has fewer pixels of the reduced page are noise (PP-OCR)."""
+
+_SMALL_PRINT = 13
+"""Median height of a page's boxes, in pixels of what the network saw, below which it looks again at a larger scale.
+
+See decision 66: larger print is not read better at a larger scale.
+"""
+
+_AIM = 20
+"""The median height that the boxes should have then."""
+
+_LARGEST = 1920
+"""The longest side of what the network sees then, which bounds the time and memory of a page of dust."""
 
 _DILATION = np.ones((2, 2), np.uint8)
 
@@ -78,21 +90,46 @@ def detect(
 ) -> Quads:
     """The boxes of the lines of text in ``pixels``, in its coordinates, in no particular order.
 
-    ``size``, a multiple of :data:`STRIDE`, is the longest side of what the network sees. With ``few_shapes`` that is
-    padded, so that pages of like shape can run together.
+    ``size``, a multiple of :data:`STRIDE`, is the longest side of what the network sees; where most lines are small
+    print at that, it sees the page a second time, larger. With ``few_shapes`` what it sees is padded, so that pages of
+    like shape can run together.
     """
-    height, width = pixels.shape[:2]
     probability = probability_map(pixels, network, size, few_shapes=few_shapes)
-    quads = boxes_from_map(probability, thresholds)
+    boxes = boxes_from_map(probability, thresholds)
+    height, width = probability.shape
+    larger = _size_for_small_print(boxes, height, width, size)
+    if larger is not None:
+        probability = probability_map(pixels, network, larger, enlarge=True, few_shapes=few_shapes)
+        boxes = boxes_from_map(probability, thresholds)
+    height, width = pixels.shape[:2]
     scale = np.array([width / probability.shape[1], height / probability.shape[0]], np.float32)
     limit = np.array([width, height], np.float32)
-    return np.clip(quads * scale, 0, limit)
+    return np.clip(boxes * scale, 0, limit)
 
 
-def probability_map(pixels: Pixels, network: Network, size: int = SIZE, *, few_shapes: bool = False) -> ProbabilityMap:
-    """Run the detection network over ``pixels``, reduced to ``size``, in tiles if they are long and narrow."""
+def _size_for_small_print(boxes: Quads, height: int, width: int, size: int) -> int | None:
+    """The size at which to look at a page again that was seen ``height`` x ``width``; None where that is large enough.
+
+    In quarters of ``size``, so that sizes are few.
+    """
+    usual = float(np.median(heights(boxes))) if len(boxes) else _SMALL_PRINT
+    if usual >= _SMALL_PRINT:
+        return None
+    seen = _basis(height, width)
+    quarter = math.ceil(size / 4 / STRIDE) * STRIDE
+    larger = min(math.ceil(seen * _AIM / usual / quarter) * quarter, _LARGEST)
+    return larger if larger > seen else None
+
+
+def probability_map(
+    pixels: Pixels, network: Network, size: int = SIZE, *, enlarge: bool = False, few_shapes: bool = False
+) -> ProbabilityMap:
+    """Run the detection network over ``pixels``, reduced to ``size``, in tiles if they are long and narrow.
+
+    :param enlarge: also enlarge them to ``size``.
+    """
     sides = _few_sides(size) if few_shapes else ()
-    height, width = reduced_size(pixels.shape[0], pixels.shape[1], size)
+    height, width = reduced_size(pixels.shape[0], pixels.shape[1], size, enlarge=enlarge)
     interpolation = cv2.INTER_AREA if height < pixels.shape[0] else cv2.INTER_LINEAR
     reduced = np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
     if max(height, width) <= size:
@@ -128,11 +165,20 @@ def _few_sides(size: int) -> tuple[int, ...]:
     return tuple(math.ceil(size * eighths / 8 / STRIDE) * STRIDE for eighths in range(1, 9))
 
 
-def reduced_size(height: int, width: int, size: int = SIZE) -> tuple[int, int]:
-    """The height and width to which a page is reduced for detection: never enlarged but to whole strides."""
-    longest = min(max(height, width), _MAX_ASPECT * min(height, width))
-    scale = min(1.0, size / longest)
+def reduced_size(height: int, width: int, size: int = SIZE, *, enlarge: bool = False) -> tuple[int, int]:
+    """The height and width to which a page is reduced for detection, and to whole strides.
+
+    :param enlarge: whether a smaller page is enlarged; otherwise it stays as it is, but for the strides.
+    """
+    scale = size / _basis(height, width)
+    if not enlarge:
+        scale = min(1.0, scale)
     return _whole_strides(height * scale), _whole_strides(width * scale)
+
+
+def _basis(height: int, width: int) -> int:
+    """What of a page is reduced to the size: its longest side, or less where it is seen in tiles."""
+    return min(max(height, width), _MAX_ASPECT * min(height, width))
 
 
 def _whole_strides(length: float) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from typing import TYPE_CHECKING, Protocol
 
 from ocr_pipeline.errors import EngineError
+from ocr_pipeline.machine import usable_cores
 from ocr_pipeline.ocr.allocator import return_large_blocks
 from ocr_pipeline.records import Page, PageText
 from ocr_pipeline.settings.models import MODELS
@@ -57,7 +57,7 @@ def load_engine(settings: ReadSettings) -> Engine:
     :raises EngineError: when it cannot be used: not installed, no such device, or a model is missing.
     """
     return_large_blocks()
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     name = _fastest(settings) if settings.engine == "auto" else settings.engine
     if name == "paddleocr":
         from ocr_pipeline.ocr.stock import StockEngine
@@ -117,6 +117,7 @@ def load_pipeline(
     *,
     thresholds: Thresholds | None = None,
     least_width: int = 0,
+    best_path: bool = False,
     batching: bool | None = None,
 ) -> Engine:
     """Load our own pipeline over the library with the ``name``.
@@ -124,6 +125,8 @@ def load_pipeline(
     :param threads: how many to compute in; what :attr:`Engine.threads` says can be more.
     :param thresholds: which boxes there are, for comparisons; ours without.
     :param least_width: the width in pixels to which lines are padded at least, for comparisons.
+    :param best_path: take every class as the network says it, for comparisons: no spaces are found that are less likely
+        than none, and no letters that are out of place read as others.
     :param batching: run the pages of several threads together; without saying, that is done on a GPU.
     :raises EngineError: as :func:`load_engine`.
     """
@@ -160,6 +163,7 @@ def load_pipeline(
         detection_size=settings.detection_size,
         thresholds=thresholds or OURS,
         least_width=least_width,
+        best_path=best_path,
     )
 
 

@@ -1,4 +1,4 @@
-"""What an installation may have been made without: the extra ``paddle``, which ``requirements-slim.txt`` leaves out."""
+"""What an installation may have been made without: the extra ``paddle``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ def paddle_missing(what: str, package: str, more: object) -> EngineError:
     :param more: what its import said, or what else helps.
     """
     return EngineError(
-        f"{what} needs the package {package}, which is in requirements.txt and not in requirements-slim.txt "
-        f"(the extra paddle): pip install {package} ({more})"
+        f"{what} needs the package {package}, which is in the extra paddle, and in images that are built with it in "
+        f"EXTRAS: pip install {package} ({more})"
     )

@@ -48,9 +48,14 @@ class Model:
 def models_folder() -> Path:
     """The folder with downloaded models: ``OCR_MODELS``, or PaddleX's cache, ``~/.paddlex/official_models``.
 
-    :raises EngineError: when it is in a home folder that there is not.
+    :raises EngineError: when it is in a home folder that there is not, or a bucket.
     """
     folder = os.environ.get(FOLDER_VARIABLE)
+    if folder and "://" in folder:
+        raise EngineError(
+            f"{FOLDER_VARIABLE} must be a folder, not {folder!r}: build the image with the models in it, or name a "
+            "folder that all workers share"
+        )
     cache = os.environ.get("PADDLE_PDX_CACHE_HOME") or "~/.paddlex"
     path = Path(folder) if folder else Path(cache, "official_models")
     try:

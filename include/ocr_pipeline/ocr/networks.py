@@ -2,8 +2,8 @@
 
 Both get the same front: uint8 pixels of shape (batch, height, width, 3) go in as they lie in memory and the
 graph normalises them. The recogniser also gets a new end: instead of a probability for each of 18,710 classes
-at every step, which costs more to move and search than to compute, it returns the best class and its
-probability. Every runner executes the same edited ends, so they cannot disagree about these steps.
+at every step, which costs more to move and search than to compute, it returns what :mod:`ocr_pipeline.ocr.steps` says.
+Every runner executes the same edited ends, so they cannot disagree about these steps.
 
 How the networks themselves are computed is edited as well: see :mod:`ocr_pipeline.ocr.subpixels`, which changes no
 result, and :mod:`ocr_pipeline.ocr.quantization`, which does where exactness is not asked for.
@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ocr_pipeline.errors import EngineError
-from ocr_pipeline.ocr import graphs, quantization, subpixels
+from ocr_pipeline.ocr import graphs, quantization, steps, subpixels
 from ocr_pipeline.ocr.cache import cached
 from ocr_pipeline.ocr.graphs import constants, load_graph, store, tensor
 from ocr_pipeline.ocr.models import official_dictionary
 from ocr_pipeline.ocr.quantization import RANGES, known_ranges, quantise
+from ocr_pipeline.ocr.steps import plain_classes, space_class
 from ocr_pipeline.ocr.subpixels import put_off_upsampling
 from ocr_pipeline.settings import languages as alphabets
 from ocr_pipeline.settings.languages import alphabet
@@ -61,8 +62,8 @@ class DetectionNetwork:
 class RecognitionNetwork:
     """Reads lines.
 
-    Input uint8 (n, 48, w, 3) BGR, w a multiple of 8. Outputs: the probability of the best class, float32
-    (n, w / 8, 1), and the class, integer (n, w / 8, 1). ``characters[c]`` is the text of class c.
+    Input uint8 (n, 48, w, 3) BGR, w a multiple of 8. Outputs, for each of w / 8 steps, as
+    :mod:`ocr_pipeline.ocr.steps` has them. ``characters[c]`` is the text of class c.
     """
 
     graph: bytes
@@ -104,7 +105,7 @@ def recognition_network(
         characters = tuple(characters[c] for c in kept)
     if not exact:
         quantise(model, known_ranges(path))
-    _append_best_class(model)
+    _append_choices(model, characters)
     _prepend_normalisation(model, (None, 48, None, 3), RECOGNITION)
     return RecognitionNetwork(model.SerializeToString(), characters)
 
@@ -144,7 +145,7 @@ def cached_recognition_network(path: Path, languages: Sequence[str], *, exact: b
 
 def _key(purpose: bytes, path: Path) -> list[bytes]:
     """Everything that an edited graph depends on: the files it is made from, and the code that makes it."""
-    code = (graphs, quantization, subpixels, alphabets)
+    code = (graphs, quantization, steps, subpixels, alphabets)
     files = (
         path,
         path.with_name("inference.yml"),
@@ -205,18 +206,33 @@ def _prepend_normalisation(
     graph.input.append(helper.make_tensor_value_info("pixels", TensorProto.UINT8, shape))
 
 
-def _append_best_class(model: onnx.ModelProto) -> None:
-    from onnx import TensorProto, helper, numpy_helper
+def _append_choices(model: onnx.ModelProto, characters: Sequence[str]) -> None:
+    """Return what :func:`ocr_pipeline.ocr.steps.choose` does instead of all probabilities."""
+    from onnx import TensorProto, helper
 
     graph = model.graph
     probabilities = graph.output[0].name
-    graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "one"))
-    graph.node.append(helper.make_node("TopK", [probabilities, "one"], ["probability", "class"], axis=-1))
+    one = store(model, "one", np.array([1], np.int64))
+    plain = store(model, "plain_classes", np.array(plain_classes(characters), np.int64))
+    space = store(model, "space_class", np.array([space_class(characters)], np.int64))
+    graph.node.extend(
+        [
+            helper.make_node("TopK", [probabilities, one], ["best_probability", "best"], axis=-1),
+            helper.make_node("Gather", [probabilities, plain], ["plain_probabilities"], axis=-1),
+            helper.make_node("TopK", ["plain_probabilities", one], ["plain_probability", "plain_place"], axis=-1),
+            helper.make_node("Gather", [plain, "plain_place"], ["plain"], axis=0),
+            helper.make_node("Gather", [probabilities, space], ["space_probability"], axis=-1),
+            helper.make_node(
+                "Concat", ["best_probability", "plain_probability", "space_probability"], ["probability"], axis=-1
+            ),
+            helper.make_node("Concat", ["best", "plain"], ["class"], axis=-1),
+        ]
+    )
     del graph.output[:]
     graph.output.extend(
         [
-            helper.make_tensor_value_info("probability", TensorProto.FLOAT, (None, None, 1)),
-            helper.make_tensor_value_info("class", TensorProto.INT64, (None, None, 1)),
+            helper.make_tensor_value_info("probability", TensorProto.FLOAT, (None, None, 3)),
+            helper.make_tensor_value_info("class", TensorProto.INT64, (None, None, 2)),
         ]
     )
 

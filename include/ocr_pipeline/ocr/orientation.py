@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ocr_pipeline.ocr.decoding import LineText
 from ocr_pipeline.ocr.geometry import Quads, aspects, started_at
-from ocr_pipeline.ocr.recognition import LineText
 
 Read = Callable[[Quads], list[LineText]]
 """Reads the line inside each quadrilateral, which start where reading starts."""

@@ -31,6 +31,7 @@ from ocr_pipeline.ocr.networks import (
 )
 from ocr_pipeline.ocr.recognition import BATCH_PIXELS as RECOGNITION_PIXELS
 from ocr_pipeline.ocr.recognition import HEIGHT
+from ocr_pipeline.ocr.steps import choose
 from ocr_pipeline.records import Pixels
 from ocr_pipeline.settings.languages import alphabet
 
@@ -66,19 +67,20 @@ def load_paddle(
     recognition = _Program(model.recognition, device, RECOGNITION)
     characters = _characters(model.recognition, recognition)
     kept = kept_classes(characters, alphabet(languages)) if languages else None
+    read = characters if kept is None else tuple(characters[c] for c in kept)
     together = device != "cpu" if batching is None else batching
 
     def detect(pixels: Pixels) -> tuple[npt.NDArray[Any], ...]:
         return (detection(pixels),)
 
     def recognise(pixels: Pixels) -> tuple[npt.NDArray[Any], ...]:
-        return best_class(recognition(pixels), kept)
+        return choose(among(recognition(pixels), kept), read)
 
     return LoadedModel(
         f"paddle/{model.name}",
         Batched(detect, DETECTION_PIXELS) if together else detect,
         Batched(recognise, RECOGNITION_PIXELS) if together else recognise,
-        characters if kept is None else tuple(characters[c] for c in kept),
+        read,
         together,
     )
 
@@ -113,18 +115,17 @@ def normalised(pixels: Pixels, statistics: Normalisation) -> Floats:
     return result
 
 
-def best_class(probabilities: Floats, kept: Sequence[int] | None) -> tuple[Floats, npt.NDArray[np.intp]]:
-    """The probability of the best class and the class, both (n, steps, 1), from those of all, (n, steps, classes).
+def among(probabilities: Floats, kept: Sequence[int] | None) -> Floats:
+    """The ``probabilities`` of the ``kept`` classes, or of all, (n, steps, classes).
 
-    :param kept: classes to choose from, whose probabilities then add up to 1 again, as if the network had no others.
-        What is returned are places in it. Without, every class.
+    Those that are kept add up to 1 again, as if the network had no others.
     """
-    if kept is not None:
-        probabilities = np.take(probabilities, kept, axis=-1)
-        # Not a division by 0 where all of them are too small for a number.
-        probabilities /= np.maximum(probabilities.sum(axis=-1, keepdims=True), np.finfo(np.float32).tiny)
-    best = probabilities.argmax(axis=-1, keepdims=True)
-    return np.take_along_axis(probabilities, best, axis=-1), best
+    if kept is None:
+        return probabilities
+    probabilities = np.take(probabilities, kept, axis=-1)
+    # Not a division by 0 where all of them are too small for a number.
+    probabilities /= np.maximum(probabilities.sum(axis=-1, keepdims=True), np.finfo(np.float32).tiny)
+    return probabilities
 
 
 class _Program:

@@ -6,13 +6,16 @@ import cv2
 import numpy as np
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
+from ocr_pipeline.ocr.crops import margin_of, with_margin
+from ocr_pipeline.ocr.decoding import LineText
 from ocr_pipeline.ocr.detection import OURS, SIZE, Thresholds, detect
 from ocr_pipeline.ocr.doubts import Doubts
 from ocr_pipeline.ocr.geometry import Quads, as_quad
 from ocr_pipeline.ocr.inference import LoadedModel
 from ocr_pipeline.ocr.orientation import in_page_frame, read_lines
 from ocr_pipeline.ocr.reading_order import reading_order
-from ocr_pipeline.ocr.recognition import LineText, recognise
+from ocr_pipeline.ocr.recognition import recognise
+from ocr_pipeline.ocr.strays import without_strays
 from ocr_pipeline.ocr.words import words_of
 from ocr_pipeline.records import Page, PageText, Pixels, TextLine
 
@@ -36,6 +39,7 @@ class PipelineEngine:
         detection_size: int = SIZE,
         thresholds: Thresholds = OURS,
         least_width: int = 0,
+        best_path: bool = False,
     ) -> None:
         self.model = model.name
         self.threads = threads
@@ -48,13 +52,17 @@ class PipelineEngine:
         self._size = detection_size
         self._thresholds = thresholds
         self._least_width = least_width
+        self._best_path = best_path
 
     def read(self, page: Page) -> PageText:
         """Read one page. Thread-safe.
 
         :raises ImageError: when the page makes a network fail.
         """
-        pixels = stretched(page.pixels) if self._stretch else page.pixels
+        margin = 0 if self._stretch else margin_of(page.pixels)
+        pixels = with_margin(page.pixels, margin) if margin else page.pixels
+        if self._stretch:
+            pixels = stretched(pixels)
         networks = self._networks
 
         def read(quads: Quads) -> list[LineText]:
@@ -65,6 +73,7 @@ class PipelineEngine:
                 networks.characters,
                 least_width=self._least_width,
                 few_shapes=networks.batching,
+                find_spaces=not self._best_path,
             )
 
         try:
@@ -74,9 +83,11 @@ class PipelineEngine:
             raise ImageError(
                 ErrorCategory.ENGINE_ERROR, f"{self.model} failed on {page.width}x{page.height} pixels: {error}"
             ) from error
-        quads, texts = lines.quads, lines.texts
+        quads, texts = lines.quads, lines.texts if self._best_path else without_strays(lines.texts)
         if self._stretch:
             quads = quads * np.array([page.width / STRETCHED, page.height / STRETCHED], np.float32)
+        if margin:
+            quads = np.clip(quads - margin, 0, np.array([page.width, page.height], np.float32))
         found = [(line.text, line.confidence, corners) for line, corners in zip(texts, quads, strict=True)]
         warnings = self._doubts.about(found, page.pixels)
         kept = [i for i, line in enumerate(texts) if line.text.strip() and line.confidence >= self._min_confidence]

@@ -1,7 +1,4 @@
-"""Reading lines: cut each from the page, straight to the height that the network wants, and decode its classes.
-
-Decoding is connectionist temporal classification (CTC), best path: Graves et al., ICML 2006.
-"""
+"""Reading lines: cut each from the page, straight to the height that the network wants, and decode what that says."""
 
 from __future__ import annotations
 
@@ -9,16 +6,15 @@ import itertools
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from ocr_pipeline.ocr.decoding import LineText, decode
 from ocr_pipeline.ocr.geometry import Corners, Quads, sides, stretch_of
 from ocr_pipeline.ocr.inference import Network
-from ocr_pipeline.ocr.words import Trace, joined
+from ocr_pipeline.ocr.words import NO_TRACE, joined
 from ocr_pipeline.records import Pixels
 from ocr_pipeline.settings.languages import is_unspaced
 
@@ -67,20 +63,6 @@ _PADDING = 127
 _REACH = 4 * HEIGHT
 """How far, in pixels at that height, a cut in a long line may be moved to fall between words."""
 
-_STEP = 8
-"""Pixels at that height for which the network names one class."""
-
-_NO_TRACE = Trace([], np.zeros(0, np.float32), np.zeros(0, np.float32))
-
-
-@dataclass(frozen=True, slots=True)
-class LineText:
-    """What a line says and the mean probability of its characters; ``trace`` has these one by one."""
-
-    text: str
-    confidence: float
-    trace: Trace = field(default=_NO_TRACE, compare=False, repr=False)
-
 
 def recognise(
     pixels: Pixels,
@@ -90,12 +72,14 @@ def recognise(
     *,
     least_width: int = 0,
     few_shapes: bool = False,
+    find_spaces: bool = True,
 ) -> list[LineText]:
     """Read the line inside each of ``quads``, which start where reading starts; the results are in their order.
 
     With ``few_shapes``, lines are padded more and read many at a time, so that those of several pages can run together.
 
     :param least_width: the width in pixels to which lines are padded at least.
+    :param find_spaces: see :func:`~ocr_pipeline.ocr.decoding.decode`.
     """
     edges = [_edges(pixels, corners) for corners in quads]
     pieces = [piece for corners, along in zip(quads, edges, strict=True) for piece in _pieces(corners, along)]
@@ -109,7 +93,7 @@ def recognise(
             line[:, : widths[index]] = cut(pixels, pieces[index], widths[index])
         probabilities, classes = network(lines)
         for row, index in enumerate(indices):
-            texts[index] = decode(classes[row].ravel(), probabilities[row].ravel(), characters, widths[index])
+            texts[index] = decode(classes[row], probabilities[row], characters, widths[index], find_spaces=find_spaces)
     left = iter(texts)
     return [_join(list(itertools.islice(left, len(along) - 1)), along) for along in edges]
 
@@ -189,36 +173,17 @@ def _large_batches(widths: Sequence[int], least: int) -> Iterator[tuple[list[int
             yield indices[start : start + _MANY], bucket
 
 
-def decode(
-    classes: npt.NDArray[np.integer], probabilities: npt.NDArray[np.float32], characters: Sequence[str], width: int
-) -> LineText:
-    """CTC best path: repeated classes are one character, class 0 (blank) is none. Both arrays are (steps,).
-
-    ``width`` is that of the line in pixels, without what it was padded with.
-    """
-    chosen = classes != 0
-    chosen[1:] &= classes[1:] != classes[:-1]
-    steps = np.flatnonzero(chosen)
-    if not len(steps):
-        return LineText("", 0.0)
-    named = [characters[c] for c in classes[steps]]
-    sure = probabilities[steps]
-    return LineText("".join(named), float(sure.mean()), Trace(named, (steps + 0.5) * (_STEP / width), sure))
-
-
 def _join(parts: Sequence[LineText], edges: Sequence[float]) -> LineText:
     """One reading of the pieces of a line, which was cut at ``edges``."""
     if len(parts) == 1:
         return parts[0]
-    text, confidence, traces = "", 0.0, [_NO_TRACE]
-    length = sum(len(part.text) for part in parts if part.text.strip())
-    for part, start, stop in zip(parts, edges[:-1], edges[1:], strict=True):
-        if not part.text.strip():
-            continue
-        if text and not (is_unspaced(text[-1]) and is_unspaced(part.text[0])):
-            text += " "
-            traces.append(Trace([" "], np.array([start]), np.zeros(1)))
-        text += part.text
-        confidence += part.confidence * len(part.text) / length
-        traces.append(part.trace.within(start, stop))
-    return LineText(text, confidence, joined(traces))
+    pieces = [
+        part.trace.within(start, stop)
+        for part, start, stop in zip(parts, edges[:-1], edges[1:], strict=True)
+        if part.text.strip()
+    ]
+    firsts = list(itertools.accumulate((len(piece.characters) for piece in pieces), initial=0))
+    line = joined([NO_TRACE, *pieces])
+    letters = line.characters
+    parted = [i for i in firsts[1:-1] if not (is_unspaced(letters[i - 1]) and is_unspaced(letters[i]))]
+    return LineText.of(line.with_spaces(parted) if parted else line)

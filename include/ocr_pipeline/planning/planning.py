@@ -59,6 +59,7 @@ def plan_run(
         run.folder.create()
         if run.plan.exists():
             existing = Plan.load(run)
+            existing.check_whole(run)
             _check_same(existing, settings, digests.rows, scratch / _ROWS, run)
             return existing
         read_rows = digests.first_rows()

@@ -6,16 +6,18 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 
 from ocr_pipeline.errors import BatchCancelledError, StorageError
 from ocr_pipeline.fetch import ByteBudget, Fetcher, parse_base
+from ocr_pipeline.metrics import Send
 from ocr_pipeline.ocr.allocator import return_large_blocks
 from ocr_pipeline.reading.checkpoints import CHECKPOINT_SECONDS, CheckpointWriter
 from ocr_pipeline.reading.previews import PreviewWriter
 from ocr_pipeline.reading.progress import Progress, check_outage
-from ocr_pipeline.reading.reader import ReaderProcess
+from ocr_pipeline.reading.readers import open_reader
 from ocr_pipeline.reading.reporting import Observer, Reporter, reason
 from ocr_pipeline.reading.stream import HELD_BYTES, ImageReader, ImageStream
 from ocr_pipeline.reading.watchdog import Watchdog, stall_seconds
@@ -38,7 +40,7 @@ log = logging.getLogger(__name__)
 class Batch:
     """One batch of a planned run, to be run once.
 
-    :param reader: makes what reads the images; by default a process of its own.
+    :param reader: makes what reads the images; by default processes of their own.
     :param at_once: how many batches of the run are read at the same time at most, all that there are by default. They
         share what a host may be asked.
     :param dataset: the run's setting; where its address has a login, relative links have it too, and the plan has none.
@@ -46,6 +48,7 @@ class Batch:
     :param last_try: whether nobody tries the batch again by itself; then a few transient failures are staged, whatever
         share of it they are, and judged with the whole run.
     :param observer: told how far the batch is, every few seconds, in a thread of its own.
+    :param send_metric: given what the batch has done since, likewise.
     :param seconds: how long it may take to read; what is being read then is left to a retry.
     :param checkpoint_seconds: how often finished images are written down.
     :param held_bytes: of images, at once.
@@ -58,13 +61,14 @@ class Batch:
         self,
         batch: BatchRef,
         allowances: Allowances,
-        reader: Callable[[ReadSettings, PreviewWriter], ImageReader] = ReaderProcess,
+        reader: Callable[[ReadSettings, PreviewWriter], ImageReader] = open_reader,
         *,
         at_once: int | None = None,
         dataset: str = "",
         retry_permanent: bool = False,
         last_try: bool = False,
         observer: Observer | None = None,
+        send_metric: Send | None = None,
         seconds: float = math.inf,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         held_bytes: int = HELD_BYTES,
@@ -80,6 +84,7 @@ class Batch:
         self._retry_permanent = retry_permanent
         self._last_try = last_try
         self._observer = observer
+        self._send_metric = send_metric
         self._seconds = seconds
         self._checkpoint_seconds = checkpoint_seconds
         self._held_bytes = held_bytes
@@ -139,7 +144,7 @@ class Batch:
         self._progress = Progress(
             len(images), len(resumed.kept), resumed.kept_failed, resumed.kept_known, allowed=allowed
         )
-        with Reporter(self._batch.label, self._progress, self._observer) as reporter:
+        with Reporter(self._batch.label, self._progress, self._observers()) as reporter:
             if left:
                 shown = self._batch.rows / max(plan.rows, 1)
                 deadline = started + self._seconds
@@ -155,6 +160,12 @@ class Batch:
             log.warning("%s: %s", self._batch.label, line)
         log.info("%s: staged, %s", self._batch.label, statistics.statuses)
         return statistics
+
+    def _observers(self) -> Iterator[Observer]:
+        if self._observer is not None:
+            yield self._observer
+        if self._send_metric is not None:
+            yield partial(self._progress.meter.send, self._send_metric)
 
     def stop(self) -> None:
         """Ask :meth:`run` to end soon, keeping what is finished. May be called from a signal handler."""
@@ -215,7 +226,7 @@ class Batch:
         try:
             asyncio.run(main())
         except asyncio.CancelledError:
-            raise BatchCancelledError(f"{self._batch.label} was stopped; a retry goes on from here") from None
+            raise BatchCancelledError(f"{self._batch.label} was stopped; the next attempt goes on from here") from None
 
 
 def _troubles(store: BatchStore, images: list[ImageRef]) -> tuple[tuple[Trouble, ...], tuple[Trouble, ...]]:

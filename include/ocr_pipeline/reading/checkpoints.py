@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ocr_pipeline.reading.progress import Progress
@@ -47,7 +48,8 @@ class CheckpointWriter:
 
     def _submit(self) -> Future[None]:
         """Have what was added written after what was before."""
-        return self._writer.submit(self._write, self._progress.look())
+        # In a copy of the context, what is logged there names the task, as elsewhere.
+        return self._writer.submit(contextvars.copy_context().run, self._write, self._progress.look())
 
     def _write(self, progress: BatchProgress) -> None:
         self._store.checkpoint()

@@ -6,23 +6,15 @@ import os
 import re
 from pathlib import Path
 
-_CONTAINER_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),  # control groups, version 2: the container's own as seen from inside
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),  # version 1
-)
+from ocr_pipeline.machine import usable_memory
+
 _SHARE = 0.8
 """Of the memory there is, what a reader process may take; the rest is for the batch and for Airflow."""
 
 
 def reader_memory() -> int:
     """Bytes that a reader process may take: most of what its container, or else the machine, has."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for file in _CONTAINER_LIMITS:
-        try:
-            limits.append(int(file.read_text()))
-        except (OSError, ValueError):  # not there, or "max"
-            continue
-    return int(_SHARE * min(limits))
+    return int(_SHARE * usable_memory())
 
 
 def data_bytes() -> int:

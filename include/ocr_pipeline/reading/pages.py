@@ -48,6 +48,6 @@ def _read(image: FetchedImage, page: Page, engine: Engine, started: float) -> Re
     except MemoryError:
         failure = ImageError(ErrorCategory.ENGINE_ERROR, "the page needs more memory than the reader process may take")
     except Exception as error:
-        log.exception("%s: the engine failed on page %d", engine.model, page.number)
+        log.exception("row %d: %s failed on page %d", image.ref.row + 1, engine.model, page.number)
         failure = ImageError(ErrorCategory.ENGINE_ERROR, f"{type(error).__name__}: {error}")
     return unread_row(image, failure, page.number, page, time.monotonic() - started)

@@ -6,6 +6,7 @@ there are enough.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -51,7 +52,10 @@ class PreviewWriter:
         if len(picture) > self._left or not self._waiting.acquire(blocking=False):
             return
         self._left -= len(picture)
-        self._threads.submit(self._write, row.row, row.page, picture).add_done_callback(self._done)
+        # In a copy of the context, what is logged there names the task, as elsewhere.
+        run = contextvars.copy_context().run
+        written = self._threads.submit(run, self._write, row.row, row.page, picture)
+        written.add_done_callback(lambda written: run(self._done, written))
 
     def _write(self, row: int, page: int, picture: bytes) -> None:
         self._run.preview(row, page).write_bytes(picture)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ocr_pipeline.errors import ErrorCategory, OutageError, Status
 from ocr_pipeline.reading.hosts import HostStatistics
+from ocr_pipeline.reading.meter import Meter
 from ocr_pipeline.records import Failure, FetchedImage, ResultRow
 from ocr_pipeline.run.staging import BatchProgress
 from ocr_pipeline.run.troubles import Trouble, describe, share, too_many
@@ -26,7 +27,7 @@ class Progress:
     """Counts of one batch: for those who watch it, and to tell an outage.
 
     ``total``, ``done``, ``failed`` and ``known`` count what earlier attempts finished as well, ``finished`` and
-    ``transient`` this attempt alone. ``doing`` says what the batch does now, for people.
+    ``transient`` this attempt alone. ``doing`` says what the batch does now, for people; ``meter`` counts for metrics.
 
     :param allowed: the share of images that may fail; with 1, nothing ends the batch.
     :param clock: tells the time in seconds.
@@ -50,12 +51,14 @@ class Progress:
         self.transient = 0
         self.doing = "starting"
         self.hosts = HostStatistics()
+        self.meter = Meter(clock)
         self._allowed = allowed
         self._clock = clock
         self._samples = deque([(clock(), done)])
 
     def fetched(self, host: str, outcome: FetchedImage | Failure) -> None:
         """Note what fetching an image from ``host`` took and gave."""
+        self.meter.fetched(outcome)
         if host:
             failed = isinstance(outcome, Failure) and outcome.category.retryable
             self.hosts.add(host, outcome.seconds if outcome.attempts else None, failed=failed)
@@ -65,6 +68,7 @@ class Progress:
 
         :raises OutageError: when it is one of many, and all of them failed for transient reasons.
         """
+        self.meter.finished(rows)
         error = next((row.error for row in rows if row.error), None)
         self.done += 1
         self.finished += 1

@@ -23,6 +23,7 @@ from ocr_pipeline.errors import EngineError, ErrorCategory, ImageError, ReaderEr
 from ocr_pipeline.reading.child import Child
 from ocr_pipeline.reading.memory import reader_memory, resident_bytes
 from ocr_pipeline.reading.messages import Facts, image_facts, to_row
+from ocr_pipeline.reading.meter import ReaderState
 from ocr_pipeline.reading.previews import PreviewWriter
 from ocr_pipeline.records import FetchedImage, ResultRow, unread_row
 from ocr_pipeline.settings.run import ReadSettings
@@ -88,6 +89,8 @@ class ReaderProcess:
         self._tell_compiling: Callable[[], None] = lambda: None
         self._most = 0
         self._vain = 0
+        self._restarts = 0
+        self._held = 0
 
     async def __aenter__(self) -> Self:
         self._ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -101,6 +104,11 @@ class ReaderProcess:
         self._supervisor.cancel()
         with suppress(BaseException):  # what ended it, whoever waited for an image has been told
             await self._supervisor
+
+    @property
+    def state(self) -> ReaderState:
+        """How often the process was started again, and the memory that it held when that was last looked at."""
+        return ReaderState(self._restarts, self._held, self._memory if self._limits_memory else None)
 
     async def ready(self, compiling: Callable[[], None]) -> int:
         """Wait until the engine is loaded; gives how many images should be in :meth:`read` at once.
@@ -140,6 +148,7 @@ class ReaderProcess:
                 self._process = None
                 self._most = 0
                 await process.kill()
+            self._restarts += 1
             self._after_end(how)
             again = True
 
@@ -254,9 +263,9 @@ class ReaderProcess:
                 await process.kill(f"did not load its engine within {_LOAD_SECONDS:g} s")
             if any(job.began and now - job.began > self._page_seconds for job in self._under_way.values()):
                 await process.kill(f"took more than {self._page_seconds:g} s for a page")
-            taken = resident_bytes(process.number)
-            if self._limits_memory and taken > self._memory:
-                await process.kill(f"took {taken / 1e6:,.0f} MB of memory, more than {self._memory / 1e6:,.0f}")
+            self._held = resident_bytes(process.number)
+            if self._limits_memory and self._held > self._memory:
+                await process.kill(f"took {self._held / 1e6:,.0f} MB of memory, more than {self._memory / 1e6:,.0f}")
 
     def _give_up(self, supervisor: asyncio.Task[None]) -> None:
         """Tell all who wait why there is no process any more."""

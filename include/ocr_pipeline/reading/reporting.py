@@ -1,19 +1,21 @@
 """Telling how a batch gets on while it runs: in its log, and to whoever wants to know.
 
-Telling never holds up the batch and never harms it: an observer is called in a thread of its own.
+Telling never holds up the batch and never harms it: each observer is called in a thread of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -36,7 +38,7 @@ class Reporter:
     """Reports on a batch from the beginning to the end of a ``with`` block. To be used in one thread.
 
     :param label: the batch, for people.
-    :param observer: called with the latest progress every few seconds, in a thread of its own and one call at a time.
+    :param observers: each called with the latest progress every few seconds, one call at a time.
     :param observed_seconds, logged_seconds: how often at most.
     """
 
@@ -44,14 +46,14 @@ class Reporter:
         self,
         label: str,
         progress: Progress,
-        observer: Observer | None = None,
+        observers: Iterable[Observer] = (),
         *,
         observed_seconds: float = OBSERVED_SECONDS,
         logged_seconds: float = LOGGED_SECONDS,
     ) -> None:
         self._label = label
         self._progress = progress
-        self._observing = _Observing(observer) if observer else None
+        self._observing = [_Observing(observer) for observer in observers]
         self._observed_seconds = observed_seconds
         self._logged_seconds = logged_seconds
 
@@ -61,8 +63,12 @@ class Reporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._observing:
-            self._observing.end(replace(self._progress.look(), doing="", staged=error is None, error=reason(error)))
+        at = replace(self._progress.look(), doing="", staged=error is None, error=reason(error))
+        for observing in self._observing:
+            observing.tell(at, last=True)
+        deadline = time.monotonic() + _END_SECONDS
+        for observing in self._observing:
+            observing.wait(deadline - time.monotonic())
 
     async def keep_reporting(self) -> None:
         """Report at once, and again and again until cancelled."""
@@ -72,8 +78,8 @@ class Reporter:
             if time.monotonic() - logged >= self._logged_seconds:
                 logged = time.monotonic()
                 log.info("%s: %s", self._label, describe_progress(at))
-            if self._observing:
-                self._observing.tell(at)
+            for observing in self._observing:
+                observing.tell(at)
             await asyncio.sleep(min(self._observed_seconds, self._logged_seconds))
 
 
@@ -103,7 +109,9 @@ class _Observing:
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._latest: queue.Queue[tuple[BatchProgress, bool]] = queue.Queue(1)
-        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+        # What is logged in the thread names the task, as elsewhere.
+        run = partial(contextvars.copy_context().run, self._run)
+        self._thread = threading.Thread(target=run, name="observer", daemon=True)
         self._thread.start()
 
     def tell(self, progress: BatchProgress, *, last: bool = False) -> None:
@@ -112,10 +120,9 @@ class _Observing:
             self._latest.get_nowait()
         self._latest.put((progress, last))
 
-    def end(self, progress: BatchProgress) -> None:
-        """Have the observer called for the last time; waits a little for that."""
-        self.tell(progress, last=True)
-        self._thread.join(_END_SECONDS)
+    def wait(self, seconds: float) -> None:
+        """Wait until the observer was told the last, or so long."""
+        self._thread.join(max(0.0, seconds))
 
     def _run(self) -> None:
         complained = last = False

@@ -16,6 +16,7 @@ from ocr_pipeline.errors import StorageError
 from ocr_pipeline.fetch import Base, ByteBudget, Fetcher, host_name
 from ocr_pipeline.reading.checkpoints import CheckpointWriter
 from ocr_pipeline.reading.contents import ContentReader
+from ocr_pipeline.reading.meter import ReaderState
 from ocr_pipeline.reading.progress import Progress
 from ocr_pipeline.reading.reporting import Reporter
 from ocr_pipeline.reading.watchdog import Watchdog
@@ -34,6 +35,11 @@ _WATCH_SECONDS = 1.0
 
 class ImageReader(Protocol):
     """Reads images. An asynchronous context manager."""
+
+    @property
+    def state(self) -> ReaderState:
+        """How it is now."""
+        ...
 
     async def __aenter__(self) -> Self: ...
 
@@ -88,6 +94,7 @@ class ImageStream:
         self._base = base
         self._watchdog = watchdog
         self._fetched: asyncio.Queue[FetchedImage | None] = asyncio.Queue()  # None: no more will come
+        self._all_fetched = False
         self._reading = 0
 
     async def run(self, images: list[ImageRef]) -> None:
@@ -118,6 +125,8 @@ class ImageStream:
             except StorageError as unwritten:  # what ended the batch is what people must learn of
                 log.error("what was finished last is not written down: %s", unwritten)
             raise (_first_error(error) if isinstance(error, BaseExceptionGroup) else error) from None
+        finally:
+            self._look()
         self._checkpoints.close()
 
     def _note_compiling(self) -> None:
@@ -125,6 +134,7 @@ class ImageStream:
 
     async def _fetch_all(self, images: list[ImageRef]) -> None:
         await self._fetcher.fetch_all(images, self._take)
+        self._all_fetched = True
         self._fetched.put_nowait(None)
 
     def _take(self, outcome: FetchedImage | Failure) -> None:
@@ -153,8 +163,19 @@ class ImageStream:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
+            self._look()
             fetching = sorted(ref.row for ref in self._fetcher.under_way)
-            self._watchdog.check(fetching, self._fetched.qsize(), self._reading)
+            self._watchdog.check(fetching, self._waiting, self._reading)
+
+    @property
+    def _waiting(self) -> int:
+        """How many fetched images wait to be read."""
+        return self._fetched.qsize() - self._all_fetched
+
+    def _look(self) -> None:
+        """Have the metrics say how many images are on their way, and how the reader is."""
+        fetching = sum(1 for _ in self._fetcher.under_way)
+        self._progress.meter.look(fetching, self._waiting, self._reading, self._reader.state)
 
 
 def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

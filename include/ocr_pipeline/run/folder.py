@@ -147,7 +147,12 @@ class RunFolder:
 
     def preview(self, row: int, page: int) -> StoredFile:
         """A picture of a page of the image that was read for ``row``; absent unless the run makes them."""
-        return self.folder.file(f"previews/{row:012}-{page:04}.webp")
+        return self.previews.file(f"{row:012}-{page:04}.webp")
+
+    @property
+    def previews(self) -> Folder:
+        """The pictures of pages."""
+        return self.folder.folder("previews")
 
     @property
     def summary(self) -> StoredFile:

@@ -2,7 +2,7 @@
 
 Questions about a million rows would take seconds on the results themselves, whose rows are wide. The index has a narrow
 row for each of theirs with what a table shows of it, and, apart, the texts to search in, as they are looked for: in
-lower case, and neither compressed nor encoded, so that searching is a matter of comparing bytes.
+lower case, and neither compressed nor encoded, so that nothing is to do but to compare.
 """
 
 from __future__ import annotations
@@ -94,10 +94,11 @@ def searched_texts(own: pa.Table, results: pa.Table) -> pa.Table:
     return pa.Table.from_arrays([pc.utf8_lower(joined)], schema=SEARCHED_SCHEMA)
 
 
-def as_searched(text: str) -> bytes:
-    """What is looked for, as the texts to search in have it, in UTF-8."""
-    lowered: str = pc.utf8_lower(pa.scalar(text.replace(END, ""))).as_py()
-    return lowered.encode(errors="replace")
+def as_searched(text: str) -> str:
+    """What is looked for, as the texts to search in have it."""
+    valid = text.replace(END, "").encode(errors="replace").decode()
+    lowered: str = pc.utf8_lower(pa.scalar(valid)).as_py()
+    return lowered
 
 
 def hosts_of(links: pa.ChunkedArray, base: str) -> pa.ChunkedArray:

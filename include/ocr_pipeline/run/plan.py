@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ class Plan:
     ``base`` is where relative links start: a folder, a URL, or empty when there is nowhere. ``rejected`` counts rows
     of the dataset that could not be read, ``renamed`` names its columns that had to make way for those of the results.
     ``images`` counts distinct links that are to be read, ``known`` those that the runs ``known_in`` have read.
-    ``digests`` are those of the batches: :func:`batch_digest`.
+    ``digests`` are those of the batches: :func:`batch_digest`. ``trimmed_at`` is when the readings of the
+    batches were removed (:mod:`ocr_pipeline.run.retention`); empty while they are there.
     """
 
     settings: RunSettings
@@ -48,6 +49,7 @@ class Plan:
     batches: tuple[BatchRef, ...]
     digests: tuple[str, ...]
     created_at: str
+    trimmed_at: str = ""
 
     @classmethod
     def load(cls, run: RunFolder) -> Plan:
@@ -66,7 +68,12 @@ class Plan:
             return cls(**values)
         except FileNotFoundError:
             raise MissingPlanError(f"{run.plan} is not there: clear the plan task first") from None
-        except (ValueError, TypeError, KeyError, SettingsError) as error:
+        except SettingsError as error:
+            raise PlanError(
+                f"{run.plan} has settings that this version does not take ({error}): finish the run with the version "
+                "that planned it, or start a new one"
+            ) from error
+        except (ValueError, TypeError, KeyError) as error:
             raise PlanError(f"{run.plan} is damaged ({error}): delete it and clear the plan task") from error
 
     def save(self, run: RunFolder) -> None:
@@ -77,9 +84,22 @@ class Plan:
         }
         values["settings"] = self.settings.model_dump(mode="json")
         values["batches"] = [
-            {name: value for name, value in batch.to_dict().items() if name != "run"} for batch in self.batches
+            {name: value for name, value in asdict(batch).items() if name != "run"} for batch in self.batches
         ]
+        if not self.trimmed_at:
+            del values["trimmed_at"]  # which versions before it do not know
         run.plan.write_bytes(json.dumps(values, indent=1, ensure_ascii=False).encode())
+
+    def check_whole(self, run: RunFolder) -> None:
+        """See that the readings of the batches are there, as far as they were made.
+
+        :raises PlanError: when they were removed.
+        """
+        if self.trimmed_at:
+            raise PlanError(
+                f"{run.uri} was trimmed at {self.trimmed_at}: its results stay, and its batches can be neither read "
+                "nor merged again; start a new run"
+            )
 
 
 def batch_digest(settings: ReadSettings, rows: Rows, links: Sequence[str | None]) -> str:
@@ -104,6 +124,7 @@ def batch_images(run: RunFolder, batch: BatchRef, plan: Plan) -> list[ImageRef]:
 
     :raises PlanError: when the batch's rows are missing or damaged, or it is one of an earlier plan.
     """
+    plan.check_whole(run)
     if batch not in plan.batches[batch.index : batch.index + 1]:
         raise PlanError(f"{batch.label} is of an earlier plan of {run.uri}: clear the plan task, and all after it")
     # Arrow's own functions: NumPy arrays in or out of a table would import pandas, a third of a second a task.

@@ -21,7 +21,7 @@ _NAMED = 3
 class Trouble:
     """The images of one category of failure or warning: how many there are, one of them, and what exactly it has.
 
-    ``example`` is its link as it may be shown, or its row, counted from 1, where it has none.
+    ``example`` is its row, counted from 1, and its link as it may be shown.
     """
 
     category: Category
@@ -43,7 +43,7 @@ class Tally:
         """Count ``images`` more of ``category``; the image of ``row``, with its link and its detail, is one of them."""
         known = self._found.get(category)
         if known is None:
-            example = _cut(shown_link(link), _LINK_LENGTH) or f"row {row + 1:,}"
+            example = ", ".join(filter(None, [f"row {row + 1:,}", _cut(shown_link(link), _LINK_LENGTH)]))
             known = Trouble(category, 0, example, _cut(" ".join(detail.split()), _DETAIL_LENGTH))
         self._found[category] = Trouble(category, known.images + images, known.example, known.detail)
 

@@ -54,14 +54,15 @@ ENTRY_FORMS = (
         "a bucket and the connection that opens it",
         ("s3://CONNECTION@bucket/prefix", "gs://CONNECTION@bucket/prefix"),
         "the objects below the prefix, with the credentials of an Airflow connection of type `aws` (access key, "
-        "`aws_session_token`, `region_name`, `endpoint_url`) or `google_cloud_platform` (`keyfile_dict`, `key_path`)",
+        "`aws_session_token`, `region_name`, `endpoint_url`) or `google_cloud_platform` (`keyfile_dict`, `key_path`), "
+        "or `generic` with the same fields",
     ),
     EntryForm("a database", ("sql://CONNECTION",), "datasets that are queries on this Airflow connection"),
     EntryForm(
         "a web site",
         ("connection:CONNECTION",),
-        "requests to the origin of this Airflow connection of type `http` carry its login and headers, and no other "
-        "origin sees them; a private address needs an entry for its network as well",
+        "requests to the origin of this Airflow connection of type `http` or `generic` carry its login and headers, "
+        "and no other origin sees them; a private address needs an entry for its network as well",
     ),
     EntryForm(
         "proxies",
@@ -77,6 +78,10 @@ _HTTP_OPTIONS = frozenset(
     {"allow_redirects", "cert", "check_response", "max_redirects", "proxies", "proxy", "stream", "timeout"}
     | {"trust_env", "verify"}
 )
+
+_NO_KIND = ("", "generic")
+"""What Airflow stores as the type of a connection whose provider is not installed: the UI does not offer its type, and
+the command line replaces it. The entry that names the connection says what it is for."""
 
 _BETWEEN = re.compile(r"(?<!\\),|\n")
 _LIST = write_list(["/data/photos, 2024", "10.1.0.0/16"])
@@ -96,6 +101,10 @@ class Connection:
     login: str | None = None
     password: str | None = field(default=None, repr=False)
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def serves(self, *kinds: str) -> bool:
+        """Whether it is of one of ``kinds``, or of none that is known."""
+        return self.kind in (*kinds, *_NO_KIND)
 
 
 FindConnection = Callable[[str], Connection]
@@ -300,10 +309,10 @@ def _site(connection: Connection) -> AllowedSite:
         name, port = url.raw_host, connection.port or url.port
     except ValueError:
         name, port = None, None
-    if connection.kind not in ("http", "https") or not name or not port or url.scheme not in ("http", "https"):
+    if not connection.serves("http", "https") or not name or not port or url.scheme not in ("http", "https"):
         raise SettingsError(
-            f"connection {connection.id!r} cannot be used to fetch images: it must be of type http and name a host "
-            "and, if not http, the schema https"
+            f"connection {connection.id!r} cannot be used to fetch images: it must be of type http, or generic, and "
+            "name a host and, if not http, the schema https"
         )
     headers = {key: value for key, value in connection.extra.items() if key.lower() not in _HTTP_OPTIONS}
     try:

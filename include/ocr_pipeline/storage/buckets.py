@@ -73,8 +73,10 @@ def _open_s3(store: AllowedStore, options: dict[str, Any]) -> S3Store:
     connection = store.connection
     extra = connection.extra
     unusable = [name for name in _AWS_IDENTITIES if extra.get(name)]
-    if connection.kind != "aws" or unusable:
-        reason = f"{', '.join(unusable)} in its extra is not supported" if unusable else "it must be of type aws"
+    if unusable or not connection.serves("aws"):
+        reason = (
+            f"{', '.join(unusable)} in its extra is not supported" if unusable else "it must be of type aws or generic"
+        )
         raise SettingsError(
             f"connection {connection.id!r} cannot open s3://{store.bucket}: {reason}. Give it an access key, "
             f"or allow s3://{store.bucket} without a connection to use the machine's own role"
@@ -117,9 +119,10 @@ def _open_google(store: AllowedStore, options: dict[str, Any]) -> GCSStore:
 
 
 def _google_key(connection: Connection, bucket: str) -> Mapping[str, Any] | None:
-    if connection.kind != "google_cloud_platform":
+    if not connection.serves("google_cloud_platform"):
         raise SettingsError(
-            f"connection {connection.id!r} cannot open gs://{bucket}: it must be of type google_cloud_platform"
+            f"connection {connection.id!r} cannot open gs://{bucket}: "
+            "it must be of type google_cloud_platform or generic"
         )
     key = _google_extra(connection, "keyfile_dict")
     if not key:

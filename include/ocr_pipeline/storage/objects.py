@@ -27,6 +27,12 @@ PART_BYTES = 8 << 20
 
 _MAX_PARTS = 10_000  # of a multipart upload to S3
 _PARTS_AT_ONCE = 4
+
+_ASSEMBLED = 50e6
+_LONGEST_ASSEMBLING = 600.0
+"""Bytes a second in which a store puts the parts of an upload together, and seconds that this takes at most. Amazon
+speaks of several minutes (CompleteMultipartUpload); others copy the whole object, at the speed of their disks."""
+
 _PARALLEL = 8
 _PAGE = 1000  # what a store gives in one answer
 
@@ -102,7 +108,7 @@ class ObjectFile(StoredFile):
         with self._scratch() as path, naming(f"write {self} on the local disk first"):
             yield path
             size = path.stat().st_size
-            self._ask("write", partial(self._put, path, size))
+            self._ask("write", partial(self._put, path, size), working=_assembling_seconds(size))
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
@@ -143,8 +149,10 @@ class ObjectFile(StoredFile):
     def _part(self, start: int, end: int, version: str | None, bucket: Bucket) -> bytes:
         return bytes(obstore.get(bucket, self.key, options={"range": (start, end), "if_match": version}).bytes())
 
-    def _ask(self, what: str, request: Callable[[Bucket], Result], *, passing: bool = False) -> Result:
-        return self.bucket.ask(f"{what} {self}", request, passing=passing)
+    def _ask(
+        self, what: str, request: Callable[[Bucket], Result], *, passing: bool = False, working: float = 0.0
+    ) -> Result:
+        return self.bucket.ask(f"{what} {self}", request, passing=passing, working=working)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +171,11 @@ class ObjectFolder(Folder):
         :raises SettingsError: when it is not allowed, or its connection cannot be used.
         """
         store, address = find_store(uri, allowances)
-        bucket = open_bucket(store, retries=_RETRIES, timeout=patience.request)
-        return cls(PatientBucket(bucket, patience), str(address), address.key)
+
+        def opening(seconds: float) -> Bucket:
+            return open_bucket(store, retries=_RETRIES, timeout=seconds)
+
+        return cls(PatientBucket(opening, patience), str(address), address.key)
 
     @property
     def uri(self) -> str:
@@ -236,6 +247,11 @@ class ObjectFolder(Folder):
     @property
     def _prefix(self) -> str:
         return f"{self.key}/" if self.key else ""
+
+
+def _assembling_seconds(size: int) -> float:
+    """How long a store may need, after the last part of an object of ``size`` bytes has come, for the whole."""
+    return min(size / _ASSEMBLED, _LONGEST_ASSEMBLING) if size > PART_BYTES else 0.0
 
 
 def _delete(keys: list[str], bucket: Bucket) -> None:

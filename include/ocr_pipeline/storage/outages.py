@@ -35,39 +35,45 @@ class PatientBucket:
 
     Those who ask it know of one outage together: once it has lasted too long, none of them begins to wait anew.
 
-    :param bucket: as obstore's functions take it.
+    :param opening: opens it as obstore's functions take it, with so many seconds for a request.
     """
 
-    def __init__(self, bucket: Bucket, patience: Patience) -> None:
-        self._bucket = bucket
+    def __init__(self, opening: Callable[[float], Bucket], patience: Patience) -> None:
+        self._opening = opening
+        self._bucket = opening(patience.request)
         self._patience = patience
         self._lock = threading.Lock()
         self._failing_since: float | None = None
         self._failed_at = 0.0
         self._logged_at = 0.0
 
-    def ask(self, what: str, request: Callable[[Bucket], Result], *, passing: bool = False) -> Result:
+    def ask(
+        self, what: str, request: Callable[[Bucket], Result], *, passing: bool = False, working: float = 0.0
+    ) -> Result:
         """Make ``request``, again if it fails for what may be a transient reason.
 
         The client's own error is not chained, as it carries all of the store's answer.
 
         :param what: is done, for messages.
         :param passing: whether an object that is not there is for the caller to judge.
+        :param working: seconds that the store may need for a request beyond those that any may take.
         :raises FileNotFoundError: when it is not there, if ``passing``.
         :raises StorageRefusedError: when the store will not do it.
         :raises StorageError: when it cannot do it now.
         """
+        allowed = self._patience.request + working
+        bucket = self._opening(allowed) if working else self._bucket
         first = time.monotonic()
         for tries in itertools.count(1):
             since = time.monotonic()
             try:
-                result = request(self._bucket)
+                result = request(bucket)
             except (FileNotFoundError, BaseError) as error:
                 failure = explain(error)
                 if failure.status is not None and not failure.may_pass:
                     self._note_answer()
                 _raise_refusal(failure, what, passing=passing)
-                left = self._left(failure, first, since, what) if failure.may_pass else float(tries < _TRIES)
+                left = self._left(failure, first + allowed, since, what) if failure.may_pass else float(tries < _TRIES)
                 if left <= 0:
                     raise StorageError(
                         f"cannot {what}: {_reason(failure)}; tried for {time.monotonic() - first:,.0f} s; "
@@ -81,10 +87,10 @@ class PatientBucket:
             time.sleep(min(left, random.uniform(longest / 2, longest)))
         raise AssertionError("it is tried until it returns or raises")
 
-    def _left(self, failure: StoreFailure, first: float, since: float, what: str) -> float:
+    def _left(self, failure: StoreFailure, answer_by: float, since: float, what: str) -> float:
         """Take note of a failure as in an outage; gives for how long it may be tried again, in seconds.
 
-        :param first: when it was first tried.
+        :param answer_by: when the first try had to end.
         :param since: when it was tried this time.
         """
         now = time.monotonic()
@@ -94,7 +100,7 @@ class PatientBucket:
                 self._failing_since = now
                 self._logged_at = 0.0
             self._failed_at = now
-            left = most - (now - min(self._failing_since, first + self._patience.request))
+            left = most - (now - min(self._failing_since, answer_by))
             if left > 0 and (not self._logged_at or now - self._logged_at > _LOG_SECONDS):
                 self._logged_at = now
                 reason = _reason(failure)

@@ -139,9 +139,9 @@ class _RemoteFile:
     def native(self) -> pa.NativeFile:
         return pa.PythonFile(_Stream(self))
 
-    def read(self, start: int, end: int) -> bytes:
-        """Its bytes from ``start`` to ``end``."""
-        return _BLOCKS.read(self.file, self.version, start, min(end, self.version.size))
+    def read_into(self, buffer: memoryview, start: int) -> None:
+        """Its bytes from ``start`` on, as many as ``buffer`` has room for."""
+        _BLOCKS.read_into(buffer, self.file, self.version, start)
 
 
 class _Stream(io.RawIOBase):
@@ -166,16 +166,17 @@ class _Stream(io.RawIOBase):
         self._at.position = start + offset
         return start + offset
 
-    def read(self, size: int = -1) -> bytes:
-        start = self.tell()
-        content = self._file.read(start, self._file.version.size if size < 0 else start + size)
-        self._at.position = start + len(content)
-        return content
-
     def readinto(self, buffer: Any) -> int:
-        content = self.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
+        start = self.tell()
+        end = max(start, min(start + len(buffer), self._file.version.size))
+        self._file.read_into(memoryview(buffer).cast("B")[: end - start], start)
+        self._at.position = end
+        return end - start
+
+    def read_buffer(self, size: int) -> pa.Buffer:
+        """What Arrow reads by, if there is one: as :meth:`read`, with nothing copied, in memory that it has already."""
+        content = pa.allocate_buffer(size)
+        return content.slice(0, self.readinto(content))
 
 
 class _Block(NamedTuple):
@@ -220,18 +221,19 @@ class _Blocks:
         self._kept: IO[bytes] | None = None
         self._fetching = ThreadPoolExecutor(_REQUESTS, thread_name_prefix="blocks")
 
-    def read(self, file: StoredFile, version: FileVersion, start: int, end: int) -> bytes:
-        """The bytes of ``file`` from ``start`` to ``end``, which lie in it."""
-        if start >= end:
-            return b""
-        first, last = start // BLOCK_BYTES, (end - 1) // BLOCK_BYTES
-        blocks = [_Block(str(file), version.mark, number) for number in range(first, last + 1)]
+    def read_into(self, buffer: memoryview, file: StoredFile, version: FileVersion, start: int) -> None:
+        """The bytes of ``file`` from ``start`` on, as many as ``buffer`` has room for, which lie in it."""
+        end = start + len(buffer)
+        numbers = range(start // BLOCK_BYTES, -(-end // BLOCK_BYTES)) if buffer else range(0)
+        blocks = [_Block(str(file), version.mark, number) for number in numbers]
         coming = self._fetch_missing(file, version, blocks)
-        content = b"".join(
-            coming[block].result() if block in coming else self._look(block) or _fetch(file, version, block.number)
-            for block in blocks
-        )
-        return content[start - first * BLOCK_BYTES : end - first * BLOCK_BYTES]
+        for block in blocks:
+            begins = block.number * BLOCK_BYTES
+            first, last = max(start, begins), min(end, begins + BLOCK_BYTES)
+            into = buffer[first - start : last - start]
+            if block in coming or not self._look(block, first - begins, into):
+                whole = coming[block].result() if block in coming else _fetch(file, version, block.number)
+                into[:] = whole[first - begins : last - begins]
 
     def _fetch_missing(
         self, file: StoredFile, version: FileVersion, blocks: Sequence[_Block]
@@ -256,14 +258,14 @@ class _Blocks:
             with self._lock:
                 del self._under_way[block]
 
-    def _look(self, block: _Block) -> bytes | None:
+    def _look(self, block: _Block, start: int, into: memoryview) -> bool:
+        """Copy what a block has from ``start`` on; says whether it is kept."""
         with self._lock:
             slot = self._used.get(block)
             if slot is None or self._kept is None:
-                return None
+                return False
             self._used.move_to_end(block)
-            # What is read beyond a shorter, last block is cut off with it.
-            return os.pread(self._kept.fileno(), BLOCK_BYTES, slot * BLOCK_BYTES)
+            return os.preadv(self._kept.fileno(), [into], slot * BLOCK_BYTES + start) == len(into)
 
     def _keep(self, block: _Block, content: bytes) -> None:
         """Keep a block; where the disk has no room for it, it will be fetched again."""

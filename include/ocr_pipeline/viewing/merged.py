@@ -62,15 +62,14 @@ class MergedTable(Table):
             {"path": self._index.name, "start": start, "stop": end},
         )
 
-    def texts(self, start: int, end: int) -> Iterator[tuple[int, pa.StringArray]]:
+    def texts(self, start: int, end: int) -> Iterator[pa.StringArray]:
         """The texts to search in, a part a block of their file."""
         with _going_with(self._searched, self._searched_bytes) as file, file.native() as content:
             reader = pa.ipc.open_file(content)
             for number, (first, last) in enumerate(pairwise(self._blocks)):
                 if first < end and last > start:
                     texts = reader.get_batch(number).column(0)
-                    wanted = max(start, first), min(end, last)
-                    yield wanted[0], texts.slice(wanted[0] - first, wanted[1] - wanted[0])
+                    yield texts.slice(max(start - first, 0), min(end, last) - max(start, first))
 
     def values(self, positions: Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """The rows of the results at ``positions``."""

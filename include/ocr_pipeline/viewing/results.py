@@ -76,8 +76,8 @@ class RunResults:
         :raises PlanError: when its plan cannot be read.
         :raises StorageError: when its folder cannot be read.
         """
-        plan = Plan.load(run)
-        merged = MergedRun.load(run)
+        loading: tuple[Callable[[RunFolder], Any], ...] = (Plan.load, MergedRun.load)
+        plan, merged = run.folder.map(lambda load: load(run), loading)
         if merged and datetime.fromisoformat(merged.merged_at) < datetime.fromisoformat(plan.created_at):
             merged = None  # of an earlier plan
         if merged is None:

@@ -60,13 +60,13 @@ class StagedTable(Table):
             return 0, 0
         return self._starts[number], self._starts[number + 1]
 
-    def texts(self, start: int, end: int) -> Iterator[tuple[int, pa.StringArray]]:
+    def texts(self, start: int, end: int) -> Iterator[pa.StringArray]:
         """The texts to search in, a part a group of batches."""
         for position, index in self._indexes(start, end):
             for texts in index[SEARCHED].chunks:
                 first, last = max(start, position), min(end, position + len(texts))
                 if first < last:
-                    yield first, texts.slice(first - position, last - first)
+                    yield texts.slice(first - position, last - first)
                 position += len(texts)
 
     def part(self, database: duckdb.DuckDBPyConnection, start: int, end: int) -> tuple[str, dict[str, Any]]:

@@ -78,8 +78,8 @@ class Table(ABC):
         """What stands for the rows at the positions from ``start`` to ``end`` after FROM, and its parameters."""
 
     @abstractmethod
-    def texts(self, start: int, end: int) -> Iterator[tuple[int, pa.StringArray]]:
-        """The texts to search in of the rows at the positions from ``start`` to ``end``, each part with its first."""
+    def texts(self, start: int, end: int) -> Iterator[pa.StringArray]:
+        """The texts to search in of the rows at the positions from ``start`` to ``end``, a part after the other."""
 
     @abstractmethod
     def values(self, positions: Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:

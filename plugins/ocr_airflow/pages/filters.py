@@ -8,10 +8,14 @@ from typing import Literal, Self
 
 from ocr_pipeline.errors import ErrorCategory, Status, WarningCategory
 from ocr_pipeline.viewing.questions import RowQuery
+from ocr_pipeline.viewing.results import SECONDS
 
 ROWS_ON_A_PAGE = 50
 _LONGEST = 253
 _LAST_PAGE = 10_000_000
+_MOST_SECONDS = 45.0
+"""Less than the minute after which most proxies give up."""
+
 ORDERS: Mapping[str, str] = {
     "": "as in the dataset",
     "-row": "the last rows first",
@@ -31,7 +35,8 @@ class RowFilter:
     """What a row must be like; what is empty or None says nothing.
 
     ``least`` and ``most`` bound the confidence, ``sort`` is a column, with a minus before it the other way round, and
-    ``page`` counts the pages of the list from 0.
+    ``page`` counts the pages of the list from 0. ``every`` is for looking at every row, even if
+    that takes long.
     """
 
     text: str = ""
@@ -44,6 +49,7 @@ class RowFilter:
     batch: int | None = None
     sort: str = ""
     page: int = 0
+    every: bool = False
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> Self:
@@ -62,6 +68,7 @@ class RowFilter:
             batch=_count(given.get("batch", "")),
             sort=sort if sort in ORDERS else "",
             page=_count(given.get("page", "")) or 0,
+            every=given.get("every") == "1",
         )
 
     def query(self) -> dict[str, str | int | float | None]:
@@ -77,6 +84,7 @@ class RowFilter:
             "batch": self.batch,
             "sort": self.sort,
             "page": self.page or None,
+            "every": int(self.every) or None,
         }
 
     def asked(self) -> RowQuery:
@@ -97,7 +105,7 @@ class RowFilter:
     @property
     def chosen(self) -> bool:
         """Whether it leaves out any row."""
-        return replace(self, sort="", page=0) != RowFilter()
+        return replace(self, sort="", page=0, every=False) != RowFilter()
 
     @property
     def column(self) -> str:
@@ -108,6 +116,15 @@ class RowFilter:
     def descending(self) -> bool:
         """Whether the greatest comes first."""
         return self.sort.startswith("-")
+
+    @property
+    def seconds(self) -> float:
+        """How long to look for such rows before answering with what was found."""
+        return _MOST_SECONDS if self.every else SECONDS
+
+    def thorough(self) -> Self:
+        """The same rows, of all that there are."""
+        return replace(self, every=True)
 
     def at(self, page: int) -> Self:
         """Another page of the same rows."""

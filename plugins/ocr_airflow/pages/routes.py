@@ -84,7 +84,7 @@ def show_run(
         }
     if only != "live":
         chosen = RowFilter.parse(request.query_params)
-        values |= {"filter": chosen, "orders": ORDERS, "found": results.rows(chosen.asked())}
+        values |= {"filter": chosen, "orders": ORDERS, "found": results.rows(chosen.asked(), chosen.seconds)}
     return HTMLResponse(render("run.html", links=links, run=run, only=only, **values))
 
 

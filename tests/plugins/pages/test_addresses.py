@@ -39,6 +39,7 @@ FILTERS = st.builds(
     batch=st.none() | st.integers(0, 10_000),
     sort=st.sampled_from(["", "-row", "confidence", "-confidence"]),
     page=st.integers(0, 10_000),
+    every=st.booleans(),
 )
 
 
@@ -48,7 +49,11 @@ def test_a_filter_survives_its_address(chosen: RowFilter) -> None:
     assert RowFilter.parse(dict(parse_qsl(query))) == chosen
 
 
-@given(st.dictionaries(st.sampled_from(["q", "from", "to", "batch", "page", "sort", "status"]), st.text(max_size=30)))
+@given(
+    st.dictionaries(
+        st.sampled_from(["q", "from", "to", "batch", "page", "sort", "status", "every"]), st.text(max_size=30)
+    )
+)
 def test_any_query_is_some_filter(query: dict[str, str]) -> None:
     chosen = RowFilter.parse(query)
     assert chosen.asked().limit > 0  # the results refuse what makes no sense

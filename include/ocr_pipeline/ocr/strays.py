@@ -1,0 +1,65 @@
+"""Letters that are out of place on a page: one with an accent on an English page, a Chinese one in a row of asterisks.
+
+A recogniser that knows every script takes dust for accents, and what it cannot read for one of 15,000 Chinese
+characters. It is unsure then, and a page in a language that has such letters has others that were read surely.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence, Set
+
+from ocr_pipeline.ocr.decoding import LineText
+from ocr_pipeline.settings.languages import script_of_character
+
+_SURE = 0.9
+"""Probability from which a letter was read for certain."""
+
+_DOUBT = 0.85
+"""Probability below which a letter may be out of place."""
+
+_EVIDENCE = 50
+"""So many letters of ASCII must be sure on a page for it to be known that it is written in them."""
+
+_RARE = 0.003
+"""What share of these others may have that do not belong there: of no language with accents so few letters have one."""
+
+
+_ASCII = "ASCII"
+_OTHER = "other"
+
+
+def without_strays(lines: Sequence[LineText]) -> list[LineText]:
+    """The ``lines`` of one page, with each letter that is out of place read as what is likeliest in ASCII instead.
+
+    A line in which such a letter is sure stays as it is. See decision 72.
+    """
+    if all(line.text.isascii() for line in lines):
+        return list(lines)
+    sure = Counter(
+        _script(character)
+        for line in lines
+        for character, probability in zip(line.trace.characters, line.trace.probabilities.tolist(), strict=True)
+        if probability >= _SURE and character.isalpha()
+    )
+    if sure[_ASCII] < _EVIDENCE:
+        return list(lines)
+    known = {script for script, letters in sure.items() if letters > _RARE * sure[_ASCII]}
+    return [_in_known_scripts(line, known) for line in lines]
+
+
+def _in_known_scripts(line: LineText, known: Set[str]) -> LineText:
+    strange = {
+        i: float(line.trace.probabilities[i])
+        for i, character in enumerate(line.trace.characters)
+        if character.isalpha() and _script(character) not in known
+    }
+    doubtful = [i for i, probability in strange.items() if probability < _DOUBT]
+    if not doubtful or max(strange.values()) >= _SURE:
+        return line
+    return LineText.of(line.trace.in_ascii(doubtful))
+
+
+def _script(letter: str) -> str:
+    """The script of a letter; those of ASCII are one of their own, apart from other Latin letters."""
+    return _ASCII if letter.isascii() else script_of_character(letter) or _OTHER

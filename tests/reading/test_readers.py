@@ -1,0 +1,135 @@
+"""Several reader processes as one reader."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from ocr_pipeline.errors import EngineError
+from ocr_pipeline.reading.batch import Batch
+from ocr_pipeline.reading.meter import ReaderState
+from ocr_pipeline.reading.previews import PreviewWriter
+from ocr_pipeline.reading.reader import ReaderProcess
+from ocr_pipeline.reading.readers import ReaderGroup, open_reader, share_threads
+from ocr_pipeline.records import FetchedImage, ImageRef, ResultRow
+from ocr_pipeline.settings.deployment import Allowances
+from ocr_pipeline.settings.run import ReadSettings
+from tests.conftest import DrawImage, MakePlan, WriteCsv, staged_rows
+from tests.reading.engines import CRASH, KILL
+
+GB = 1 << 30
+
+
+class _Reader:
+    """Takes its time for each image, two at once."""
+
+    state = ReaderState()
+
+    def __init__(self, seconds: float) -> None:
+        self.read_rows: list[int] = []
+        self._seconds = seconds
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        pass
+
+    async def ready(self, compiling: Callable[[], None]) -> int:
+        return 2
+
+    async def read(self, image: FetchedImage) -> list[ResultRow]:
+        await asyncio.sleep(self._seconds)
+        self.read_rows.append(image.ref.row)
+        return []
+
+
+@pytest.mark.parametrize(
+    ("threads", "memory", "shares"),
+    [
+        (1, GB, [1]),
+        (8, 64 * GB, [8]),
+        (9, 64 * GB, [4, 5]),
+        (20, 64 * GB, [6, 7, 7]),
+        (64, 64 * GB, [8] * 8),
+        (64, 7 * GB, [32, 32]),
+        (64, GB, [64]),
+    ],
+)
+def test_many_cores_are_shared_by_processes_as_far_as_memory_goes(threads: int, memory: int, shares: list[int]) -> None:
+    assert share_threads(threads, memory) == shares
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        (ReadSettings(threads=8), ReaderProcess),
+        (ReadSettings(threads=9), ReaderGroup),
+        (ReadSettings(threads=9, device="gpu:0"), ReaderProcess),
+    ],
+)
+def test_what_reads_depends_on_the_threads(settings: ReadSettings, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ocr_pipeline.reading.readers.reader_memory", lambda: 64 * GB)
+    assert type(open_reader(settings)) is kind
+
+
+@pytest.mark.slow
+def test_a_batch_is_read_by_several_processes_of_which_some_die(
+    draw_image: DrawImage,
+    write_csv: WriteCsv,
+    make_plan: MakePlan,
+    allowances: Allowances,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noted = tmp_path / "readers"
+    monkeypatch.setenv("OCR_TESTS_READERS", str(noted))
+    groups: list[ReaderGroup] = []
+
+    def reader(settings: ReadSettings, previews: PreviewWriter) -> ReaderGroup:
+        engine = "tests.reading.engines:NotingEngine"
+        groups.append(ReaderGroup([ReaderProcess(settings, previews, engine=engine, memory=GB) for _ in range(3)]))
+        return groups[-1]
+
+    poison = {20: CRASH, 40: KILL}
+    run, plan = make_plan(write_csv(enumerate(draw_image(poison.get(row, 100 + row)) for row in range(60))))
+    Batch(plan.batches[0], allowances, reader).run()
+    rows = staged_rows(run, plan)
+    assert [row.text for row in rows] == ["" if n in poison else f"width {100 + n}" for n in range(60)]
+    assert {row.row: row.error for row in rows if row.error} == dict.fromkeys(poison, "engine_crashed")
+    restarts = groups[0].state.restarts
+    assert restarts >= 4, "each image kills the process that has it twice"
+    assert len(set(noted.read_text().split())) == 3 + restarts
+    assert groups[0].state.memory_limit == 3 * GB
+
+
+@pytest.mark.slow
+def test_each_image_goes_where_there_is_room() -> None:
+    async def read() -> None:
+        slow, idle = _Reader(1.0), _Reader(0.0)
+        async with ReaderGroup([slow, idle]) as group:
+            assert await group.ready(lambda: None) == 4
+            images = [FetchedImage(ImageRef(row, ""), b"", "", None, 1, 0.0) for row in range(20)]
+            first = [asyncio.create_task(group.read(image)) for image in images[:2]]
+            await asyncio.sleep(0.1)
+            for image in images[2:]:
+                await group.read(image)
+            await asyncio.gather(*first)
+        assert (slow.read_rows, idle.read_rows) == ([0], list(range(1, 20)))
+
+    asyncio.run(read())
+
+
+@pytest.mark.slow
+def test_one_that_cannot_be_loaded_ends_all() -> None:
+    async def read() -> None:
+        engines = ("tests.conftest:WidthEngine", "tests.reading.engines:NoEngine")
+        async with ReaderGroup([ReaderProcess(ReadSettings(), engine=engine) for engine in engines]) as group:
+            await group.ready(lambda: None)
+
+    with pytest.raises(EngineError, match="no such device: gpu:7"):
+        asyncio.run(read())

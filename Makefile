@@ -61,11 +61,11 @@ test: install-dev ## Run every check: ruff, mypy, tests with branch coverage
 	$(BIN)/ruff format --check .
 	$(BIN)/coverage erase
 	@# Tests with Airflow wait most of their time, and others take one core: three lots run beside each other, and what
-	@# the first two say follows.
+	@# the first two say follows. Those with Airflow go first, as they notice how busy the machine is.
 	@said=$$(mktemp -d); \
 	  $(BIN)/coverage run -m pytest tests/e2e > "$$said/airflow" 2>&1 & airflow=$$!; \
-	  $(BIN)/coverage run -m pytest $(READING_TESTS) > "$$said/reading" 2>&1 & reading=$$!; \
-	  $(BIN)/mypy && $(BIN)/coverage run -m pytest $(addprefix --ignore=,tests/e2e $(READING_TESTS)); others=$$?; \
+	  nice -n 4 $(BIN)/coverage run -m pytest $(READING_TESTS) > "$$said/reading" 2>&1 & reading=$$!; \
+	  nice -n 4 $(BIN)/mypy && nice -n 4 $(BIN)/coverage run -m pytest $(addprefix --ignore=,tests/e2e $(READING_TESTS)); others=$$?; \
 	  wait $$reading; reading=$$?; wait $$airflow; airflow=$$?; \
 	  cat "$$said"/*; rm -r "$$said"; test $$others$$reading$$airflow = 000
 	$(BIN)/coverage combine -q

@@ -11,6 +11,9 @@ import requests
 _TRIES = 5
 _PAUSE_SECONDS = 1.0
 _PASSING = frozenset({None, 429, 500, 502, 503, 504})
+# After these nothing was done. The local Airflow's database, SQLite, gives up a transaction that has read what another
+# process has written since, and Airflow answers 500.
+_UNDONE = frozenset({429, 500, 503})
 _HIDDEN = "***"
 _EXITED = "Task exited"  # Airflow's own word after the error that a task has logged
 _PARTS = ("scheduler", "dag_processor", "triggerer")
@@ -190,7 +193,11 @@ class AirflowApi:
             self.request("POST", "variables", body)
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """One request below ``/api/v2/``; logs in when needed; reads are tried again for a few seconds."""
+        """One request below ``/api/v2/``; logs in when needed.
+
+        It is tried again for a few seconds while Airflow has trouble, a ``POST`` only where nothing was done.
+        """
+        passing = _UNDONE if method == "POST" else _PASSING
         renewed = False
         for tries_left in reversed(range(_TRIES)):
             try:
@@ -200,7 +207,7 @@ class AirflowApi:
                     self._session.headers.pop("Authorization", None)  # it has expired
                     renewed = True
                     continue
-                if method != "GET" or error.status not in _PASSING or not tries_left:
+                if error.status not in passing or not tries_left:
                     raise
             time.sleep(_PAUSE_SECONDS)
         raise AssertionError("the last try returns or raises")

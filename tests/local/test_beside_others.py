@@ -203,6 +203,32 @@ def test_a_read_that_fails_for_a_moment_is_tried_again(airflow: AirflowServer, r
     assert len(allowed(airflow)) == 3
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "passing"),
+    [
+        ("PATCH", f"variables/{ALLOW_VARIABLE}", [500, 502, 503, 504]),
+        ("POST", "variables", [500, 503, 429]),
+        ("POST", "dags/ocr_images/dagRuns", [500, 503, 429]),
+    ],
+)
+def test_a_write_that_airflow_could_not_do_is_tried_again(
+    airflow: AirflowServer, run: Callable[..., None], method: str, path: str, passing: list[int]
+) -> None:
+    airflow.failure = lambda *asked: passing.pop() if passing and asked == (method, path) else None
+    run()
+    assert len(allowed(airflow)) == 2
+    assert list(airflow.runs.values()) == ["success"]
+
+
+def test_a_run_is_triggered_once_where_nobody_knows_whether_it_was(
+    airflow: AirflowServer, run: Callable[..., None]
+) -> None:
+    airflow.failure = lambda method, path: 502 if (method, path) == ("POST", "dags/ocr_images/dagRuns") else None
+    with pytest.raises(ApiError, match="502"):
+        run()
+    assert airflow.asked("POST").count("dags/ocr_images/dagRuns") == 1
+
+
 def test_a_value_that_airflow_hides_in_part_is_not_written_back(
     airflow: AirflowServer, run: Callable[..., None]
 ) -> None:

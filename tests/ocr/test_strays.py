@@ -47,6 +47,27 @@ def test_a_row_of_asterisks_is_not_chinese() -> None:
     assert row.trace.places.tolist() == pytest.approx([0.5 / 3, 2.5 / 3])
 
 
+def test_a_row_of_one_sign_is_not_chinese_however_sure_it_is() -> None:
+    row = line("GST " + "家冰" * 6, plain={"家": "*", "冰": "*"})
+    assert texts(line(ENGLISH), row, line("店é", {"店": 0.5, "é": 0.5}, {"店": "E", "é": "e"}))[1:] == [
+        "GST ************",
+        "Ee",
+    ]
+
+
+@pytest.mark.parametrize("text", ["家冰" * 3, "春眠不覺曉處處聞啼鳥" * 2])
+def test_fewer_letters_or_more_kinds_of_them_are_no_row(text: str) -> None:
+    assert texts(line(ENGLISH), line(text, plain=dict.fromkeys(text, "*")))[1] == text
+
+
+def test_wide_signs_are_those_of_ascii() -> None:
+    assert texts(line(ENGLISH), line("Tel：０１（２）")) == [ENGLISH, "Tel:01(2)"]
+
+
+def test_wide_signs_on_a_page_that_is_partly_chinese_stay() -> None:
+    assert texts(line(ENGLISH), line("電話：０１（２）"))[1] == "電話：０１（２）"
+
+
 def test_where_a_letter_of_a_line_is_sure_its_neighbours_stay() -> None:
     mixed = line("张伟", {"伟": 0.5}, {"伟": "4"})
     assert texts(line(ENGLISH * 5), mixed)[1] == "张伟"

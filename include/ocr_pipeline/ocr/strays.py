@@ -1,13 +1,15 @@
-"""Letters that are out of place on a page: one with an accent on an English page, a Chinese one in a row of asterisks.
+"""Characters that are out of place on a page: an accent on an English page, a Chinese letter in a row of asterisks.
 
 A recogniser that knows every script takes dust for accents, and what it cannot read for one of 15,000 Chinese
-characters. It is unsure then, and a page in a language that has such letters has others that were read surely.
+characters. It is unsure then, but in rows of one sign; and a page in a language that has such letters has others that
+were read surely.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence, Set
+from dataclasses import replace
 
 from ocr_pipeline.ocr.decoding import LineText
 from ocr_pipeline.settings.languages import script_of_character
@@ -24,21 +26,29 @@ _EVIDENCE = 50
 _RARE = 0.003
 """What share of these others may have that do not belong there: of no language with accents so few letters have one."""
 
+_ROW = 8
+"""Letters, all of them one of so few that each comes four times, from which on a line is a row of one sign."""
 
 _ASCII = "ASCII"
 _OTHER = "other"
+_EAST_ASIAN = {"han", "kana", "hangul"}
+
+_FULL_WIDTH = {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+"""The signs of ASCII as wide as a Chinese character, and what they are in ASCII (Unicode, Halfwidth and Fullwidth)."""
 
 
 def without_strays(lines: Sequence[LineText]) -> list[LineText]:
     """The ``lines`` of one page, with each letter that is out of place read as what is likeliest in ASCII instead.
 
-    A line in which such a letter is sure stays as it is. See decision 72.
+    A line in which such a letter is sure stays as it is, unless it is a row of one sign. Wide signs become those of
+    ASCII where nothing else is East Asian. See decision 72.
     """
     if all(line.text.isascii() for line in lines):
         return list(lines)
     sure = Counter(
         _script(character)
         for line in lines
+        if not _is_row(line)
         for character, probability in zip(line.trace.characters, line.trace.probabilities.tolist(), strict=True)
         if probability >= _SURE and character.isalpha()
     )
@@ -49,15 +59,26 @@ def without_strays(lines: Sequence[LineText]) -> list[LineText]:
 
 
 def _in_known_scripts(line: LineText, known: Set[str]) -> LineText:
+    trace = line.trace
+    if not known & _EAST_ASIAN:
+        trace = replace(trace, characters=[_FULL_WIDTH.get(character, character) for character in trace.characters])
     strange = {
-        i: float(line.trace.probabilities[i])
-        for i, character in enumerate(line.trace.characters)
+        i: float(trace.probabilities[i])
+        for i, character in enumerate(trace.characters)
         if character.isalpha() and _script(character) not in known
     }
     doubtful = [i for i, probability in strange.items() if probability < _DOUBT]
-    if not doubtful or max(strange.values()) >= _SURE:
-        return line
-    return LineText.of(line.trace.in_ascii(doubtful))
+    if _is_row(line):
+        trace = trace.in_ascii(list(strange))
+    elif doubtful and max(strange.values()) < _SURE:
+        trace = trace.in_ascii(doubtful)
+    return line if trace is line.trace else LineText.of(trace)
+
+
+def _is_row(line: LineText) -> bool:
+    """Whether a line repeats a few letters that are not of ASCII, as rows of asterisks and pluses are read."""
+    letters = [character for character in line.trace.characters if character.isalpha() and not character.isascii()]
+    return len(letters) >= _ROW and len(letters) >= 4 * len(set(letters))
 
 
 def _script(letter: str) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ocr_pipeline.ocr.detection import SIZE, boxes_from_map, detect, probability_map, reduced_size
+from ocr_pipeline.ocr.detection import boxes_from_map, detect, probability_map
+from ocr_pipeline.ocr.scales import SIZE, reduced_size
 from ocr_pipeline.records import Pixels
 
 

@@ -1,15 +1,17 @@
-"""Pages of small print, which are looked at a second time at a larger scale."""
+"""Print that is small for its page, for which pages are looked at again at a larger scale."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ocr_pipeline.ocr.detection import SIZE, detect
+from ocr_pipeline.ocr.detection import detect
+from ocr_pipeline.ocr.scales import SIZE
 from ocr_pipeline.records import Pixels
 from tests.ocr.conftest import LoadEngine
 from tests.ocr.drawing import draw_page
@@ -27,6 +29,14 @@ class Seen:
         return ((pixels[..., 0] / np.float32(255))[:, None],)
 
 
+class ShortSighted(Seen):
+    """The same, which takes only what is very light for text: thin bars are not, where the page is reduced."""
+
+    def __call__(self, pixels: Pixels) -> tuple[npt.NDArray[Any], ...]:
+        (probability,) = super().__call__(pixels)
+        return (np.where(probability > 0.9, probability, 0),)
+
+
 def bars(width: int, height: int, thick: int) -> Pixels:
     """A dark page with six light bars of this thickness, a hundred times as long as the thinnest."""
     page = np.zeros((height, width, 3), np.uint8)
@@ -41,9 +51,10 @@ def test_small_print_is_seen_again_larger(few_shapes: bool) -> None:
 
     boxes = detect(page, network, few_shapes=few_shapes)
 
-    assert len(network.shapes) == 2
     assert network.shapes[0] == (SIZE, SIZE)
-    assert SIZE < network.shapes[1][0] <= 1920
+    (tile,) = set(network.shapes[1:])
+    assert tile == ((1120, 1120) if few_shapes else (1056, 1056))  # four cover 1920 pixels and what they share
+    assert len(network.shapes) == 5
     assert len(boxes) == 6
     assert sorted(boxes.mean(axis=1)[:, 1]) == pytest.approx([250 * y + 4 for y in range(1, 7)], abs=3)
 
@@ -60,8 +71,10 @@ def test_small_pages_are_enlarged() -> None:
 def test_long_pages_are_seen_again_in_as_many_tiles() -> None:
     network = Seen()
     boxes = detect(bars(1000, 8000, 8), network)
-    tiles = [max(shape) for shape in network.shapes]
-    assert tiles.count(SIZE) == len(tiles) - tiles.count(max(tiles)) > 1
+    small, large = sorted(set(network.shapes))
+    assert max(small) < SIZE < max(large)
+    assert network.shapes.count(small) == 4
+    assert network.shapes.count(large) == 5
     assert len(boxes) == 6
 
 
@@ -75,7 +88,79 @@ def test_large_print_is_seen_once() -> None:
 def test_what_is_seen_large_already_is_not_seen_again() -> None:
     network = Seen()
     detect(bars(1920, 1920, 5), network, 1920)
-    assert network.shapes == [(1920, 1920)]
+    assert len(network.shapes) == 4
+
+
+@pytest.mark.parametrize(("height", "expected"), [(3840, SIZE), (7680, 1920), (23_000, 1248)])
+def test_no_page_is_reduced_to_less_than_a_quarter(height: int, expected: int) -> None:
+    network = Seen()
+    detect(np.zeros((height, height // 2 if height < 9000 else 1667, 3), np.uint8), network)
+    (shape,) = set(network.shapes)
+    assert max(shape) <= 1280
+    assert sum(shape[0] for shape in network.shapes) >= expected
+
+
+def test_where_nothing_is_found_a_page_is_seen_again_until_something_is() -> None:
+    page, network = bars(3840, 3840, 6), ShortSighted()
+    boxes = detect(page, network)
+    assert network.shapes[0] == (SIZE, SIZE)
+    assert len(network.shapes) > 1
+    assert sorted(boxes.mean(axis=1)[:, 1]) == pytest.approx([480 * y + 3 for y in range(1, 7)], abs=4)
+
+
+def test_only_the_parts_with_ink_are_seen_again() -> None:
+    page, network = np.full((3840, 3840, 3), 100, np.uint8), ShortSighted()
+    page[3600:3606, 3000:3500] = 255
+    (box,) = detect(page, network)
+    assert box.mean(axis=0) == pytest.approx([3250, 3603], abs=4)
+    assert len(network.shapes) < 5
+
+
+def specks() -> Pixels:
+    page = np.full((3000, 2000, 3), 240, np.uint8)
+    page[100:2900:300, 100:1900:300] = page[101:2901:300, 100:1900:300] = 60
+    page[:, :20] = page[:25] = 0
+    return page
+
+
+@pytest.mark.parametrize(
+    ("page", "looks"),
+    [
+        (np.full((3000, 2000, 3), 240, np.uint8), 1),
+        (specks(), 1),
+        # A photograph stands out everywhere; what is not found at twice the size is not looked for.
+        (np.kron(np.random.default_rng(0).integers(0, 255, (375, 250, 3)), np.ones((8, 8, 1))).astype(np.uint8), 3),
+        (np.full((900, 600, 3), 240, np.uint8), 1),
+    ],
+    ids=["blank", "dust and bars of a scanner", "photograph", "seen as it is"],
+)
+def test_pages_without_text_are_seen_no_more_than_needed(page: Pixels, looks: int) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def network(pixels: Pixels) -> tuple[npt.NDArray[Any], ...]:
+        shapes.append(pixels.shape)
+        return (np.zeros((1, 1, *pixels.shape[1:3]), np.float32),)
+
+    assert len(detect(page, network)) == 0
+    assert len(shapes) == looks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [26, 40])
+def test_a_lone_line_on_a_large_page_is_read(engines: LoadEngine, size: int) -> None:
+    (line,) = engines().read(draw_page(3508, 4961, [("Revision 7 of 2024-11-05", 2000, 4500)], size=size)).lines
+    assert line.text == "Revision 7 of 2024-11-05"
+
+
+@pytest.mark.slow
+def test_notes_beside_headings_are_read(engines: LoadEngine) -> None:
+    page = draw_page(4961, 7016, [(f"HEADING {n}", 300, 800 * n) for n in range(1, 9)], size=170)
+    notes = draw_page(4961, 7016, [(f"Note {n:02d} see drawing 4711", 3000, 300 + 300 * n) for n in range(20)], size=40)
+    text = engines().read(replace(page, pixels=np.minimum(page.pixels, notes.pixels)))
+    assert {line.text for line in text.lines} == {
+        *(f"HEADING {n}" for n in range(1, 9)),
+        *(f"Note {n:02d} see drawing 4711" for n in range(20)),
+    }
 
 
 @pytest.mark.slow

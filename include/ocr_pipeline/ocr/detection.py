@@ -5,6 +5,7 @@ DB: Liao et al., "Real-time Scene Text Detection with Differentiable Binarizatio
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,42 +14,34 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ocr_pipeline.ocr.geometry import Corners, Quads, clockwise, heights
+from ocr_pipeline.ocr.geometry import Corners, Quads, clockwise
 from ocr_pipeline.ocr.inference import Network
+from ocr_pipeline.ocr.scales import (
+    SIZE,
+    STRIDE,
+    Ink,
+    find_ink,
+    first_size,
+    reduced_size,
+    size_for_small_print,
+    sizes_for_nothing,
+)
 from ocr_pipeline.records import Pixels
 
 ProbabilityMap = npt.NDArray[np.float32]
 """How likely each pixel of the reduced page is text: float32 (height, width), 0 to 1."""
 
-STRIDE = 32
-"""Both sides of what the detection network is given are multiples of this."""
-
-SIZE = 960
-"""Longest side, in pixels, of what the detection network sees of a page of ordinary shape, unless told otherwise."""
-
 BATCH_PIXELS = 1 << 22
 """Of the pages that run together on a GPU: four square ones, or eight that are half as wide."""
 
-_MAX_ASPECT = 3
-"""Pages longer than this many times their breadth are seen in several tiles instead of being reduced further."""
+_TILE = 1280
+"""Longest side, in pixels, of what the network sees at once, which bounds its memory; larger ones are seen in tiles."""
 
 _OVERLAP = 192
 """Pixels that neighbouring tiles share; half of them, at each inner edge, only give the network context."""
 
 _MIN_SIDE = 3
 """Boxes whose short side has fewer pixels of the reduced page are noise (PP-OCR)."""
-
-_SMALL_PRINT = 13
-"""Median height of a page's boxes, in pixels of what the network saw, below which it looks again at a larger scale.
-
-See decision 66: larger print is not read better at a larger scale.
-"""
-
-_AIM = 20
-"""The median height that the boxes should have then."""
-
-_LARGEST = 1920
-"""The longest side of what the network sees then, which bounds the time and memory of a page of dust."""
 
 _DILATION = np.ones((2, 2), np.uint8)
 
@@ -77,12 +70,15 @@ PADDLEOCR = Thresholds(pixel=0.3, box=0.6, unclip=1.5, dilation=False)
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    """A stretch of the reduced page along its long side: what the network sees, and what of that is kept."""
+    """A stretch of one side of the reduced page: what the network sees, and what of that is kept."""
 
-    start: int
-    stop: int
-    keep_from: int
-    keep_to: int
+    seen: slice
+    kept: slice
+
+    @property
+    def kept_of_seen(self) -> slice:
+        """What is kept, counted from the start of what is seen."""
+        return slice(self.kept.start - self.seen.start, self.kept.stop - self.seen.start)
 
 
 def detect(
@@ -90,61 +86,67 @@ def detect(
 ) -> Quads:
     """The boxes of the lines of text in ``pixels``, in its coordinates, in no particular order.
 
-    ``size``, a multiple of :data:`STRIDE`, is the longest side of what the network sees; where most lines are small
-    print at that, it sees the page a second time, larger. With ``few_shapes`` what it sees is padded, so that pages of
-    like shape can run together.
+    ``size``, a multiple of :data:`STRIDE`, is the longest side of what the network sees of most pages. Where that shows
+    nothing, or small print, it looks again, larger: see :mod:`ocr_pipeline.ocr.scales`. With ``few_shapes`` what it
+    sees is padded, so that pages of like shape can run together.
     """
-    probability = probability_map(pixels, network, size, few_shapes=few_shapes)
+    height, width = pixels.shape[:2]
+    first = first_size(height, width, size)
+    probability = probability_map(pixels, network, first, few_shapes=few_shapes)
     boxes = boxes_from_map(probability, thresholds)
-    height, width = probability.shape
-    larger = _size_for_small_print(boxes, height, width, size)
+    if not len(boxes) and first < max(height, width):
+        ink = find_ink(pixels)
+        for closer in sizes_for_nothing(height, width, first, ink):
+            probability = probability_map(pixels, network, closer, few_shapes=few_shapes, ink=ink)
+            boxes = boxes_from_map(probability, thresholds)
+            if len(boxes):
+                break
+    larger = size_for_small_print(boxes, probability.shape[0], probability.shape[1], size)
     if larger is not None:
         probability = probability_map(pixels, network, larger, enlarge=True, few_shapes=few_shapes)
         boxes = boxes_from_map(probability, thresholds)
-    height, width = pixels.shape[:2]
     scale = np.array([width / probability.shape[1], height / probability.shape[0]], np.float32)
     limit = np.array([width, height], np.float32)
     return np.clip(boxes * scale, 0, limit)
 
 
-def _size_for_small_print(boxes: Quads, height: int, width: int, size: int) -> int | None:
-    """The size at which to look at a page again that was seen ``height`` x ``width``; None where that is large enough.
-
-    In quarters of ``size``, so that sizes are few.
-    """
-    usual = float(np.median(heights(boxes))) if len(boxes) else _SMALL_PRINT
-    if usual >= _SMALL_PRINT:
-        return None
-    seen = _basis(height, width)
-    quarter = math.ceil(size / 4 / STRIDE) * STRIDE
-    larger = min(math.ceil(seen * _AIM / usual / quarter) * quarter, _LARGEST)
-    return larger if larger > seen else None
-
-
 def probability_map(
-    pixels: Pixels, network: Network, size: int = SIZE, *, enlarge: bool = False, few_shapes: bool = False
+    pixels: Pixels,
+    network: Network,
+    size: int = SIZE,
+    *,
+    enlarge: bool = False,
+    few_shapes: bool = False,
+    ink: Ink | None = None,
 ) -> ProbabilityMap:
-    """Run the detection network over ``pixels``, reduced to ``size``, in tiles if they are long and narrow.
+    """Run the detection network over ``pixels``, reduced to ``size``, in tiles where they are long or large.
 
     :param enlarge: also enlarge them to ``size``.
+    :param ink: where they have any; tiles without are left out.
     """
-    sides = _few_sides(size) if few_shapes else ()
+    most = min(size, _TILE)
+    sides = _few_sides(most) if few_shapes else ()
     height, width = reduced_size(pixels.shape[0], pixels.shape[1], size, enlarge=enlarge)
     interpolation = cv2.INTER_AREA if height < pixels.shape[0] else cv2.INTER_LINEAR
     reduced = np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
-    if max(height, width) <= size:
+    if max(height, width) <= most:
         return _run(reduced, network, sides)
-    upright = height >= width
-    probability = np.empty((height, width), np.float32)
-    for tile in _tiles(max(height, width), size):
-        part = reduced[tile.start : tile.stop] if upright else reduced[:, tile.start : tile.stop]
-        seen = _run(np.ascontiguousarray(part), network, sides)
-        kept = slice(tile.keep_from - tile.start, tile.keep_to - tile.start)
-        if upright:
-            probability[tile.keep_from : tile.keep_to] = seen[kept]
-        else:
-            probability[:, tile.keep_from : tile.keep_to] = seen[:, kept]
+    probability = np.zeros((height, width), np.float32)
+    for down, across in itertools.product(_tiles(height, most), _tiles(width, most)):
+        if ink is not None and not _part(ink, down.kept, across.kept, height, width).any():
+            continue
+        seen = _run(np.ascontiguousarray(reduced[down.seen, across.seen]), network, sides)
+        probability[down.kept, across.kept] = seen[down.kept_of_seen, across.kept_of_seen]
     return probability
+
+
+def _part(ink: Ink, down: slice, across: slice, height: int, width: int) -> Ink:
+    """The part of ``ink`` that is a part of a picture of ``height`` x ``width``."""
+    rows, columns = ink.shape[0] / height, ink.shape[1] / width
+    return ink[
+        int(down.start * rows) : math.ceil(down.stop * rows),
+        int(across.start * columns) : math.ceil(across.stop * columns),
+    ]
 
 
 def _run(reduced: Pixels, network: Network, sides: Sequence[int]) -> ProbabilityMap:
@@ -165,33 +167,15 @@ def _few_sides(size: int) -> tuple[int, ...]:
     return tuple(math.ceil(size * eighths / 8 / STRIDE) * STRIDE for eighths in range(1, 9))
 
 
-def reduced_size(height: int, width: int, size: int = SIZE, *, enlarge: bool = False) -> tuple[int, int]:
-    """The height and width to which a page is reduced for detection, and to whole strides.
-
-    :param enlarge: whether a smaller page is enlarged; otherwise it stays as it is, but for the strides.
-    """
-    scale = size / _basis(height, width)
-    if not enlarge:
-        scale = min(1.0, scale)
-    return _whole_strides(height * scale), _whole_strides(width * scale)
-
-
-def _basis(height: int, width: int) -> int:
-    """What of a page is reduced to the size: its longest side, or less where it is seen in tiles."""
-    return min(max(height, width), _MAX_ASPECT * min(height, width))
-
-
-def _whole_strides(length: float) -> int:
-    return max(STRIDE, round(length / STRIDE) * STRIDE)
-
-
-def _tiles(length: int, size: int) -> Iterator[_Tile]:
-    """Cover ``length`` with tiles of ``size``, each overlapping the one before; the last may overlap it more."""
+def _tiles(length: int, most: int) -> Iterator[_Tile]:
+    """Cover a side with tiles of like length, up to ``most``, in whole strides; each overlaps the one before."""
+    count = max(1, math.ceil((length - _OVERLAP) / (most - _OVERLAP)))
+    each = min(math.ceil((length + (count - 1) * _OVERLAP) / count / STRIDE) * STRIDE, length)
     kept = 0
-    for start in range(0, length - _OVERLAP, size - _OVERLAP):
-        stop = min(start + size, length)
+    for number in range(count):
+        stop = min(number * (each - _OVERLAP) + each, length)
         keep_to = length if stop == length else stop - _OVERLAP // 2
-        yield _Tile(stop - size, stop, kept, keep_to)
+        yield _Tile(slice(stop - each, stop), slice(kept, keep_to))
         kept = keep_to
 
 

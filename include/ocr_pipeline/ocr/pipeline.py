@@ -8,13 +8,14 @@ import numpy as np
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.ocr.crops import margin_of, with_margin
 from ocr_pipeline.ocr.decoding import LineText
-from ocr_pipeline.ocr.detection import OURS, SIZE, Thresholds, detect
+from ocr_pipeline.ocr.detection import OURS, Thresholds, detect
 from ocr_pipeline.ocr.doubts import Doubts
 from ocr_pipeline.ocr.geometry import Quads, as_quad
 from ocr_pipeline.ocr.inference import LoadedModel
 from ocr_pipeline.ocr.orientation import in_page_frame, read_lines
 from ocr_pipeline.ocr.reading_order import reading_order
 from ocr_pipeline.ocr.recognition import recognise
+from ocr_pipeline.ocr.scales import SIZE
 from ocr_pipeline.ocr.strays import without_strays
 from ocr_pipeline.ocr.words import words_of
 from ocr_pipeline.records import Page, PageText, Pixels, TextLine

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ocr_pipeline.errors import EngineError, ErrorCategory, ImageError
-from ocr_pipeline.ocr.detection import SIZE
 from ocr_pipeline.ocr.devices import check_cuda
 from ocr_pipeline.ocr.doubts import Doubts
 from ocr_pipeline.ocr.extras import paddle_missing
@@ -28,6 +27,7 @@ from ocr_pipeline.ocr.networks import dictionary
 from ocr_pipeline.ocr.paddle import import_paddle
 from ocr_pipeline.ocr.pipeline import STRETCHED, stretched
 from ocr_pipeline.ocr.reading_order import reading_order
+from ocr_pipeline.ocr.scales import SIZE
 from ocr_pipeline.records import Page, PageText, TextLine, TextWord
 from ocr_pipeline.settings.models import MODELS
 from ocr_pipeline.settings.run import ReadSettings

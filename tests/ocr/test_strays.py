@@ -12,10 +12,12 @@ from ocr_pipeline.ocr.words import Trace
 ENGLISH = "The quick brown fox jumps over the lazy dog and then it sleeps for a while"
 
 
-def line(text: str, sure: dict[str, float] | None = None, plain: dict[str, str] | None = None) -> LineText:
-    """A line that says ``text``, surely but for some characters, and what these are in ASCII."""
+def line(
+    text: str, sure: dict[str, float] | None = None, plain: dict[str, str] | None = None, as_plain: float = 0.2
+) -> LineText:
+    """A line that says ``text``, surely but for some characters, and what these are in ASCII, and how likely."""
     probabilities = np.array([(sure or {}).get(character, 0.99) for character in text], np.float32)
-    plain_probabilities = np.full(len(text), 0.1, np.float32)
+    plain_probabilities = np.full(len(text), as_plain, np.float32)
     in_ascii = [(plain or {}).get(character, character) for character in text]
     places = (np.arange(len(text)) + 0.5) / len(text)
     return LineText.of(Trace(list(text), places, probabilities, in_ascii, plain_probabilities))
@@ -34,6 +36,13 @@ def test_one_that_is_sure_stays() -> None:
     assert texts(line(ENGLISH), line("naïve", {"ï": 0.86}, {"ï": "i"})) == [ENGLISH, "naïve"]
 
 
+@pytest.mark.parametrize(("text", "letter", "plain"), [("Ștefan", "Ș", ""), ("Σ", "Σ", ""), ("Malmö", "ö", "o")])
+def test_a_lone_letter_of_a_foreign_name_that_nothing_in_ascii_is_like_stays(
+    text: str, letter: str, plain: str
+) -> None:
+    assert texts(line(ENGLISH), line(text, {letter: 0.6}, {letter: plain}, 0.1)) == [ENGLISH, text]
+
+
 def test_on_a_french_page_it_is_none() -> None:
     doubtful = line("chénes", {"é": 0.6}, {"é": "e"})
     assert texts(line(f"{ENGLISH} été"), doubtful) == [f"{ENGLISH} été", "chénes"]
@@ -43,7 +52,7 @@ def test_a_row_of_asterisks_is_not_chinese() -> None:
     unsure = {"本": 0.5, "车": 0.4}
     (_, row) = without_strays([line(ENGLISH), line("本车本", unsure, {"本": "*", "车": ""})])
     assert row.text == "**"
-    assert row.confidence == pytest.approx(0.1)
+    assert row.confidence == pytest.approx(0.2)
     assert row.trace.places.tolist() == pytest.approx([0.5 / 3, 2.5 / 3])
 
 

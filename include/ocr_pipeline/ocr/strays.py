@@ -12,6 +12,7 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from ocr_pipeline.ocr.decoding import LineText
+from ocr_pipeline.ocr.words import Trace
 from ocr_pipeline.settings.languages import script_of_character
 
 _SURE = 0.9
@@ -26,12 +27,18 @@ _EVIDENCE = 50
 _RARE = 0.003
 """What share of these others may have that do not belong there: of no language with accents so few letters have one."""
 
+_AS_LIKELY = 0.25
+"""How likely a letter of ASCII must be, times the one that was read, to stand in for one of another alphabet."""
+
 _ROW = 8
 """Letters, all of them one of so few that each comes four times, from which on a line is a row of one sign."""
 
 _ASCII = "ASCII"
 _OTHER = "other"
 _EAST_ASIAN = {"han", "kana", "hangul"}
+
+_ALPHABETS = {"latin", "greek", "cyrillic"}
+"""Those with letters like ASCII's: the lone letter of a foreign name is among them, dust and asterisks are not."""
 
 _FULL_WIDTH = {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
 """The signs of ASCII as wide as a Chinese character, and what they are in ASCII (Unicode, Halfwidth and Fullwidth)."""
@@ -60,19 +67,26 @@ def without_strays(lines: Sequence[LineText]) -> list[LineText]:
 
 def _in_known_scripts(line: LineText, known: Set[str]) -> LineText:
     trace = line.trace
-    if not known & _EAST_ASIAN:
+    if not known & _EAST_ASIAN and not _FULL_WIDTH.keys().isdisjoint(trace.characters):
         trace = replace(trace, characters=[_FULL_WIDTH.get(character, character) for character in trace.characters])
-    strange = {
-        i: float(trace.probabilities[i])
-        for i, character in enumerate(trace.characters)
-        if character.isalpha() and _script(character) not in known
-    }
-    doubtful = [i for i, probability in strange.items() if probability < _DOUBT]
+    strange = [
+        i for i, character in enumerate(trace.characters) if character.isalpha() and _script(character) not in known
+    ]
     if _is_row(line):
-        trace = trace.in_ascii(list(strange))
-    elif doubtful and max(strange.values()) < _SURE:
-        trace = trace.in_ascii(doubtful)
+        trace = trace.in_ascii(strange)
+    elif all(trace.probabilities[i] < _SURE for i in strange):
+        doubtful = [i for i in strange if _is_doubtful(trace, i)]
+        trace = trace.in_ascii(doubtful) if doubtful else trace
     return line if trace is line.trace else LineText.of(trace)
+
+
+def _is_doubtful(trace: Trace, i: int) -> bool:
+    """Whether the letter ``i``, which is out of place, was not read but guessed."""
+    if trace.probabilities[i] >= _DOUBT:
+        return False
+    if _script(trace.characters[i]) not in _ALPHABETS:
+        return True
+    return bool(trace.plain[i] and trace.plain_probabilities[i] >= _AS_LIKELY * trace.probabilities[i])
 
 
 def _is_row(line: LineText) -> bool:

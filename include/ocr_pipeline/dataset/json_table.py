@@ -29,6 +29,8 @@ _LONG = pa.uint64()
 
 _DIGITS = bytes(ord("0") if octet in b"0123456789" else ord(" ") for octet in range(256))
 _LONG_INTEGER = re.compile(rb"[:,\[\s]-?\d{16}")
+_NULL_FIRST = re.compile(rb"[ \t\r\n]*+null")
+_NULL_AFTER_OBJECT = re.compile(rb"\}[ \t\r\n]*+null")
 
 
 class JsonTable(Table):
@@ -91,7 +93,9 @@ class JsonTable(Table):
             if isinstance(value, dict):
                 rows.append(_whole_characters(value) if b"\\u" in record else value)
             else:
-                reject(number, 'it is not a JSON object; each row is one, such as {"image_link": "…"}', record)
+                what = "null, not a JSON object" if value is None else "not a JSON object"
+                hint = "; if jq wrote it, a key in its path is missing" if value is None else ""
+                reject(number, f'it is {what}; each row is one, such as {{"image_link": "…"}}{hint}', record)
         return rows
 
 
@@ -103,6 +107,8 @@ def _read(piece: JsonPiece, schema: pa.Schema | None) -> pa.Table | None:
     """The records of ``piece`` in the types of ``schema``, or in those that they have; None when they have others."""
     if not piece.content.strip() or not is_utf8(piece.content):
         return None
+    if _has_null_record(piece.content):
+        return None  # Arrow crashes on one that comes first, and takes a later one for an object without keys
     if schema is not None and any(map(_has_lists_of_nulls, schema.types)):
         return None  # Arrow would count their elements wrongly
     try:
@@ -113,6 +119,11 @@ def _read(piece: JsonPiece, schema: pa.Schema | None) -> pa.Table | None:
         )
     except pa.ArrowException:
         return None
+
+
+def _has_null_record(content: bytes) -> bool:
+    """Whether a record may be ``null``. Behind one that is neither that nor an object, Arrow reads no further."""
+    return b"null" in content and bool(_NULL_FIRST.match(content) or _NULL_AFTER_OBJECT.search(content))
 
 
 def _has_long_integers(content: bytes) -> bool:

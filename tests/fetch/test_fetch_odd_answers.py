@@ -122,6 +122,25 @@ def test_odd_answers_are_read(fetch: Fetch, sent: bytes) -> None:
     assert image_of(get(fetch, sent)).body == BODY
 
 
+@pytest.mark.parametrize("odd", [False, True])
+@pytest.mark.parametrize("status", ["204 No Content", "205 Reset Content", "304 Not Modified"])
+def test_an_answer_without_a_body_is_a_failure_of_its_own(fetch: Fetch, status: str, odd: bool) -> None:
+    sent = answer(*(["X-Cache : HIT"] if odd else []), body=b"", status=f"HTTP/1.1 {status}")
+    failure = failure_of(get(fetch, sent))
+    assert (failure.category, failure.http_status, failure.attempts) == (
+        ErrorCategory.BAD_RESPONSE, int(status[:3]), 1,
+    )  # fmt: skip
+    assert f"answered HTTP {status[:3]}, " in failure.detail
+
+
+@pytest.mark.parametrize("odd", [False, True])
+@pytest.mark.parametrize("lines", [["Content-Length: 0"], ["Content-Length: 0", "Content-Encoding: gzip"], []])
+def test_nothing_with_200_is_left_to_the_decoder(fetch: Fetch, lines: list[str], odd: bool) -> None:
+    sent = answer(*lines, *(["X-Cache : HIT"] if odd else []), body=b"")
+    image = image_of(get(fetch, sent))
+    assert (image.body, image.http_status) == (b"", 200)
+
+
 @pytest.mark.parametrize(
     ("header", "packed"),
     [

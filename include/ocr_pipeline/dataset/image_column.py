@@ -42,12 +42,12 @@ def find_image_column(dataset: str, tables: Sequence[Table], schema: pa.Schema, 
     if not holds_text(kind):
         raise DatasetError(
             f"dataset {dataset}: column {shown_value(name)} holds {kind}, not links; "
-            f"set image_column to one of {listed(schema.names)}{_hint(schema)}"
+            f"{_instead(schema, name)}{_hint(schema)}"
         )
     if holds_bytes(kind) and not _has_text(_first_values(tables, [name], _BYTES)[name]):
         raise DatasetError(
             f"dataset {dataset}: column {shown_value(name)} holds bytes that are no text, perhaps the images "
-            f"themselves, not links to them; set image_column to one of {listed(schema.names)}"
+            f"themselves, not links to them; {_instead(schema, name)}"
         )
     return name
 
@@ -88,6 +88,17 @@ def _guess(dataset: str, tables: Sequence[Table], schema: pa.Schema) -> str:
         f"dataset {dataset}: no column has a usual name for image links, and none has links alone; name it with "
         f"image_column. The columns are {listed(names)}{_hint(schema)}"
     )
+
+
+def _instead(schema: pa.Schema, name: str) -> str:
+    """What to do where column ``name`` holds no links."""
+    texts = [field.name for field in schema if holds_text(field.type) and field.name != name]
+    kind = schema.field(name).type
+    if (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and holds_text(kind.value_type):
+        return "write a row for each link" + (f", or set image_column to one of {listed(texts)}" if texts else "")
+    if texts:
+        return f"set image_column to one that holds text: {listed(texts)}"
+    return "the dataset needs a column of text, with one link a row"
 
 
 def _hint(schema: pa.Schema) -> str:

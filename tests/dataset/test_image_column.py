@@ -39,6 +39,7 @@ def test_the_column_is_guessed_by_its_usual_names(tmp_path: Path, header: str, g
     [
         ("a,b\nx,https://example.org/1\ny,\n", "b"),
         ("a,b\nx,one.png\ny,two.JPG\n", "b"),
+        ("a,b\nx,NULL\ny,two.JPG\n", "b"),
         ("a,b\ns3://x/1,https://example.org/about us\ns3://x/2,no link\n", "a"),
     ],
 )

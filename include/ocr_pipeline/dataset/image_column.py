@@ -11,6 +11,7 @@ from ocr_pipeline.dataset.links import holds_links, is_link, plain_name, usual_c
 from ocr_pipeline.dataset.table import Table
 from ocr_pipeline.dataset.text import is_utf8
 from ocr_pipeline.errors import DatasetError
+from ocr_pipeline.fetch import is_missing
 from ocr_pipeline.settings.addresses import shown_text, shown_value
 
 _TEXTS = 100
@@ -124,7 +125,7 @@ def _first_values(tables: Sequence[Table], names: list[str], rows: int) -> dict[
 
 
 def _may_be_links(values: Iterable[str | None]) -> bool:
-    texts = [text for text in values if text and text.strip()]
+    texts = [text for text in values if text and not is_missing(text)]
     return not texts or any(is_link(text) or "/" in text for text in texts)
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ocr_pipeline.dataset.locations import is_image
+from ocr_pipeline.fetch import is_missing
 
 _SURE = (("image_link",), ("image_url",), ("image_uri",), ("image_path",), ("image",))
 _LIKELY = (
@@ -63,5 +64,5 @@ def is_link(text: str) -> bool:
 
 def holds_links(values: Iterable[str | None]) -> bool:
     """Whether all of ``values`` that there are look like links, and there are some."""
-    texts = [text for text in values if text and text.strip()]
+    texts = [text for text in values if text and not is_missing(text)]
     return bool(texts) and all(map(is_link, texts))

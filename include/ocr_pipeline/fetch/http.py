@@ -92,14 +92,17 @@ class HttpClient:
         """
         host = url.host_port_subcomponent or ""
         response: aiohttp.ClientResponse | None = None
+        status: int | None = None
         gave_up = False
         deadline = Deadline(seconds)
         try:
             async with deadline:
                 since = self._clock()
 
-                def incoming(status: int) -> IncomingBody:
-                    return IncomingBody(host, status, max_bytes, deadline, lease, sink)
+                def incoming(answered: int) -> IncomingBody:
+                    nonlocal status
+                    status = answered
+                    return IncomingBody(host, answered, max_bytes, deadline, lease, sink)
 
                 if url.origin() in self._odd:
                     return await self._get_leniently(url, token, incoming, deadline)
@@ -123,11 +126,12 @@ class HttpClient:
                 finally:
                     gave_up = _parser_gave_up(response)
                     response.release()
-        except RequestFailedError:
+        except RequestFailedError as error:
+            error.status = error.status or status
             raise
         except TimeoutError as error:
             _without_traceback(error)
-            status = response.status if response else None
+            status = response.status if response else status
             if gave_up:
                 detail = f"{host}: the body is not valid HTTP"
                 raise RequestFailedError(ErrorCategory.BAD_RESPONSE, detail, status) from None

@@ -103,6 +103,13 @@ def test_null_alone_is_said(tmp_path: Path, text: str) -> None:
         rows(tmp_path / "d.json", bad_rows="skip")
 
 
+@pytest.mark.parametrize("beside", ["", "no JSON\n", "null\n"])
+def test_objects_of_one_line_are_rows_whatever_stands_beside_them(tmp_path: Path, beside: str) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"image":"a"}{"image":"b"} {"image":"c"}\n' + beside + '{"image":"d"} null\n')
+    assert [row["image"] for row in rows(path, bad_rows="skip")] == ["a", "b", "c", "d"]
+
+
 def test_lines_that_are_arrays_are_still_bad_rows(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_text('[1]\n{"image":"a"}\n')
     assert rows(tmp_path / "d.jsonl", bad_rows="skip") == [{"image": "a"}]

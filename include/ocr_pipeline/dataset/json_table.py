@@ -29,6 +29,8 @@ _LONG = pa.uint64()
 
 _DIGITS = bytes(ord("0") if octet in b"0123456789" else ord(" ") for octet in range(256))
 _LONG_INTEGER = re.compile(rb"[:,\[\s]-?\d{16}")
+_DECODER = json.JSONDecoder()
+_WHITE = " \t\r\n"
 _NULL_FIRST = re.compile(rb"[ \t\r\n]*+null")
 _NULL_AFTER_OBJECT = re.compile(rb"\}[ \t\r\n]*+null")
 
@@ -86,17 +88,34 @@ class JsonTable(Table):
         rows = []
         for number, record in piece.records():
             try:
-                value = json.loads(record.decode())
+                values = _values(record.decode())
             except ValueError as error:
                 reject(number, f"it is not JSON ({error})", record)
                 continue
-            if isinstance(value, dict):
-                rows.append(_whole_characters(value) if b"\\u" in record else value)
-            else:
+            for value in values:
+                if isinstance(value, dict):
+                    rows.append(_whole_characters(value) if b"\\u" in record else value)
+                    continue
                 what = "null, not a JSON object" if value is None else "not a JSON object"
                 hint = "; if jq wrote it, a key in its path is missing" if value is None else ""
                 reject(number, f'it is {what}; each row is one, such as {{"image_link": "…"}}{hint}', record)
         return rows
+
+
+def _values(text: str) -> list[Any]:
+    """The values that follow each other in ``text``: one a record, yet Arrow reads more.
+
+    :raises ValueError: when it is not JSON.
+    """
+    values: list[Any] = []
+    position = 0
+    text = text.strip(_WHITE)
+    while position < len(text):
+        value, position = _DECODER.raw_decode(text, position)
+        values.append(value)
+        while text[position : position + 1] in _WHITE and position < len(text):
+            position += 1
+    return values
 
 
 def _ignore(line: int, reason: str, text: bytes) -> None:

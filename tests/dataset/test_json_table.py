@@ -99,7 +99,7 @@ def test_null_alone_is_said(tmp_path: Path, text: str) -> None:
     (tmp_path / "d.json").write_text(text)
     with pytest.raises(DatasetError, match=r"line 1: it is null, not a JSON object; .* if jq wrote it, a key"):
         rows(tmp_path / "d.json")
-    with pytest.raises(DatasetError, match="it is empty; it must hold JSON objects"):
+    with pytest.raises(DatasetError, match="it has no good row; line 1: it is null, not a JSON object"):
         rows(tmp_path / "d.json", bad_rows="skip")
 
 

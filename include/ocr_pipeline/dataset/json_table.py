@@ -46,7 +46,13 @@ class JsonTable(Table):
     def __init__(self, file: DataFile, encoding: str, *, skip: bool) -> None:
         self.name = file.name
         self._text = partial(utf8_blocks, file, encoding)
-        reject: Reject = _ignore if skip else partial(Rejections(None).reject, file.name)
+        passed_over: list[str] = []
+
+        def pass_over(line: int, reason: str, text: bytes) -> None:  # the reading itself will speak of it
+            if not passed_over:
+                passed_over.append(f"line {line:,}: {reason}")
+
+        reject: Reject = pass_over if skip else partial(Rejections(None).reject, file.name)
         types: dict[str, pa.DataType] = {}
         for piece in json_pieces(self.name, self._text(), reject):
             for name, kind in self._types(piece, reject).items():
@@ -55,7 +61,10 @@ class JsonTable(Table):
         kept = {name: _without_marks(kind) for name, kind in types.items()}
         self.schema = pa.schema([(name, kind if can_be_kept(kind) else pa.string()) for name, kind in kept.items()])
         if not self.schema.names:
-            raise DatasetError(f"dataset {self.name}: it is empty; it must hold JSON objects, such as one a line")
+            why = "it is empty; it must hold JSON objects, such as one a line"
+            raise DatasetError(
+                f"dataset {self.name}: " + (f"it has no good row; {passed_over[0]}" if passed_over else why)
+            )
 
     def batches(self, rejections: Rejections) -> Iterator[pa.RecordBatch]:
         """The objects."""
@@ -116,10 +125,6 @@ def _values(text: str) -> list[Any]:
         while text[position : position + 1] in _WHITE and position < len(text):
             position += 1
     return values
-
-
-def _ignore(line: int, reason: str, text: bytes) -> None:
-    """Pass over a bad record that the reading itself will speak of."""
 
 
 def _read(piece: JsonPiece, schema: pa.Schema | None) -> pa.Table | None:

@@ -1,7 +1,8 @@
 """A real HTTP server on loopback that misbehaves as asked, for tests of whatever fetches from the internet.
 
 The path of a request says what happens to it, its query how: ``server.url("status", code=503, times=2)`` is
-answered with 503 twice and with an image from then on. A query may stand in the path as well, as in
+answered with 503 twice and with an image from then on; ``odd=1`` has any of them answer in a way that only a lenient
+parser reads. A query may stand in the path as well, as in
 ``/status/code=503/times=2/x.png``, which is how a store is asked for an object. Every request that arrives is kept in
 ``server.requests``. Requests with the same path and query count together: add ``id=...`` to tell them apart.
 """
@@ -64,6 +65,7 @@ class Exchange:
     async def head(self, status: int = 200, **headers: object) -> None:
         lines = [f"HTTP/1.1 {status} Whatever"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        lines += ["X-Odd : what a strict parser refuses"] if "odd" in self.query else []
         await self.send(("\r\n".join(lines) + "\r\n\r\n").encode())
 
     async def answer(self, body: bytes, status: int = 200, **headers: object) -> None:
@@ -233,6 +235,15 @@ async def cut_chunks(exchange: Exchange) -> None:
     raise HangUpError
 
 
+async def reset_chunks(exchange: Exchange) -> None:
+    """A chunk, then a TCP reset."""
+    await exchange.head(Transfer_Encoding="chunked")
+    await exchange.send(b"4\r\nabcd\r\n")
+    await asyncio.sleep(0.05)  # so that the client sees the chunk before the reset throws it away
+    exchange.reset()
+    raise HangUpError
+
+
 async def chunked(exchange: Exchange) -> None:
     """``bytes`` bytes in chunks, their number not told beforehand."""
     await exchange.head(Transfer_Encoding="chunked")
@@ -284,8 +295,8 @@ BEHAVIOURS: dict[str, Behaviour] = {
     behaviour.__name__.replace("_", "-"): behaviour
     for behaviour in (
         image, crowded, text, status, redirect, redirect_loop, close_after, silent, slow_headers, drip, stall, short,
-        long, reset, reset_at_once, not_http, garbage_chunks, cut_chunks, chunked, until_close, hints, gzipped, bomb,
-        bad_gzip, page,
+        long, reset, reset_at_once, not_http, garbage_chunks, cut_chunks, reset_chunks, chunked, until_close, hints,
+        gzipped, bomb, bad_gzip, page,
     )
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ TASKS = ("planning", "reading", "merging")
 
 LAYERS = (
     *("viewing", "dataset", "fetch", "images", "ocr", "run", "storage", "settings", "records", "metrics", "errors"),
-    "machine",
+    *("machine", "phrases"),
 )
 """What the tasks stand on, from the top down: each knows only those after it."""
 

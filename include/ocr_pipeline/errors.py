@@ -68,7 +68,7 @@ class ErrorCategory(StrEnum):
         "missing_link",
         Status.FETCH_FAILED,
         False,
-        "the row's image cell is empty",
+        "the row's image cell is empty, or says that there is nothing, such as NULL or n/a",
         "fill the image cells of these rows, or leave the rows out",
     )
     INVALID_LINK = (

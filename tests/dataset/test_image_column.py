@@ -39,6 +39,7 @@ def test_the_column_is_guessed_by_its_usual_names(tmp_path: Path, header: str, g
     [
         ("a,b\nx,https://example.org/1\ny,\n", "b"),
         ("a,b\nx,one.png\ny,two.JPG\n", "b"),
+        ("a,b\nx,NULL\ny,two.JPG\n", "b"),
         ("a,b\ns3://x/1,https://example.org/about us\ns3://x/2,no link\n", "a"),
     ],
 )
@@ -76,7 +77,9 @@ def test_links_may_be_of_any_type_that_holds_text(tmp_path: Path, kind: pa.DataT
         ("image,photo_url\n7,https://x/a.jpg\n", "image"),
         ("filename,file_name\na.png,b.png\n", "filename"),
         ("image_url,imageUrl\na.png,b.png\n", "image_url"),
-        ("Image,image\na.png,b.png\n", "Image"),
+        ("Image,image\na.png,b.png\n", "image"),
+        ("Image_Link,image_link\na.png,b.png\n", "image_link"),
+        ("URL,url\na.png,b.png\n", "url"),
         ("imageUrl,image\na.png,b.png\n", "image"),
         ("id,photo\n1,yes\n", "photo"),
     ],
@@ -86,7 +89,9 @@ def test_of_several_usual_names_the_surest_is_taken(tmp_path: Path, content: str
     assert opened(tmp_path / "d.csv", tmp_path).image_column == guessed
 
 
-@pytest.mark.parametrize("names", ["photo, picture", "photo_url, img_src", "ImageUrl, image-url"])
+@pytest.mark.parametrize(
+    "names", ["photo, picture", "photo_url, img_src", "ImageUrl, image-url", "Image, IMAGE", "Url, URL"]
+)
 def test_of_names_that_are_equally_sure_a_person_chooses(tmp_path: Path, names: str) -> None:
     (tmp_path / "d.csv").write_text(f"{names.replace(', ', ',')}\na.png,b.png\n")
     with pytest.raises(DatasetError, match=rf"several columns may hold the links \({names}\); name it"):
@@ -97,6 +102,30 @@ def test_a_usual_name_whose_values_cannot_be_links_makes_way(tmp_path: Path) -> 
     table = pa.table({"image": [{"id": 1}], "images": [["a"]], "url": ["a.png"]})
     pa.parquet.write_table(table, tmp_path / "d.parquet")
     assert opened(tmp_path / "d.parquet", tmp_path).image_column == "url"
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"image": [["a.png"]]}, r"holds list<.*>, not links; write a row for each link$"),
+        ({"image": [["a.png"]], "t": ["b"]}, "write a row for each link, or set image_column to one of t$"),
+        (
+            {"image": [7], "n": [1], "t": ["b"], "u": ["c"]},
+            "holds int64, .* image_column to one that holds text: t, u$",
+        ),
+        ({"image": [7], "n": [1]}, "holds int64, not links; the dataset needs a column of text, with one link a row$"),
+        (
+            {"image": [b"\xff\xd8"], "t": ["b"]},
+            "themselves, not links to them; set image_column to one that .* text: t$",
+        ),
+    ],
+)
+def test_a_column_that_holds_no_links_is_not_named_as_the_remedy(
+    tmp_path: Path, columns: dict[str, Any], said: str
+) -> None:
+    pa.parquet.write_table(pa.table(columns), tmp_path / "d.parquet")
+    with pytest.raises(DatasetError, match=said):
+        opened(tmp_path / "d.parquet", tmp_path, image_column="image")
 
 
 @pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])

@@ -65,6 +65,8 @@ def test_arrays_that_were_put_together_are_read(tmp_path: Path) -> None:
         ('[\n{"image":"a"},\n', 3, "the file ends before what begins here does"),
         ('[\n{"image":"a"}}\n]', 2, "it is not JSON"),
         ('[\n{"image":"a"},\n7,\n{"image":"b"}\n]', 3, "it is not a JSON object"),
+        ('[null,\n{"image":"a"}]', 1, "it is null, not a JSON object"),
+        ('[\n{"image":"a"},\n null\n]', 3, "it is null, not a JSON object"),
         ('{\n"image":"a"\n}\n}\n', 4, "it is not JSON"),
     ],
 )
@@ -75,6 +77,37 @@ def test_what_is_no_object_in_an_array_is_a_bad_row(tmp_path: Path, text: str, l
         rows(path)
     if '{"image":"a"}' in text:
         assert rows(path, bad_rows="skip")[0] == {"image": "a"}
+
+
+@pytest.mark.parametrize("value", ["null", "3", '"x"', "[]", "true", "[1]"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("around", ["%s", "%s\n", " %s", "[%s]", "[\n%s\n]"])
+def test_records_that_are_no_objects_are_bad_rows_wherever_they_stand(
+    tmp_path: Path, value: str, place: int, around: str
+) -> None:
+    records = ['{"image":"a"}', '{"image":"b","v":null}']
+    records.insert(place, value)
+    path = tmp_path / "d.json"
+    path.write_text(around % (",\n" if around.startswith("[") else "\n").join(records))
+    with pytest.raises(DatasetError, match=f"line {place + 1 + around.startswith('[' + chr(10))}: it is"):
+        rows(path)
+    assert [row["image"] for row in rows(path, bad_rows="skip")] == ["a", "b"]
+
+
+@pytest.mark.parametrize("text", ["null", "null\n", " null", "\ufeffnull", "[null]", "null\nnull\n"])
+def test_null_alone_is_said(tmp_path: Path, text: str) -> None:
+    (tmp_path / "d.json").write_text(text)
+    with pytest.raises(DatasetError, match=r"line 1: it is null, not a JSON object; .* if jq wrote it, a key"):
+        rows(tmp_path / "d.json")
+    with pytest.raises(DatasetError, match="it has no good row; line 1: it is null, not a JSON object"):
+        rows(tmp_path / "d.json", bad_rows="skip")
+
+
+@pytest.mark.parametrize("beside", ["", "no JSON\n", "null\n"])
+def test_objects_of_one_line_are_rows_whatever_stands_beside_them(tmp_path: Path, beside: str) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"image":"a"}{"image":"b"} {"image":"c"}\n' + beside + '{"image":"d"} null\n')
+    assert [row["image"] for row in rows(path, bad_rows="skip")] == ["a", "b", "c", "d"]
 
 
 def test_lines_that_are_arrays_are_still_bad_rows(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Generator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,38 @@ def test_values_of_all_kinds_are_carried(tmp_path: Path) -> None:
     first, second = rows(opened(tmp_path, run))
     assert list(first.values()) == ["a", Decimal("1.50"), noon, b"x", '{"k": [1]}', str(UUID(int=1)), str(2**70)]
     assert list(second.values()) == ["b", *[None] * 6]
+
+
+EAST = timezone(timedelta(hours=2))
+
+
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        ([Decimal("1.5"), Decimal("Infinity"), None], ["1.5", "Infinity", None]),
+        ([Decimal("Infinity")], ["Infinity"]),
+        ([date(2026, 1, 2), datetime(2026, 1, 2, 3, 4)], ["2026-01-02", "2026-01-02 03:04:00"]),
+        (
+            [datetime(2026, 1, 2), datetime(2026, 1, 2, tzinfo=EAST)],
+            ["2026-01-02 00:00:00", "2026-01-02 00:00:00+02:00"],
+        ),
+        ([time(3, 4, tzinfo=EAST), None], ["03:04:00+02:00", None]),
+        (["a\ud800b", "\ud83d\ude00"], ["a\ufffdb", "\N{GRINNING FACE}"]),
+        ([b"\xff", 7], [r"\xff", "7"]),
+    ],
+)
+def test_what_arrow_has_no_type_for_is_text(tmp_path: Path, values: list[Any], read: list[Any]) -> None:
+    def run(connection: str, query: str, portion: int) -> Generator[QueryRows, None, None]:
+        yield QueryRows(("image", "v"), [("a", value) for value in values])
+
+    assert [row["v"] for row in rows(opened(tmp_path, run))] == read
+
+
+def test_a_link_of_a_query_that_is_no_text_costs_no_other(tmp_path: Path) -> None:
+    def run(connection: str, query: str, portion: int) -> Generator[QueryRows, None, None]:
+        yield QueryRows(("image",), [("a.png",), ("b\udcff.png",), (None,)])
+
+    assert [row["image"] for row in rows(opened(tmp_path, run))] == ["a.png", "b\ufffd.png", None]
 
 
 def test_a_query_and_its_connection_go_together() -> None:

@@ -359,7 +359,7 @@ def test_unforeseen_error_is_a_failure_and_its_message_stays_out_of_the_log(
             raise KeyError(link)
 
     failure = failure_of(fetch(link, resolver=Broken([]))[0])
-    assert failure.category is ErrorCategory.BAD_RESPONSE
+    assert (failure.category, failure.attempts) == (ErrorCategory.BAD_RESPONSE, 1)
     assert "KeyError" in failure.detail
     assert "KeyError" in caplog.text
     assert "secret" not in caplog.text + failure.detail

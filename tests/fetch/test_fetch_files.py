@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 
@@ -153,3 +154,47 @@ def test_allowances_are_what_the_deployment_says() -> None:
     with pytest.raises(TypeError):
         Fetcher()  # type: ignore[call-arg]  # there is no default that allows anything
     assert not Allowances().allows_path(Path("/"))
+
+
+@pytest.mark.parametrize(
+    ("link", "said"),
+    [
+        ("C:\\images\\a.jpg", "it is a Windows path"),
+        ("d:/a.jpg", "it is a Windows path"),
+        ("\\\\server\\share\\a.jpg", "it is a Windows share"),
+        ("sub\\a.jpg", "it is written as on Windows"),
+    ],
+)
+def test_paths_of_windows_are_called_so(fetch: Fetch, folder: Path, link: str, said: str) -> None:
+    failure = failure_of(fetch(link, allow=[str(folder)], base=folder)[0])
+    assert failure.category is ErrorCategory.NOT_FOUND
+    assert f"; {said}: write " in failure.detail
+    (folder / link).parent.mkdir(exist_ok=True)
+    (folder / link).write_bytes(b"an image")
+    assert image_of(fetch(link, allow=[str(folder)], base=folder)[0]).body == b"an image"
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+@pytest.mark.parametrize(("written", "there"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "mixed")])
+def test_letters_may_be_composed_otherwise(fetch: Fetch, folder: Path, written: Any, there: Any, form: str) -> None:
+    names = ("é", "å ü.jpg")
+    there = [normalize({"mixed": ("NFD", "NFC")[place]}.get(there, there), name) for place, name in enumerate(names)]
+    path = folder.joinpath(*there)
+    path.parent.mkdir()
+    path.write_bytes(b"an image")
+    link = form.format(folder.joinpath(*(normalize(written, name) for name in names)))
+    assert image_of(fetch(link, allow=[str(folder)])[0]).body == b"an image"
+
+
+def test_of_two_forms_of_a_name_none_is_guessed(fetch: Fetch, folder: Path) -> None:
+    for form in ("NFC", "NFD"):
+        (folder / normalize(form, "éé.jpg")).write_bytes(form.encode())
+    failure = failure_of(fetch(f"{folder}/e\u0301é.jpg", allow=[str(folder)])[0])
+    assert failure.category is ErrorCategory.NOT_FOUND
+    assert image_of(fetch(str(folder / normalize("NFC", "éé.jpg")), allow=[str(folder)])[0]).body == b"NFC"
+
+
+def test_a_name_of_another_form_leads_nowhere_else(fetch: Fetch, folder: Path) -> None:
+    (folder / normalize("NFD", "é.jpg")).symlink_to("../secret/image.jpg")
+    failure = failure_of(fetch(f"{folder}/é.jpg", allow=[str(folder)])[0])
+    assert failure.category is ErrorCategory.FORBIDDEN_PATH

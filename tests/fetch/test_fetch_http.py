@@ -130,6 +130,7 @@ def test_cookies_are_not_kept(fetch: Fetch, server: MisbehavingServer) -> None:
         (500, ErrorCategory.HTTP_SERVER_ERROR, 3),
         (503, ErrorCategory.HTTP_SERVER_ERROR, 3),
         (599, ErrorCategory.HTTP_SERVER_ERROR, 3),
+        (205, ErrorCategory.BAD_RESPONSE, 1),
         (206, ErrorCategory.BAD_RESPONSE, 1),
         (300, ErrorCategory.BAD_RESPONSE, 1),
         (302, ErrorCategory.BAD_RESPONSE, 1),  # without a Location

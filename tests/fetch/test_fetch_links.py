@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from yarl import URL
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch import Fetcher
-from ocr_pipeline.fetch.links import FileLink, ObjectLink, WebLink, parse_link, redirect_target
+from ocr_pipeline.fetch.links import Base, FileLink, ObjectLink, WebLink, parse_link, redirect_target
 from ocr_pipeline.records import Failure, ImageRef
 from ocr_pipeline.settings.deployment import Allowances, ObjectUri
 from ocr_pipeline.settings.run import FetchSettings
@@ -134,6 +135,15 @@ def test_empty_cells(link: str) -> None:
     with pytest.raises(ImageError) as caught:
         parse_link(link, BASE)
     assert caught.value.category is ErrorCategory.MISSING_LINK
+
+
+@pytest.mark.parametrize("base", [None, BASE, URL("https://host.example/"), ObjectUri("s3", "bucket", "")])
+@pytest.mark.parametrize("link", ["n/a", "N/A", " NULL ", "nan", "NaN", "#N/A", "None", "<NA>", "na"])
+def test_cells_that_say_there_is_nothing(link: str, base: Base) -> None:
+    with pytest.raises(ImageError, match=f"says {link.strip()}, so there is no link") as caught:
+        parse_link(link, base)
+    assert caught.value.category is ErrorCategory.MISSING_LINK
+    assert parse_link("./none", BASE) == FileLink(BASE / "none")
 
 
 @given(ANY_LINK, st.sampled_from([None, BASE]))

@@ -27,7 +27,8 @@ from ocr_pipeline.fetch.links import FileLink, ObjectLink, WebLink, parse_link
 from ocr_pipeline.records import Failure, FetchedImage, ImageRef
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import FetchSettings
-from tests.fetch.conftest import Fetch, failure_of, image_of
+from tests.fetch.conftest import IMPATIENT, Fetch, failure_of, image_of
+from tests.misbehaving_server import MisbehavingServer
 
 EXAMPLES = int(os.environ.get("FUZZ_CASES", "10000")) // 60
 """How many hostile answers and bodies are tried; ``make fuzz`` sets more."""
@@ -120,6 +121,55 @@ def get(fetch: Fetch, sent: bytes | Callable[[int], bytes], **options: object) -
 )
 def test_odd_answers_are_read(fetch: Fetch, sent: bytes) -> None:
     assert image_of(get(fetch, sent)).body == BODY
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("behaviour", "category", "says"),
+    [
+        ("short", ErrorCategory.CONNECTION_LOST, "after 500 of 1000 bytes"),
+        ("reset", ErrorCategory.CONNECTION_LOST, "after 500 of 1000 bytes"),
+        ("cut-chunks", ErrorCategory.CONNECTION_LOST, "after 4 of an unknown number of bytes"),
+        ("reset-chunks", ErrorCategory.CONNECTION_LOST, "after 4 of an unknown number of bytes"),
+        ("stall", ErrorCategory.TIMEOUT, "read_timeout=0.6"),
+        ("drip", ErrorCategory.TIMEOUT, "total_timeout=1.5"),
+    ],
+)
+@pytest.mark.parametrize("odd", [{}, {"odd": 1}])
+def test_a_body_that_breaks_is_the_same_failure_for_both_parsers(
+    fetch: Fetch, server: MisbehavingServer, behaviour: str, category: ErrorCategory, says: str, odd: dict[str, int]
+) -> None:
+    failure = failure_of(fetch(server.url(behaviour, **odd), **{**IMPATIENT, "attempts": 2})[0])
+    assert (failure.category, failure.http_status, failure.attempts) == (category, 200, 2)
+    assert says in failure.detail
+
+
+@pytest.mark.parametrize("odd", ["", "X-Cache : HIT\r\n"])
+def test_a_head_that_breaks_off_is_a_lost_connection_and_nothing_of_it_is_shown(fetch: Fetch, odd: str) -> None:
+    sent = f"HTTP/1.1 200 OK\r\nSet-Cookie: secret\r\n{odd}Content-Len".encode()
+    failure = failure_of(get(fetch, sent, attempts=2))
+    assert (failure.category, failure.attempts) == (ErrorCategory.CONNECTION_LOST, 2)
+    assert "secret" not in failure.detail
+    assert "<" not in failure.detail
+
+
+@pytest.mark.parametrize("odd", [False, True])
+@pytest.mark.parametrize("status", ["204 No Content", "205 Reset Content", "304 Not Modified"])
+def test_an_answer_without_a_body_is_a_failure_of_its_own(fetch: Fetch, status: str, odd: bool) -> None:
+    sent = answer(*(["X-Cache : HIT"] if odd else []), body=b"", status=f"HTTP/1.1 {status}")
+    failure = failure_of(get(fetch, sent))
+    assert (failure.category, failure.http_status, failure.attempts) == (
+        ErrorCategory.BAD_RESPONSE, int(status[:3]), 1,
+    )  # fmt: skip
+    assert f"answered HTTP {status[:3]}, " in failure.detail
+
+
+@pytest.mark.parametrize("odd", [False, True])
+@pytest.mark.parametrize("lines", [["Content-Length: 0"], ["Content-Length: 0", "Content-Encoding: gzip"], []])
+def test_nothing_with_200_is_left_to_the_decoder(fetch: Fetch, lines: list[str], odd: bool) -> None:
+    sent = answer(*lines, *(["X-Cache : HIT"] if odd else []), body=b"")
+    image = image_of(get(fetch, sent))
+    assert (image.body, image.http_status) == (b"", 200)
 
 
 @pytest.mark.parametrize(

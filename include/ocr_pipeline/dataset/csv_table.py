@@ -36,7 +36,8 @@ class CsvTable(Table):
         named = separator_line(start)
         self._begins_with_separator = named is not None
         self._delimiter = named or delimiter or self._find_delimiter(start, settings.image_column)
-        cutter = self._cutter()
+        self._tsv = delimiter == self._delimiter == b"\t"
+        cutter = self._cutter(0)
         header, _ = self._split_header(cutter, cutter.pieces(self._refuse))
         try:
             text = header.content.decode()
@@ -58,14 +59,20 @@ class CsvTable(Table):
     def batches(self, rejections: Rejections) -> Iterator[pa.RecordBatch]:
         """The rows, as text."""
         reject = partial(rejections.reject, self.name)
-        cutter = self._cutter()
+        cutter = self._cutter(len(self.schema))
         _, pieces = self._split_header(cutter, cutter.pieces(reject))
         for piece in pieces:
             yield from self._parse(cutter, piece, reject)
 
-    def _cutter(self) -> RecordCutter:
-        blocks = utf8_blocks(self._file, self._encoding)
-        return RecordCutter(blocks, self._delimiter, escape=self._escape, comment=self._comment)
+    def _cutter(self, columns: int) -> RecordCutter:
+        return RecordCutter(
+            utf8_blocks(self._file, self._encoding),
+            self._delimiter,
+            escape=self._escape,
+            comment=self._comment,
+            columns=columns,
+            tsv=self._tsv,
+        )
 
     def _find_delimiter(self, start: bytes, image_column: str | None) -> bytes:
         if self._comment:
@@ -104,10 +111,11 @@ class CsvTable(Table):
         columns = len(self.schema)
         for record, fields in cutter.records(piece):
             empty = columns > 1 and not record.content.strip(b"\r\n")
-            if fields != columns and not empty:
+            content = record.content if fields == columns or empty else cutter.unquoted(record.content)
+            if content is None:
                 reject(record.line, f"it has {fields} fields and the header {columns}", record.content)
-            elif is_utf8(record.content):
-                good.append(record.content)
+            elif is_utf8(content):
+                good.append(content)
             else:
                 reject(record.line, "it is not UTF-8 text: see the setting encoding", record.content)
         return b"".join(good)

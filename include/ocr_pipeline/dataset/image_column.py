@@ -11,6 +11,7 @@ from ocr_pipeline.dataset.links import holds_links, is_link, plain_name, usual_c
 from ocr_pipeline.dataset.table import Table
 from ocr_pipeline.dataset.text import is_utf8
 from ocr_pipeline.errors import DatasetError
+from ocr_pipeline.fetch import is_missing
 from ocr_pipeline.settings.addresses import shown_text, shown_value
 
 _TEXTS = 100
@@ -42,12 +43,12 @@ def find_image_column(dataset: str, tables: Sequence[Table], schema: pa.Schema, 
     if not holds_text(kind):
         raise DatasetError(
             f"dataset {dataset}: column {shown_value(name)} holds {kind}, not links; "
-            f"set image_column to one of {listed(schema.names)}{_hint(schema)}"
+            f"{_instead(schema, name)}{_hint(schema)}"
         )
     if holds_bytes(kind) and not _has_text(_first_values(tables, [name], _BYTES)[name]):
         raise DatasetError(
             f"dataset {dataset}: column {shown_value(name)} holds bytes that are no text, perhaps the images "
-            f"themselves, not links to them; set image_column to one of {listed(schema.names)}"
+            f"themselves, not links to them; {_instead(schema, name)}"
         )
     return name
 
@@ -90,6 +91,17 @@ def _guess(dataset: str, tables: Sequence[Table], schema: pa.Schema) -> str:
     )
 
 
+def _instead(schema: pa.Schema, name: str) -> str:
+    """What to do where column ``name`` holds no links."""
+    texts = [field.name for field in schema if holds_text(field.type) and field.name != name]
+    kind = schema.field(name).type
+    if (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and holds_text(kind.value_type):
+        return "write a row for each link" + (f", or set image_column to one of {listed(texts)}" if texts else "")
+    if texts:
+        return f"set image_column to one that holds text: {listed(texts)}"
+    return "the dataset needs a column of text, with one link a row"
+
+
 def _hint(schema: pa.Schema) -> str:
     """What to do where the rows are in a list in one row."""
     nested = [f.name for f in schema if pa.types.is_list(f.type) and pa.types.is_struct(f.type.value_type)]
@@ -113,7 +125,7 @@ def _first_values(tables: Sequence[Table], names: list[str], rows: int) -> dict[
 
 
 def _may_be_links(values: Iterable[str | None]) -> bool:
-    texts = [text for text in values if text and text.strip()]
+    texts = [text for text in values if text and not is_missing(text)]
     return not texts or any(is_link(text) or "/" in text for text in texts)
 
 

@@ -29,6 +29,10 @@ _LONG = pa.uint64()
 
 _DIGITS = bytes(ord("0") if octet in b"0123456789" else ord(" ") for octet in range(256))
 _LONG_INTEGER = re.compile(rb"[:,\[\s]-?\d{16}")
+_DECODER = json.JSONDecoder()
+_WHITE = " \t\r\n"
+_NULL_FIRST = re.compile(rb"[ \t\r\n]*+null")
+_NULL_AFTER_OBJECT = re.compile(rb"\}[ \t\r\n]*+null")
 
 
 class JsonTable(Table):
@@ -42,7 +46,13 @@ class JsonTable(Table):
     def __init__(self, file: DataFile, encoding: str, *, skip: bool) -> None:
         self.name = file.name
         self._text = partial(utf8_blocks, file, encoding)
-        reject: Reject = _ignore if skip else partial(Rejections(None).reject, file.name)
+        passed_over: list[str] = []
+
+        def pass_over(line: int, reason: str, text: bytes) -> None:  # the reading itself will speak of it
+            if not passed_over:
+                passed_over.append(f"line {line:,}: {reason}")
+
+        reject: Reject = pass_over if skip else partial(Rejections(None).reject, file.name)
         types: dict[str, pa.DataType] = {}
         for piece in json_pieces(self.name, self._text(), reject):
             for name, kind in self._types(piece, reject).items():
@@ -51,7 +61,10 @@ class JsonTable(Table):
         kept = {name: _without_marks(kind) for name, kind in types.items()}
         self.schema = pa.schema([(name, kind if can_be_kept(kind) else pa.string()) for name, kind in kept.items()])
         if not self.schema.names:
-            raise DatasetError(f"dataset {self.name}: it is empty; it must hold JSON objects, such as one a line")
+            why = "it is empty; it must hold JSON objects, such as one a line"
+            raise DatasetError(
+                f"dataset {self.name}: " + (f"it has no good row; {passed_over[0]}" if passed_over else why)
+            )
 
     def batches(self, rejections: Rejections) -> Iterator[pa.RecordBatch]:
         """The objects."""
@@ -84,25 +97,42 @@ class JsonTable(Table):
         rows = []
         for number, record in piece.records():
             try:
-                value = json.loads(record.decode())
+                values = _values(record.decode())
             except ValueError as error:
                 reject(number, f"it is not JSON ({error})", record)
                 continue
-            if isinstance(value, dict):
-                rows.append(_whole_characters(value) if b"\\u" in record else value)
-            else:
-                reject(number, 'it is not a JSON object; each row is one, such as {"image_link": "…"}', record)
+            for value in values:
+                if isinstance(value, dict):
+                    rows.append(_whole_characters(value) if b"\\u" in record else value)
+                    continue
+                what = "null, not a JSON object" if value is None else "not a JSON object"
+                hint = "; if jq wrote it, a key in its path is missing" if value is None else ""
+                reject(number, f'it is {what}; each row is one, such as {{"image_link": "…"}}{hint}', record)
         return rows
 
 
-def _ignore(line: int, reason: str, text: bytes) -> None:
-    """Pass over a bad record that the reading itself will speak of."""
+def _values(text: str) -> list[Any]:
+    """The values that follow each other in ``text``: one a record, yet Arrow reads more.
+
+    :raises ValueError: when it is not JSON.
+    """
+    values: list[Any] = []
+    position = 0
+    text = text.strip(_WHITE)
+    while position < len(text):
+        value, position = _DECODER.raw_decode(text, position)
+        values.append(value)
+        while text[position : position + 1] in _WHITE and position < len(text):
+            position += 1
+    return values
 
 
 def _read(piece: JsonPiece, schema: pa.Schema | None) -> pa.Table | None:
     """The records of ``piece`` in the types of ``schema``, or in those that they have; None when they have others."""
     if not piece.content.strip() or not is_utf8(piece.content):
         return None
+    if _has_null_record(piece.content):
+        return None  # Arrow crashes on one that comes first, and takes a later one for an object without keys
     if schema is not None and any(map(_has_lists_of_nulls, schema.types)):
         return None  # Arrow would count their elements wrongly
     try:
@@ -113,6 +143,11 @@ def _read(piece: JsonPiece, schema: pa.Schema | None) -> pa.Table | None:
         )
     except pa.ArrowException:
         return None
+
+
+def _has_null_record(content: bytes) -> bool:
+    """Whether a record may be ``null``. Behind one that is neither that nor an object, Arrow reads no further."""
+    return b"null" in content and bool(_NULL_FIRST.match(content) or _NULL_AFTER_OBJECT.search(content))
 
 
 def _has_long_integers(content: bytes) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ocr_pipeline.dataset.locations import is_image
+from ocr_pipeline.fetch import is_missing
 
 _SURE = (("image_link",), ("image_url",), ("image_uri",), ("image_path",), ("image",))
 _LIKELY = (
@@ -33,17 +34,22 @@ def usual_columns(names: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
     """Those of ``names`` that are usual for columns of links, by group, and whether their name says enough.
 
     How people write them does not matter: ``imageUrl``, ``Image URL`` and ``image-url`` are one. Yet the surest that
-    are written as in the list come first and, where a group is one name, the first that is.
+    are written as in the list come first and, where a group is one name, the one that is exactly that, or but for
+    capitals.
     """
-    for (usual,) in _SURE:
-        if written := [name for name in names if name.strip().lower() == usual]:
-            yield written[:1], True
+    for sure in _SURE:
+        if written := _as_listed(names, sure):
+            yield written, True
     plain = {name: plain_name(name) for name in names}
     for group in USUAL_IMAGE_COLUMNS:
         alike = {plain_name(usual) for usual in group}
         if found := [name for name in names if plain[name] in alike]:
-            written = [name for name in found if name.strip().lower() in group]
-            yield (written[:1] or found, True) if len(group) == 1 else (found, False)
+            yield (_as_listed(found, group) or found, True) if len(group) == 1 else (found, False)
+
+
+def _as_listed(names: Sequence[str], group: Sequence[str]) -> list[str]:
+    """Those of ``names`` that are written as in ``group``; if none is exactly, those that are but for capitals."""
+    return [name for name in names if name in group] or [name for name in names if name.strip().lower() in group]
 
 
 def plain_name(name: str) -> str:
@@ -58,5 +64,5 @@ def is_link(text: str) -> bool:
 
 def holds_links(values: Iterable[str | None]) -> bool:
     """Whether all of ``values`` that there are look like links, and there are some."""
-    texts = [text for text in values if text and text.strip()]
+    texts = [text for text in values if text and not is_missing(text)]
     return bool(texts) and all(map(is_link, texts))

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -95,10 +95,13 @@ def _run(
 
 def _array(values: Sequence[Any]) -> pa.Array:
     plain = [_plain(value) for value in values]
-    try:
-        return pa.array(plain)
-    except (pa.ArrowException, OverflowError):
-        return pa.array([None if value is None else str(value) for value in plain])
+    # Of several kinds of moments Arrow takes the first, and leaves out the time or the zone of others.
+    if len({_moment(value) for value in plain if isinstance(value, (date, time))}) <= 1:
+        try:
+            return pa.array(plain)
+        except (pa.ArrowException, OverflowError, TypeError, UnicodeEncodeError):
+            pass  # one has another type, or is what no type of Arrow holds, such as an infinite decimal number
+    return pa.array([None if value is None else _text(value) for value in plain], pa.string())
 
 
 def _plain(value: Any) -> Any:
@@ -106,4 +109,18 @@ def _plain(value: Any) -> Any:
         return bytes(value)
     if isinstance(value, (dict, list)):
         return json_text(value, str)
+    if isinstance(value, time) and value.tzinfo:
+        return str(value)  # Arrow's times have no zone
     return value if value is None or isinstance(value, _KNOWN) else str(value)
+
+
+def _moment(value: date | time) -> tuple[type, bool]:
+    """What kind of moment ``value`` is: with a date, a time or both, and with a zone or without."""
+    return type(value), isinstance(value, datetime) and value.tzinfo is not None
+
+
+def _text(value: Any) -> str:
+    """``value`` as text, with a replacement for what is none, such as half of a surrogate pair."""
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    return str(value).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -12,6 +12,7 @@ from itertools import chain
 import numpy as np
 
 from ocr_pipeline.dataset.files import DataFile
+from ocr_pipeline.dataset.quotes import StrayQuotes
 from ocr_pipeline.errors import DatasetError
 
 Reject = Callable[[int, str, bytes], None]
@@ -101,10 +102,20 @@ class RecordCutter:
     :param escape: a backslash makes a quote, a delimiter, a line end or a backslash part of the value, quoted or not;
         other backslashes stay. The pieces have none of that any more: they are as RFC 4180 has it.
     :param comment: how records begin, spaces and tabs aside, that are left out to the end of their line.
+    :param columns: how many fields a record has, if known: by that, quotes at the start of a field are found that open
+        no value (:class:`StrayQuotes`), and are doubled in the pieces. Without ``escape`` only.
+    :param tsv: the file is TSV, whose quotes are doubted sooner.
     """
 
     def __init__(
-        self, blocks: Iterator[bytes], delimiter: bytes | None, *, escape: bool = False, comment: bytes = b""
+        self,
+        blocks: Iterator[bytes],
+        delimiter: bytes | None,
+        *,
+        escape: bool = False,
+        comment: bytes = b"",
+        columns: int = 0,
+        tsv: bool = False,
     ) -> None:
         first = next(blocks, b"")
         self._blocks = chain([first], blocks)
@@ -130,6 +141,9 @@ class RecordCutter:
         self._quoted_value = re.compile(quoted)
         self._comment = re.compile(rb"[ \t]*+" + re.escape(comment)) if comment else None
         self._some_comment = re.compile(rb"(?:\A|[\r\n])[ \t]*+" + re.escape(comment))
+        self._stray = None
+        if delimiter is not None and columns > 1 and not escape:
+            self._stray = StrayQuotes(delimiter, columns, self.newline, strict=tsv)
         self._beside_quotes = np.zeros(256, dtype=bool)
         self._beside_quotes[list(b'"\r\n' + (delimiter or b""))] = True
 
@@ -164,6 +178,10 @@ class RecordCutter:
             line += record.count(self.newline)
             position = end
 
+    def unquoted(self, record: bytes) -> bytes | None:
+        """``record``, of another number of fields, as rows without some of its quotes; None if it is none so either."""
+        return self._stray.without(record) if self._stray else None
+
     def _end_of_clean(self, data: bytes, final: bool) -> int | None:
         """Where the last whole record ends; None when there is what needs a closer look."""
         if (self._escaped and b"\\" in data) or (self._comment and self._some_comment.search(data)):
@@ -179,6 +197,8 @@ class RecordCutter:
         after = octets[closing[closing < len(data) - 1] + 1]
         if not (self._beside_quotes[before].all() and self._beside_quotes[after].all()):
             return None
+        if self._stray and self._stray.may_be_in(data, octets, quotes):
+            return None
         if final:
             return len(data) if len(quotes) % 2 == 0 else None
         end = data.rfind(self.newline) + 1
@@ -191,30 +211,50 @@ class RecordCutter:
 
     def _careful_pieces(self, data: bytes, final: bool, line: int, reject: Reject) -> Generator[Piece, None, int]:
         """Like :meth:`pieces`, for one block, record by record; returns how much of ``data`` is done with."""
-        begin = position = 0  # of what is good so far and not given away, and of the record looked at
+        begin = position = 0  # of what is good so far and not kept, and of the record looked at
+        good: list[bytes] = []
+
+        def piece() -> Iterator[Piece]:
+            nonlocal line
+            content = b"".join([*good, self._plain(data[begin:position])])
+            good.clear()
+            if content:
+                yield Piece(line, content)
+                line += content.count(self.newline)
+
         while position < len(data):
             comment = self._comment is not None and self._comment.match(data, position)
             match = self._record.match(data, position)
-            if match and not comment and (final or (match.end() < len(data) or data.endswith(b"\n"))):
-                position = match.end()
-                continue
-            reason = None if match or comment else self._what_is_wrong(data, position, final)
+            end = match.end() if match and (final or match.end() < len(data) or data.endswith(b"\n")) else None
             line_end = data.find(self.newline, position) + 1 or (len(data) if final else 0)
+            reason = None
+            if not comment:
+                if end and (self._stray is None or end <= line_end):
+                    position = end
+                    continue
+                told = self._stray.rows(data, position, end, final=final) if self._stray else None
+                if isinstance(told, tuple) and told[1] > position:
+                    good += [self._plain(data[begin:position]), told[0]]
+                    begin = position = told[1]
+                    continue
+                if told is None and end:
+                    position = end
+                    continue
+                reason = told if isinstance(told, str) else None
+                if match is None and told is None:
+                    reason = self._what_is_wrong(data, position, final)
             if not line_end or not (reason or comment):
                 if len(data) - position <= _RECORD_BYTES:
                     break  # the rest of the record is still to come
                 what = "a quote is not closed, or this is not text" if self._quoted else "is this text, in lines?"
                 reason = f"it goes on for {_RECORD_BYTES >> 20} MiB: {what}"
                 line_end = line_end or len(data)
-            if begin < position:
-                yield Piece(line, self._plain(data[begin:position]))
-            line += data.count(self.newline, begin, position)
+            yield from piece()
             if reason:
                 reject(line, reason, data[position:line_end])
             line += data.count(self.newline, position, line_end)
             begin = position = line_end
-        if begin < position:
-            yield Piece(line, self._plain(data[begin:position]))
+        yield from piece()
         return position
 
     def _plain(self, content: bytes) -> bytes:

@@ -18,11 +18,12 @@ from ocr_pipeline.fetch.failures import RequestFailedError
 from ocr_pipeline.fetch.files import FileReader
 from ocr_pipeline.fetch.http import HttpClient
 from ocr_pipeline.fetch.jobs import Job, host_of
-from ocr_pipeline.fetch.links import ObjectLink, WebLink, redirect_target, scheme_hint
+from ocr_pipeline.fetch.links import ObjectLink, WebLink, path_hint, redirect_target
 from ocr_pipeline.fetch.politeness import Host
 from ocr_pipeline.fetch.retries import RetryPolicy, pause_before_retry
 from ocr_pipeline.fetch.robots import ROBOTS_BYTES, ROBOTS_LIFETIME, RobotsFiles, product_token
 from ocr_pipeline.fetch.sharing import SharedAnswers
+from ocr_pipeline.phrases import duration
 from ocr_pipeline.records import Failure, FetchedImage
 from ocr_pipeline.settings.deployment import Allowances, ObjectUri
 from ocr_pipeline.settings.run import FetchSettings
@@ -160,7 +161,7 @@ class Requester:
             try:
                 answer = await self._files.get(path)
             except ImageError as error:
-                raise ImageError(error.category, error.detail + scheme_hint(job.ref.link)) from None
+                raise ImageError(error.category, error.detail + path_hint(job.ref.link)) from None
             await lease.grow(len(answer.body))
             lease.keep(len(answer.body))
             return answer
@@ -220,7 +221,7 @@ class Requester:
             if pause is not None:
                 job.failure = error.copy()  # without its traceback, which holds what had come of the body
                 return NextRequest(job.begin_attempt(self._settings.total_timeout), self._clock() + pause)
-            error.detail += f" and asked to be left alone for {error.retry_after:g} s"
+            error.detail += f" and asked to be left alone for {duration(error.retry_after or 0)}"
         return self._failure(job, error, error.status)
 
     def _failure(self, job: Job, error: ImageError, status: int | None = None) -> Failure:

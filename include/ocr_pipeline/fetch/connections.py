@@ -146,4 +146,10 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
     except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError):
         raise
     except aiohttp.ClientConnectionError as error:
-        raise NoAnswerError(getattr(error, "strerror", None) or str(error)) from error
+        raise NoAnswerError(_reason(error)) from error
+
+
+def _reason(error: aiohttp.ClientConnectionError) -> str:
+    if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
+        return "it was closed in the midst of the head"  # aiohttp gives what came of that, which is not to be shown
+    return getattr(error, "strerror", None) or str(error)

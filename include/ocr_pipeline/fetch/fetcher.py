@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -186,7 +187,9 @@ class Fetcher:
         try:
             return await self._requester.request(turn.job, turn.queue.host, turn.unavailable)
         except Exception as error:  # a row must not be lost to a defect here or in a library
-            return _unforeseen(turn.job.ref, error)
+            job = turn.job
+            seconds = job.seconds(asyncio.get_running_loop().time())
+            return replace(_unforeseen(job.ref, error), http_status=job.status, attempts=job.attempts, seconds=seconds)
 
     def _pass_on(self, job: Job, outcome: FetchedImage | Failure | NextRequest) -> None:
         if not isinstance(outcome, NextRequest):

@@ -6,9 +6,10 @@ import asyncio
 import hashlib
 import os
 import shlex
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.fetch.answers import Answer
@@ -17,6 +18,8 @@ from ocr_pipeline.settings.run import FetchSettings
 from ocr_pipeline.storage.allowed_files import IrregularError, OutsideError, open_allowed
 
 FILES_AT_ONCE = 4
+
+_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 
 
 class FileReader:
@@ -56,7 +59,7 @@ def read_file(path: Path, max_bytes: int, allowances: Allowances) -> bytes:
         no file can have.
     """
     try:
-        with open_allowed(path, allowances) as file:
+        with _open(path, allowances) as file:
             return _read_whole(file, max_bytes, path)
     except ValueError as error:  # a null byte, or text that the file system's encoding has no bytes for
         raise ImageError(ErrorCategory.INVALID_LINK, f"no file can have this path: {error}") from None
@@ -73,6 +76,34 @@ def read_file(path: Path, max_bytes: int, allowances: Allowances) -> bytes:
     except OSError as error:
         detail = f"{error.filename or path}: {error.strerror or error}"
         raise ImageError(ErrorCategory.FILE_UNREADABLE, detail) from None
+
+
+def _open(path: Path, allowances: Allowances) -> BinaryIO:
+    """The file at ``path``, or the only one whose name has the same letters in another form of Unicode."""
+    try:
+        return open_allowed(path, allowances)
+    except FileNotFoundError:
+        other = _in_other_form(path)
+        if other is None:
+            raise
+    return open_allowed(other, allowances)
+
+
+def _in_other_form(path: Path) -> Path | None:
+    """What is there in place of ``path``, where its letters are composed otherwise, as in names that a Mac has written.
+
+    Folders are not listed: they may be large.
+    """
+    if str(path).isascii():
+        return None
+    found = Path(path.anchor)
+    for part in path.parts[1:]:
+        forms = {part} if os.path.lexists(found / part) else {unicodedata.normalize(form, part) for form in _FORMS}
+        there = [form for form in forms if os.path.lexists(found / form)]
+        if len(there) != 1:
+            return None
+        found /= there[0]
+    return found
 
 
 def _read_whole(file: BinaryIO, max_bytes: int, path: Path) -> bytes:

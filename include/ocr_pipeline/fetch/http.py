@@ -29,6 +29,7 @@ from ocr_pipeline.settings.deployment import AllowedSite
 from ocr_pipeline.settings.run import FetchSettings
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_WITHOUT_BODY = frozenset({204, 205})  # successes that have no body by definition: RFC 9110, 15.3.5 and 15.3.6
 _ODD_ORIGINS = 1000
 _WHOLE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
 
@@ -91,14 +92,17 @@ class HttpClient:
         """
         host = url.host_port_subcomponent or ""
         response: aiohttp.ClientResponse | None = None
+        status: int | None = None
         gave_up = False
         deadline = Deadline(seconds)
         try:
             async with deadline:
                 since = self._clock()
 
-                def incoming(status: int) -> IncomingBody:
-                    return IncomingBody(host, status, max_bytes, deadline, lease, sink)
+                def incoming(answered: int) -> IncomingBody:
+                    nonlocal status
+                    status = answered
+                    return IncomingBody(host, answered, max_bytes, deadline, lease, sink)
 
                 if url.origin() in self._odd:
                     return await self._get_leniently(url, token, incoming, deadline)
@@ -116,17 +120,18 @@ class HttpClient:
                         return redirect
                     _check_head(response.status, response.headers, host, token)
                     body = incoming(response.status)
-                    await self._receive(response, body, deadline)
-                    _check_range(response.status, response.headers, response.content.total_raw_bytes, host)
+                    received = await self._receive(response, body, deadline)
+                    _check_range(response.status, response.headers, received, host)
                     return Answer(response.status, *body.whole(), waited)
                 finally:
                     gave_up = _parser_gave_up(response)
                     response.release()
-        except RequestFailedError:
+        except RequestFailedError as error:
+            error.status = error.status or status
             raise
         except TimeoutError as error:
             _without_traceback(error)
-            status = response.status if response else None
+            status = response.status if response else status
             if gave_up:
                 detail = f"{host}: the body is not valid HTTP"
                 raise RequestFailedError(ErrorCategory.BAD_RESPONSE, detail, status) from None
@@ -179,17 +184,21 @@ class HttpClient:
             _check_range(response.status, response.headers, received, host)
             return Answer(response.status, *body.whole(), waited)
 
-    async def _receive(self, response: aiohttp.ClientResponse, body: IncomingBody, deadline: Deadline) -> None:
+    async def _receive(self, response: aiohttp.ClientResponse, body: IncomingBody, deadline: Deadline) -> int:
+        """Take the body; gives how many bytes came, which the stream of an answer that has none does not count."""
         length = int(response.headers.get("Content-Length", 0))  # the parser accepts nothing but a number
         await body.expect(length, _encoding(response.headers))
         content = response.content
+        received = 0
         while not content.at_eof():
             part = content.read_nowait()  # most bodies have come with their head; only waiting costs a timer
             if not part:
                 # The session's own deadline for reading does not hold when the parser has given up.
                 deadline.expect_within(self._settings.read_timeout)
                 part = await content.readany()
+            received += len(part)
             await body.add(part)
+        return received
 
     def _which_deadline(self, error: TimeoutError, host: str, deadline: Deadline) -> tuple[str, bool]:
         """Which deadline passed, and whether there was a connection."""
@@ -215,6 +224,9 @@ def _check_head(status: int, headers: MultiMapping[str], host: str, token: str |
     if status == 202 and "Retry-After" in headers:
         detail = f"{host} answered HTTP 202: it is still making the image, and asks to be asked again"
         raise RequestFailedError(ErrorCategory.NOT_READY, detail, status, retry_after=retry_after)
+    if status in _WITHOUT_BODY:
+        detail = f"{host} answered HTTP {status}, no content: there is no image behind the link"
+        raise RequestFailedError(ErrorCategory.BAD_RESPONSE, detail, status)
     if not 200 <= status < 300 or (status == 206 and _whole_length(headers) is None):
         raise refused_by_status(status, f"{host} answered HTTP {status}", retry_after)
     codings = ",".join(headers.getall("Transfer-Encoding", ())).strip().lower()

@@ -62,7 +62,7 @@ def _meaning(error: Exception) -> tuple[ErrorCategory, str]:
 
 def _meaning_in_body(error: aiohttp.ClientPayloadError, response: aiohttp.ClientResponse) -> tuple[ErrorCategory, str]:
     if str(error).startswith(_ENDED_EARLY):
-        announced = response.headers.get("Content-Length", "an unknown number")
+        announced = response.headers.get("Content-Length", "an unknown number of")
         came = f"{response.content.total_raw_bytes} of {announced} bytes"
         return ErrorCategory.CONNECTION_LOST, f"the body ended too early, after {came}"
     return ErrorCategory.BAD_RESPONSE, "the body is not valid HTTP"

@@ -28,6 +28,7 @@ HEAD_BYTES = 256 * 1024
 
 _LINE_BYTES = 16 * 1024
 _STEP = 256 * 1024
+_UNKNOWN = "an unknown number of"
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})(?!\d)", re.IGNORECASE)
 _LENGTH = re.compile(r"\+?(\d{1,18})")
 _CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\Z", re.DOTALL)
@@ -108,7 +109,7 @@ async def _read_head(reader: asyncio.StreamReader, host: str) -> LenientResponse
     budget = HEAD_BYTES
     while True:
         lines: list[bytes] = []
-        while line := await _read_line(reader, host, budget):
+        while line := await _read_line(reader, host, budget, first=not lines):
             budget -= len(line)
             lines.append(line)
             if not _STATUS.match(lines[0]):
@@ -128,14 +129,14 @@ async def _read_head(reader: asyncio.StreamReader, host: str) -> LenientResponse
     return LenientResponse(status, headers, *_framing(reader, headers, status, host))
 
 
-async def _read_line(reader: asyncio.StreamReader, host: str, most: int) -> bytes:
-    """The next line without its end; empty for an empty line."""
+async def _read_line(reader: asyncio.StreamReader, host: str, most: int, *, first: bool = False) -> bytes:
+    """The next line without its end; empty for an empty line. Of the ``first``, its beginning tells what it is."""
     try:
         line = await reader.readuntil(b"\n")
     except asyncio.LimitOverrunError:
         raise _not_http(host, f"more than {most:,} bytes in a line") from None
     except asyncio.IncompleteReadError as error:
-        if error.partial and not error.partial[:4].lower() == b"http":
+        if first and error.partial and not error.partial[:4].lower() == b"http":
             raise _not_http(host, "it ends in the middle of a line") from None
         detail = f"{host}: the connection broke before the end of the answer"
         raise RequestFailedError(ErrorCategory.CONNECTION_LOST, detail) from None
@@ -170,7 +171,7 @@ def _framing(
         return None, _chunked(reader, host)
     lengths = {part.strip() for value in headers.getall("Content-Length", ()) for part in value.split(",")}
     if not lengths:
-        return None, _until_the_end(reader)
+        return None, _until_the_end(reader, host)
     found = {int(match[1]) if (match := _LENGTH.fullmatch(length)) else None for length in lengths}
     if None in found or len(found) > 1:
         raise _not_http(host, "Content-Length is no number, or several different ones")
@@ -182,16 +183,29 @@ def _framing(
 async def _exactly(reader: asyncio.StreamReader, length: int, host: str) -> AsyncIterator[bytes]:
     left = length
     while left:
-        part = await reader.read(min(left, _STEP))
+        part = await _read_part(reader, left, host, length - left, f"{length}")
         if not part:
             raise _ended_early(host, length - left, f"{length}")
         left -= len(part)
         yield part
 
 
-async def _until_the_end(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    while part := await reader.read(_STEP):
+async def _until_the_end(reader: asyncio.StreamReader, host: str) -> AsyncIterator[bytes]:
+    came = 0
+    while part := await _read_part(reader, _STEP, host, came, _UNKNOWN):
+        came += len(part)
         yield part
+
+
+async def _read_part(reader: asyncio.StreamReader, most: int, host: str, came: int, announced: str) -> bytes:
+    """The next bytes of a body, after ``came`` of ``announced``; none at the end of the connection.
+
+    :raises RequestFailedError: CONNECTION_LOST, when it was reset.
+    """
+    try:
+        return await reader.read(min(most, _STEP))
+    except ConnectionError:
+        raise _ended_early(host, came, announced) from None
 
 
 async def _chunked(reader: asyncio.StreamReader, host: str) -> AsyncIterator[bytes]:
@@ -199,8 +213,8 @@ async def _chunked(reader: asyncio.StreamReader, host: str) -> AsyncIterator[byt
     while True:
         try:
             line = await _read_line(reader, host, _LINE_BYTES)
-        except RequestFailedError as error:
-            raise _ended_early(host, came, "an unknown number") from error
+        except (RequestFailedError, ConnectionError) as error:
+            raise _ended_early(host, came, _UNKNOWN) from error
         found = _CHUNK.match(line) if len(line) <= _LINE_BYTES else None
         if found is None:
             raise _not_http(host, "the size of a chunk is no number")
@@ -208,9 +222,9 @@ async def _chunked(reader: asyncio.StreamReader, host: str) -> AsyncIterator[byt
         if not left:
             return  # what may follow are trailers, and the connection is not used again
         while left:
-            part = await reader.read(min(left, _STEP))
+            part = await _read_part(reader, left, host, came, _UNKNOWN)
             if not part:
-                raise _ended_early(host, came, "an unknown number")
+                raise _ended_early(host, came, _UNKNOWN)
             left -= len(part)
             came += len(part)
             yield part

@@ -19,6 +19,8 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(?=//)|(https?|file|data):", re.IGNOR
 _UNSENDABLE = re.compile(r"[^\x21-\x7e]+")
 _QUOTES = {'"': '"', "'": "'", "<": ">", "\N{LEFT DOUBLE QUOTATION MARK}": "\N{RIGHT DOUBLE QUOTATION MARK}", "`": "`"}
 _HOST_FIRST = re.compile(r"(?:www\.[\w.-]+|(?:[\w-]+\.)+\w{2,}/|localhost[:/]|\d+(?:\.\d+){3}[:/])", re.IGNORECASE)
+_WINDOWS_DRIVE = re.compile(r"[a-z]:[\\/]", re.IGNORECASE)
+_NOTHING = frozenset({"n/a", "na", "#n/a", "<na>", "nan", "null", "none"})
 _SUPPORTED = "http:// and https:// URLs, s3:// and gs:// URIs, file:// URLs and paths are read"
 
 
@@ -62,11 +64,15 @@ def parse_base(text: str) -> Base:
 def parse_link(link: str, base: Base) -> WebLink | ObjectLink | FileLink:
     """Tell what ``link`` is; a relative one is taken from ``base``.
 
-    :raises ImageError: MISSING_LINK if it is empty, INVALID_LINK if it is nothing that can be read.
+    :raises ImageError: MISSING_LINK if there is none (:func:`is_missing`), INVALID_LINK if it is nothing that can be
+        read.
     """
     link = _bare(link)
     if not link:
         raise ImageError(ErrorCategory.MISSING_LINK, "the image cell of this row is empty")
+    if is_missing(link):
+        detail = f"the image cell of this row says {link}, so there is no link; a file of that name would be ./{link}"
+        raise ImageError(ErrorCategory.MISSING_LINK, detail)
     match = _SCHEME.match(link)
     scheme = (match[1] or match[2]).lower() if match else ""
     if scheme in ("http", "https"):
@@ -83,6 +89,12 @@ def parse_link(link: str, base: Base) -> WebLink | ObjectLink | FileLink:
         key = posixpath.normpath(posixpath.join("/", base.key, link))
         return ObjectLink(replace(base, key=key.lstrip("/")))
     return FileLink(_path(link, base))
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell with ``text`` has no link: it is empty, or holds what programs write for nothing."""
+    text = text.strip()
+    return not text or text.lower() in _NOTHING
 
 
 def host_name(link: str, base: Base) -> str:
@@ -201,9 +213,16 @@ def _file_url_path(link: str) -> Path:
     return Path(unquote(parts.path, errors="surrogateescape"))
 
 
-def scheme_hint(link: str) -> str:
-    """What to add to what is said of a path that may be a web address: nothing, if it does not look like one."""
-    return "; if it is a web address, write https:// in front of it" if _HOST_FIRST.match(link) else ""
+def path_hint(link: str) -> str:
+    """What to add to what is said of a path that may be something else; nothing, if it does not look like it."""
+    link = _bare(link)
+    if _HOST_FIRST.match(link):
+        return "; if it is a web address, write https:// in front of it"
+    if link.startswith("\\\\"):
+        return "; it is a Windows share: write the folder of this machine in which it is mounted, and / between folders"
+    if _WINDOWS_DRIVE.match(link):
+        return "; it is a Windows path: write where the file lies on this machine, and / between folders"
+    return "; it is written as on Windows: write / between folders, and not \\" if "\\" in link else ""
 
 
 def _path(link: str, base: Path | None) -> Path:
@@ -215,6 +234,6 @@ def _path(link: str, base: Path | None) -> Path:
     if base is None:
         raise ImageError(
             ErrorCategory.INVALID_LINK,
-            f"a relative path, and this dataset has no folder it could start from; {_SUPPORTED}{scheme_hint(link)}",
+            f"a relative path, and this dataset has no folder it could start from; {_SUPPORTED}{path_hint(link)}",
         )
     return base / path

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+_LONGEST = 100 * 365 * 24 * 3600.0
+"""Seconds that a host may ask for; some ask for numbers that are none any more when they are computed with."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -32,11 +35,11 @@ class RetryPolicy:
 def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
     """Seconds from ``now`` that a Retry-After header asks for, in either of its forms (RFC 9110, 10.2.3).
 
-    None if there is none or it makes no sense; a date that has passed is 0.
+    None if there is none or it makes no sense; a date that has passed is 0, and nothing is longer than a hundred years.
     """
     value = (value or "").strip()
     if value.isascii() and value.isdigit():
-        return float(value)
+        return min(float(value), _LONGEST)
     try:
         date = parsedate_to_datetime(value)
         if date.tzinfo is None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
+from ocr_pipeline.phrases import percent
 from ocr_pipeline.viewing.answers import BatchOverview, Histogram, HostOverview
-from ocr_pipeline.viewing.phrases import percent
 
 _COLOURS = ("#e5484d", "#f08c00", "#8e6bf0", "#1c9cb0", "#d6409f", "#5c8a12", "#b07d48", "#7d8797")
 _CATEGORIES = len(_COLOURS)

@@ -14,10 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ocr_pipeline.errors import Status
+from ocr_pipeline.phrases import duration, percent, rate, size
 from ocr_pipeline.settings.addresses import shown_address
 from ocr_pipeline.viewing import charts, drawing
 from ocr_pipeline.viewing.answers import GalleryPage, Overview
-from ocr_pipeline.viewing.phrases import duration, percent, rate, size
 from ocr_pipeline.viewing.results import RunResults
 
 _TEMPLATES = Path(__file__).parent / "templates"

@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ocr_pipeline.errors import ErrorCategory
+from ocr_pipeline.phrases import duration, rate
 from ocr_pipeline.viewing.charts import STYLE
-from ocr_pipeline.viewing.phrases import duration, rate
 
 _HERE = Path(__file__).parent
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}

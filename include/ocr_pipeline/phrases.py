@@ -16,7 +16,7 @@ def duration(seconds: float) -> str:
     """A time in its two largest units, the second only where it is not 0."""
     if seconds < 10:
         return f"{seconds:.1f} s"
-    units = (("s", 60), ("min", 60), ("h", 24), ("d", None))
+    units = (("s", 60), ("min", 60), ("h", 24), ("d", 365), ("y", None))
     count, rest, unit = round(seconds), 0, ""
     for name, most in units:
         smaller, unit = unit, name

@@ -51,6 +51,12 @@ def test_a_gap_in_which_a_space_is_likely_is_one() -> None:
     assert read("ab_ca", space=0.17).text == "abca"  # less than a fifth of the blank's 0.9
 
 
+def test_in_print_that_is_spaced_out_only_wider_gaps_are_spaces() -> None:
+    assert read("a__b__c__a__b", space=0.4).text == "abcab"
+    assert read("a__b_c__a_____b__c", space=0.4).text == "abca bc"
+    assert read("a__b__c", space=0.4).text == "a b c"  # too short to say what is usual
+
+
 def test_only_between_characters() -> None:
     assert read("__ab__", space=0.4).text == "ab"
     assert read("a_ _b", space=0.4).text == "a b"

@@ -6,6 +6,7 @@ leaves many out (decision 71).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,15 @@ STEP = 8
 
 _SPACE = 0.2
 """How likely a space must be between two characters, times the blank there, to be read (decision 71)."""
+
+_WIDER = 1.25
+"""How far apart two characters with a space between them must be, times what is usual in their line.
+
+In print that is spaced out, every gap looks a little like one.
+"""
+
+_USUAL = 4
+"""Distances between characters that it takes to say what is usual."""
 
 _LEGIBLE = 0.8
 """Confidence from which a line is read surely enough to tell where its words end."""
@@ -77,9 +87,15 @@ def decode(
     if not find_spaces or line.confidence < _LEGIBLE:
         return line
     gap = (best == 0) & (probabilities[:, SPACE] > _SPACE * sure)
-    wide = np.diff(np.cumsum(gap)[steps]) > 0
+    empty = np.diff(np.cumsum(gap)[steps]) > 0
+    if not empty.any():
+        return line
     named = line.trace.characters
-    found = [i for i in (np.flatnonzero(wide) + 1).tolist() if _may_part(named[i - 1], named[i])]
+    apart = np.diff(steps)
+    inside = apart[[" " not in pair for pair in itertools.pairwise(named)]]
+    if len(inside) >= _USUAL:
+        empty &= apart >= _WIDER * np.median(inside)
+    found = [i for i in (np.flatnonzero(empty) + 1).tolist() if _may_part(named[i - 1], named[i])]
     return LineText.of(line.trace.with_spaces(found)) if found else line
 
 

@@ -77,6 +77,8 @@ _MOST_IN_PYTHON = 25_000_000
 
 _IN_BOXES = frozenset([Format.AVIF, Format.JPEG2000])
 
+_CODESTREAM = b"\xff\x4f\xff\x51"
+
 _ANIMATED = frozenset([Format.GIF, Format.WEBP, Format.PNG, Format.AVIF])
 _MOST_BLANK = 50
 """Frames that are looked at for one that is not blank."""
@@ -226,6 +228,17 @@ def _lacks_end(image_format: Format, body: bytes) -> bool:
             return not body.endswith(b"\0\0\0\0\0\0\0\1")
         case _:
             return False
+
+
+def check_jpeg2000(body: bytes) -> None:
+    """Refuse a JPEG 2000 that lost a part, as far as that shows before it is decoded.
+
+    :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
+    """
+    if not body.startswith(_CODESTREAM):
+        check_boxes(Format.JPEG2000, body)
+    if _lacks_end(Format.JPEG2000, body):
+        raise truncated(f"the JPEG 2000 stops after {len(body):,} bytes, within its data; get the file again")
 
 
 def check_boxes(image_format: Format, body: bytes) -> None:

@@ -17,6 +17,9 @@ Samples = npt.NDArray[Any]
 WHITE, DARK = 255, 32
 """Grey levels of the backgrounds for transparent images. Not black: detection was trained on photographs."""
 
+FAINT = 16
+"""Contrast, of 255, that noise and a picture that only begins to be faded in have: no text is to be read there."""
+
 _LIGHT_INK = 160
 """Mean grey level from which ink is light. Above the middle, so that what suits both stays on white."""
 
@@ -102,9 +105,16 @@ def _background(bgr: Pixels, alpha: Pixels) -> int:
     return DARK if cv2.mean(grey, rim)[0] > _LIGHT_INK else WHITE
 
 
+def contrast(pixels: Pixels) -> int:
+    """How far apart the lightest and the darkest of BGR pixels are, in the channel in which they are farthest."""
+    channels = [pixels[:, :, channel] for channel in range(3)]
+    return max(int(channel.max(initial=0)) - int(channel.min(initial=255)) for channel in channels)
+
+
 def is_blank(pixels: Pixels) -> bool:
-    """Whether all of the BGR pixels have the same colour."""
-    return bool((pixels == pixels[:1, :1]).all())
+    """Whether all of the BGR pixels have nearly the same colour."""
+    # Of most pages, some pixels tell.
+    return contrast(pixels[::8, ::8]) <= FAINT and contrast(pixels) <= FAINT
 
 
 def turn_upright(pixels: Pixels, orientation: int) -> Pixels:

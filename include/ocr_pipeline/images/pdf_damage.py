@@ -15,6 +15,7 @@ import pypdfium2
 
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.images.checks import corrupt, truncated
+from ocr_pipeline.images.fax import Fax, damaged_rows
 from ocr_pipeline.images.jpeg import check_jpeg
 from ocr_pipeline.images.pillow import check_jpeg2000
 
@@ -40,6 +41,10 @@ _WHOLE_END = re.compile(rb"\b(Q|ET|EMC)\s*\Z")
 
 _MOST_COPIED = 1 << 25
 """Bytes of a PDF of which each page is copied to look at its contents; of larger ones, those that show nothing are."""
+
+_FAXES = ((Fax.G4, 1), (Fax.G3, 1), (Fax.G3_BY_ROW, 1), (Fax.ROWS, 8), (Fax.ROWS, 1), (Fax.G4, 8))
+_MOST_BAD = 0.01
+"""Share of its rows that an image may lack: heights are rounded."""
 
 _JBIG2_TYPES = frozenset([0, 4, 6, 7, 16, 20, 22, 23, 36, 38, 39, 40, 42, 43, *range(48, 54), 62])
 _UNKNOWN_LENGTH = 0xFFFFFFFF
@@ -104,6 +109,8 @@ def _check_image(image: pypdfium2.PdfImage) -> None:
                 raise corrupt(doubts[0].detail)
         case ["JBIG2Decode"]:
             _check_jbig2(bytes(image.get_data(decode_simple=True)))
+        case ["CCITTFaxDecode" | "CCF"]:
+            _check_fax(image)
         case ["FlateDecode" | "Fl"] if len(filters) == 1:
             _check_flate_image(image)
     if not image.get_metadata().bits_per_pixel:
@@ -121,6 +128,17 @@ def _check_flate_image(image: pypdfium2.PdfImage) -> None:
         # One that does not say where it ends may be whole.
         if unpacked < needed:
             raise
+
+
+def _check_fax(image: pypdfium2.PdfImage) -> None:
+    """:raises ImageError: ``CORRUPT``."""
+    data, (width, height) = bytes(image.get_data(decode_simple=True)), image.get_px_size()
+    # PDFium does not tell how it is coded.
+    for way, align in _FAXES:
+        bad = damaged_rows(data, width, height, way, align=align)
+        if bad <= _MOST_BAD * height:
+            return
+    raise corrupt(f"a fax image of {len(data):,} bytes is damaged; get the file again")
 
 
 def _check_contents(data: bytes) -> None:

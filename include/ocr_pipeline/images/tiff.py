@@ -12,26 +12,31 @@ import itertools
 import math
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 import numpy as np
 from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2
 
-from ocr_pipeline.errors import ImageError
+from ocr_pipeline.errors import ImageError, WarningCategory
 from ocr_pipeline.images import opencv
 from ocr_pipeline.images.checks import BYTES_A_PIXEL, MOST_REDUCED, check_size, corrupt, reduction, truncated
 from ocr_pipeline.images.decoded import Decoded, DecodePage, upright
+from ocr_pipeline.images.fax import Fax, damaged_rows
+from ocr_pipeline.images.jpeg import check_jpeg
 from ocr_pipeline.images.pillow import bytes_a_pixel, open_image, pillow_error, pillow_pixels, reduced_pixels
 from ocr_pipeline.images.pixels import Samples, to_bgr
 from ocr_pipeline.images.sniffing import Format
-from ocr_pipeline.records import Pixels
+from ocr_pipeline.records import PageWarning, Pixels
 
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
-_STRIPS, _ORIENTATION, _SAMPLES, _ROWS, _STRIP_SIZES, _PLANES = 273, 274, 277, 278, 279, 284
+_FILL_ORDER, _STRIPS, _ORIENTATION, _SAMPLES, _ROWS, _STRIP_SIZES, _PLANES = 266, 273, 274, 277, 278, 279, 284
+_FAX_OPTIONS, _JPEG_TABLES = 292, 347
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _EXTRA, _SAMPLE_FORMAT = 322, 323, 324, 325, 338, 339
-_NEEDED = frozenset([*range(254, 260), 262, 266, 273, 277, 278, 279, 284, 317, 320, *range(322, 326), 338, 339, 347])
+_NEEDED = frozenset(
+    [*range(254, 260), 262, 266, 273, 277, 278, 279, 284, 292, 317, 320, *range(322, 326), 338, 339, 347]
+)
 """Tags on which the pixels depend."""
 
 _BIG = 43
@@ -43,6 +48,13 @@ _OPENCV = frozenset([_BLACK_IS_ZERO, _RGB, _LOG_LUV])
 _OPENCV_COMPRESSIONS = frozenset([1, 5, 8, 32773, 32946])
 """Compressions that OpenCV decodes: none, LZW, Deflate (twice) and PackBits."""
 _OLD_JPEG = 6
+_FAX = {2: (Fax.ROWS, 8), 3: (Fax.G3, 1), 4: (Fax.G4, 1), 32771: (Fax.ROWS, 16)}
+"""How black and white is coded by a compression, and at a multiple of how many bits rows begin."""
+_BY_ROW = 1
+_LOWEST_FIRST = 2
+_MOST_BAD = 0.02
+"""Share of the rows of a fax that a bad line may have damaged for the others to be read: more is a line of text."""
+_JPEG = 7
 _UNSIGNED = 1
 _UNSPECIFIED = 0
 
@@ -169,13 +181,17 @@ def _decode_page(body: bytes, layout: _Layout, directory: int, number: int, max_
     simple = max(tags.get(_BITS, (1,))) <= 8 and tags.get(_COMPRESSION, 1) != _OLD_JPEG
     factor = reduction(width, height, max_pixels, most=MOST_REDUCED if simple else 1)
     _check_data(tags, len(body), number)
+    if tags.get(_COMPRESSION, 1) == _JPEG:
+        _check_jpegs(body, tags, number)
+    warnings = _fax_warnings(body, tags, number)
     if factor == 1:
-        return Decoded(_decode_first(image, tags))
+        return Decoded(_decode_first(image, tags), warnings)
     bands: Iterable[bytes] = [_unturned(image, layout, directory)]
     if _STRIPS in tags and len(tags[_STRIPS]) == len(tags[_STRIP_SIZES]) and tags.get(_PLANES, 1) == 1:
         bands = (_band(image, tags, strips) for strips in _bands(tags, factor))
     pixels = np.concatenate([_reduce(band, factor, max_pixels) for band in bands])[: max(height // factor, 1)]
-    return upright(pixels, tags.get(_ORIENTATION, 1), reduced_from=(width, height))
+    turned = upright(pixels, tags.get(_ORIENTATION, 1), reduced_from=(width, height))
+    return replace(turned, warnings=warnings)
 
 
 def _tags(image: bytes, layout: _Layout, directory: int, number: int) -> ImageFileDirectory_v2:
@@ -223,6 +239,57 @@ def _check_data(tags: ImageFileDirectory_v2, size: int, number: int) -> None:
     there, needed = len(tags.get(_TILES, tags.get(_STRIPS, ()))), _parts(tags)
     if there < needed and compression != _OLD_JPEG:
         raise corrupt(f"{page} has {there:,} of its {needed:,} strips or tiles; get the file again")
+
+
+def _check_jpegs(body: bytes, tags: ImageFileDirectory_v2, number: int) -> None:
+    """Refuse a page of which a JPEG is damaged: libtiff makes do with what there is.
+
+    :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
+    """
+    # What all of them share stands apart, as a JPEG without a picture: without its end, it goes before theirs.
+    tables = bytes(tags.get(_JPEG_TABLES, b""))[:-2]
+    for start, size, *_ in _coded_parts(tags):
+        part = body[start : start + size]
+        try:
+            check_jpeg(tables + part[2:] if tables else part)
+        except ImageError as error:
+            detail = f"a part of page {number + 1} of the TIFF is damaged: {error.detail}"
+            raise ImageError(error.category, detail) from error
+
+
+def _fax_warnings(body: bytes, tags: ImageFileDirectory_v2, number: int) -> tuple[PageWarning, ...]:
+    """What of a page of black and white is damaged, where the rest can be read.
+
+    :raises ImageError: ``CORRUPT`` where it cannot.
+    """
+    if tags.get(_COMPRESSION, 1) not in _FAX or max(tags.get(_BITS, (1,))) != 1:
+        return ()
+    way, align = _FAX[tags[_COMPRESSION]]
+    if way is Fax.G3 and tags.get(_FAX_OPTIONS, 0) & _BY_ROW:
+        way = Fax.G3_BY_ROW
+    reversed_bits = tags.get(_FILL_ORDER, 1) == _LOWEST_FIRST
+    bad = sum(
+        damaged_rows(body[start : start + size], width, height, way, align=align, reversed_bits=reversed_bits)
+        for start, size, width, height in _coded_parts(tags)
+    )
+    if not bad:
+        return ()
+    detail = f"{bad:,} rows of page {number + 1} of the TIFF are damaged"
+    if way in (Fax.ROWS, Fax.G4) or bad > _MOST_BAD * tags[_HEIGHT]:
+        raise corrupt(f"{detail}; get the file again")
+    return (PageWarning(WarningCategory.DAMAGED, f"{detail}, as a bad line leaves them"),)
+
+
+def _coded_parts(tags: ImageFileDirectory_v2) -> Iterator[tuple[int, int, int, int]]:
+    """Where each strip or tile begins, its bytes, its width and its rows."""
+    if _TILES in tags:
+        for start, size in zip(tags[_TILES], tags[_TILE_SIZES], strict=False):
+            yield start, size, tags[_TILE_WIDTH], tags[_TILE_HEIGHT]
+        return
+    rows = _strip_rows(tags)
+    for strip, (start, size) in enumerate(zip(tags[_STRIPS], tags[_STRIP_SIZES], strict=False)):
+        if (left := tags[_HEIGHT] - strip * rows) > 0:
+            yield start, size, tags[_WIDTH], min(rows, left)
 
 
 def _parts(tags: ImageFileDirectory_v2) -> int:

@@ -16,7 +16,7 @@ from ocr_pipeline.images import decode_pages, whole_pages
 from ocr_pipeline.images.pdf_fonts import FONTS
 from ocr_pipeline.records import FetchedImage, ImageRef, Page, PageText, TextLine, UnreadablePage, read_row
 from tests.images.decoding import MAX_PIXELS, decode, failure
-from tests.images.samples import encode, pdf_bytes, quarters, tiff_bytes
+from tests.images.samples import encode, pdf_bytes, planar_tiff, quarters, tiff_bytes
 
 
 def outcomes(body: bytes, max_pixels: int = MAX_PIXELS) -> list[str]:
@@ -80,6 +80,73 @@ def test_a_fourth_sample_that_means_nothing_hides_nothing(depth: type[np.unsigne
         samples = np.dstack([colour, np.full(colour.shape[:2], fourth, depth)])
         read = decode(tiff_bytes(samples, extra_samples=0)).astype(int)
         assert np.abs(read - np.asarray(quarters())[:, :, ::-1].astype(int)).max() <= 1
+
+
+def in_depth(depth: Any) -> Any:
+    """The picture of four colours in samples of another type."""
+    samples = np.asarray(quarters()).copy()
+    # The darkest and the lightest that there are.
+    samples[0, :2] = ((0, 0, 0), (255, 255, 255))
+    kind = np.dtype(depth)
+    if kind.kind == "f":
+        return samples.astype(depth) / depth(255)
+    scale = (np.iinfo(depth).max - np.iinfo(depth).min) // 255
+    return (samples.astype(np.int64) * scale + np.iinfo(depth).min).astype(depth)
+
+
+DEPTHS = [np.uint8, np.int8, np.uint16, np.int16, np.float32, np.float64]
+
+
+@pytest.mark.parametrize(
+    ("depth", "alpha"), [(depth, alpha) for depth in DEPTHS for alpha in {False, np.dtype(depth).kind != "i"}]
+)
+def test_a_tiff_in_planes_is_read_at_any_depth(depth: Any, alpha: bool) -> None:
+    samples = in_depth(depth)
+    if alpha:
+        full = 1 if np.dtype(depth).kind == "f" else np.iinfo(depth).max
+        samples = np.dstack([samples, np.full(samples.shape[:2], full, depth)])
+    expected = in_depth(np.uint8)[:, :, ::-1].astype(int)
+    assert np.abs(decode(planar_tiff(samples)).astype(int) - expected).max() <= 1
+    turned = decode(planar_tiff(samples, orientation=6)).astype(int)
+    assert np.abs(turned - np.rot90(expected, -1)).max() <= 1
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_grey_and_alpha_in_planes_are_read(depth: Any) -> None:
+    grey = in_depth(depth)[:, :, 0]
+    alpha = np.full(grey.shape, np.iinfo(depth).max, depth)
+    alpha[:, 48:] = 0
+    read = decode(planar_tiff(np.dstack([grey, alpha]))).astype(int)
+    expected = in_depth(np.uint8)[:, :, :1].astype(int)
+    assert np.abs(read[:, :48] - expected[:, :48]).max() <= 1
+    assert (read[:, 48:] == 255).all()
+
+
+@pytest.mark.parametrize("depth", [np.int8, np.int16])
+def test_a_tiff_of_signed_samples_is_as_light_as_its_numbers(depth: Any) -> None:
+    expected = in_depth(np.uint8)[:, :, ::-1].astype(int)
+    assert np.abs(decode(tiff_bytes(in_depth(depth))).astype(int) - expected).max() <= 1
+    grey = decode(tiff_bytes(in_depth(depth)[:, :, 0])).astype(int)
+    assert np.abs(grey - expected[:, :, 2:]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (tiff_bytes(np.zeros((8, 8), np.float16)), "grey in 1 samples a pixel, floating-point numbers, of 16 bits"),
+        (tiff_bytes(np.zeros((8, 8), np.uint64)), "whole numbers, of 64 bits"),
+        (tiff_bytes(np.zeros((8, 8, 3), np.uint32)), "RGB in 3 samples a pixel, whole numbers, of 32 bits"),
+        (planar_tiff(np.zeros((8, 8, 3), np.uint64)), "RGB in 3 samples a pixel, whole numbers, of 64 bits"),
+        (tiff_bytes(np.zeros((8, 8, 3), np.uint8), photometric=9), "ICCLAB"),
+        (tiff_bytes(np.zeros((8, 8, 5), np.uint8), photometric=5, extra_samples=2), "CMYK in 5 samples"),
+        (tiff_bytes(np.zeros((8, 8), np.uint8), compression=50_001), "WebP"),
+    ],
+)
+def test_a_tiff_of_a_kind_that_is_not_read_says_which(body: bytes, says: str) -> None:
+    error = failure(body)
+    assert error.category is ErrorCategory.CORRUPT
+    assert says in error.detail
+    assert "save it" in error.detail
 
 
 def test_a_photoshop_file_is_read() -> None:

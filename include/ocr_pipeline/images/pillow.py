@@ -160,7 +160,9 @@ def pillow_error(image_format: Format, body: bytes, error: Exception) -> ImageEr
     """What an exception of a plugin says about the image; plugins raise nearly anything."""
     if isinstance(error, Image.DecompressionBombError):
         return ImageError(ErrorCategory.TOO_MANY_PIXELS, str(error))
-    detail = f"the {image_format} of {len(body):,} bytes cannot be decoded: {error or type(error).__name__}"
+    # Decoders give numbers for what they meet in the data.
+    reason = "its data are damaged" if str(error).startswith("decoder error") else error or type(error).__name__
+    detail = f"the {image_format} of {len(body):,} bytes cannot be decoded: {reason}; get the file again, or convert it"
     early = isinstance(error, EOFError) or "truncated" in str(error).lower() or _lacks_end(image_format, body)
     return truncated(detail) if early else corrupt(detail)
 

@@ -51,8 +51,10 @@ def _to_8_bit(samples: Samples, *, full_range: bool = False) -> Pixels:
     Integers are scaled by the bits that the largest sample needs, because scanners and cameras store 10, 12
     or 14 bits in 16 and the full range would turn those black; ``full_range`` scales by the type's range.
     Floats are 0 to 1 by convention (a little more is a highlight), else 0 to 255, else scaled by their
-    maximum; negative is black. Integers below 0 begin with their smallest.
+    maximum; negative is black. Integers below 0 begin with their smallest, those of 8 bits with -128.
     """
+    if samples.dtype == np.int8:
+        return samples.view(np.uint8) ^ np.uint8(0x80)
     if samples.dtype == np.uint8:
         return samples
     if samples.dtype == np.bool_:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
+import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from ocr_pipeline.images.decoded import Decoded, DecodePage, upright
 from ocr_pipeline.images.fax import Fax, damaged_rows
 from ocr_pipeline.images.jpeg import check_jpeg
 from ocr_pipeline.images.pillow import bytes_a_pixel, open_image, pillow_error, pillow_pixels, reduced_pixels
-from ocr_pipeline.images.pixels import Samples, to_bgr
+from ocr_pipeline.images.pixels import Samples, to_bgr, turn_upright
 from ocr_pipeline.images.sniffing import Format
 from ocr_pipeline.records import PageWarning, Pixels
 
@@ -55,7 +56,14 @@ _LOWEST_FIRST = 2
 _MOST_BAD = 0.02
 """Share of the rows of a fax that a bad line may have damaged for the others to be read: more is a line of text."""
 _JPEG = 7
-_UNSIGNED = 1
+_UNSIGNED, _SIGNED = 1, 2
+_SAMPLE_FORMATS = {_UNSIGNED: "whole numbers", _SIGNED: "signed numbers", 3: "floating-point numbers"}
+_PHOTOMETRICS = {
+    **{0: "grey", 1: "grey", 2: "RGB", 3: "a palette", 4: "a mask", 5: "CMYK", 6: "YCbCr", 8: "CIELAB", 9: "ICCLAB"},
+    **{10: "ITULAB", 32803: "a raw photograph", 32844: "LogL", 32845: "LogLuv", 34892: "a raw photograph"},
+}
+_UNKNOWN = re.compile("unknown (pixel|raw) mode|unknown data organization")
+"""What Pillow says of a combination of tags that it does not know."""
 _UNSPECIFIED = 0
 
 _UNREAD = {
@@ -66,6 +74,8 @@ _UNREAD = {
     34887: "LERC",
     34892: "lossy JPEG of a raw photograph",
     34934: "JPEG XR",
+    34933: "PNG",
+    50001: "WebP",
     50002: "JPEG XL",
     52546: "JPEG XL",
 }
@@ -185,10 +195,10 @@ def _decode_page(body: bytes, layout: _Layout, directory: int, number: int, max_
         _check_jpegs(body, tags, number)
     warnings = _fax_warnings(body, tags, number)
     if factor == 1:
-        return Decoded(_decode_first(image, tags), warnings)
+        return Decoded(_decode_first(image, tags, number), warnings)
     bands: Iterable[bytes] = [_unturned(image, layout, directory)]
     if _STRIPS in tags and len(tags[_STRIPS]) == len(tags[_STRIP_SIZES]) and tags.get(_PLANES, 1) == 1:
-        bands = (_band(image, tags, strips) for strips in _bands(tags, factor))
+        bands = (_band(image, tags, strips, rows) for strips, rows in _bands(tags, factor))
     pixels = np.concatenate([_reduce(band, factor, max_pixels) for band in bands])[: max(height // factor, 1)]
     turned = upright(pixels, tags.get(_ORIENTATION, 1), reduced_from=(width, height))
     return replace(turned, warnings=warnings)
@@ -226,7 +236,7 @@ def _check_data(tags: ImageFileDirectory_v2, size: int, number: int) -> None:
     :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
     """
     page, compression = f"page {number + 1} of the TIFF", tags.get(_COMPRESSION, 1)
-    if compression not in COMPRESSION_INFO:
+    if compression in _UNREAD or compression not in COMPRESSION_INFO:
         name = f" ({_UNREAD[compression]})" if compression in _UNREAD else ""
         raise corrupt(f"{page} has the compression {compression}{name}, which is not read; save it with LZW or Deflate")
     for offsets, counts in ((_STRIPS, _STRIP_SIZES), (_TILES, _TILE_SIZES)):
@@ -305,22 +315,36 @@ def _strip_rows(tags: ImageFileDirectory_v2) -> int:
     return int(min(tags.get(_ROWS) or tags[_HEIGHT], tags[_HEIGHT]))
 
 
-def _decode_first(image: bytes, tags: ImageFileDirectory_v2) -> Pixels:
-    """Decode the first image, whose tags are ``tags``, upright."""
+def _decode_first(image: bytes, tags: ImageFileDirectory_v2, number: int) -> Pixels:
+    """Decode the first image, page ``number`` with these tags, upright.
+
+    :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
+    """
     photometric, samples_a_pixel = tags.get(_PHOTOMETRIC, 1), tags.get(_SAMPLES, 1)
     # Of colour that does not state its samples, OpenCV fills some with whatever is in memory.
     known = photometric in _OPENCV and (photometric != _RGB or samples_a_pixel >= 3)
-    known = known and tags.get(_COMPRESSION, 1) in _OPENCV_COMPRESSIONS and tags.get(_PLANES, 1) == 1
-    if known and max(tags.get(_BITS, (1,))) > 8 and samples_a_pixel > 1:
+    known = known and tags.get(_COMPRESSION, 1) in _OPENCV_COMPRESSIONS
+    planes, deep = tags.get(_PLANES, 1) == 2, max(tags.get(_BITS, (1,))) > 8 and samples_a_pixel > 1
+    known = known and not planes
+    joined = planes and photometric in (_BLACK_IS_ZERO, _RGB) and _STRIPS in tags
+    joined = joined and (deep or samples_a_pixel == 2 or _is_signed(tags))
+    if planes and deep and not joined:
+        # Pillow takes half of each plane for it.
+        raise _unread(tags, number)
+    if known and deep:
         samples = opencv.decode(image)
         if samples is not None:
             return to_bgr(_meant(samples, tags))
     try:
+        if joined:
+            return turn_upright(to_bgr(_meant(_joined_planes(image, tags), tags)), tags.get(_ORIENTATION, 1))
         with open_image(Format.TIFF, image) as opened:
             # Applies the orientation too.
             opened.load()
             if opened.mode == "I":
                 return to_bgr(_meant(np.asarray(opened), tags))
+            if opened.mode == "L" and _is_signed(tags):
+                return to_bgr(np.asarray(opened).view(np.int8))
             pixels = pillow_pixels(opened)
             # Pillow turns white-is-zero round up to 8 bits only.
             inverted = photometric == _WHITE_IS_ZERO and opened.mode.startswith(("I;16", "F"))
@@ -330,9 +354,56 @@ def _decode_first(image: bytes, tags: ImageFileDirectory_v2) -> Pixels:
     except Exception as error:
         # A SyntaxError is Pillow's word for a combination of tags that it does not know.
         found = opencv.decode(image) if known and isinstance(error, SyntaxError) else None
+        if found is None and _UNKNOWN.search(str(error)):
+            raise _unread(tags, number) from error
         if found is None:
             raise pillow_error(Format.TIFF, image, error) from error
         return to_bgr(_meant(found, tags))
+
+
+def _joined_planes(image: bytes, tags: ImageFileDirectory_v2) -> Samples:
+    """The samples of the first image, as stored, of which each channel is kept for itself: as pictures in grey.
+
+    Decoders take them for one picture at 8 bits only, if at all.
+    """
+    each = len(tags[_STRIPS]) // tags[_SAMPLES]
+    planes = []
+    for number in range(tags[_SAMPLES]):
+        alone = _band(image, tags, slice(number * each, (number + 1) * each), tags[_HEIGHT], plane=number)
+        plane = _grey_samples(alone)
+        planes.append(plane.view(np.int8) if plane.dtype == np.uint8 and _is_signed(tags) else plane)
+    colours, others = (planes[2::-1], planes[3:4]) if tags[_PHOTOMETRIC] == _RGB else (planes[:1], planes[1:2])
+    return np.dstack([*colours, *others])
+
+
+def _grey_samples(image: bytes) -> Samples:
+    """The samples of a TIFF in grey of any depth.
+
+    :raises SyntaxError: where nothing knows its kind.
+    """
+    try:
+        with open_image(Format.TIFF, image) as opened:
+            opened.load()
+            return np.asarray(opened)
+    except SyntaxError:
+        if (samples := opencv.decode(image)) is None:
+            raise
+        return samples
+
+
+def _is_signed(tags: ImageFileDirectory_v2) -> bool:
+    return set(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))) == {_SIGNED}
+
+
+def _unread(tags: ImageFileDirectory_v2, number: int) -> ImageError:
+    """The error for a page that is whole, of a kind that nothing here reads."""
+    colour = _PHOTOMETRICS.get(tags.get(_PHOTOMETRIC, 1), f"of the photometric interpretation {tags[_PHOTOMETRIC]}")
+    kinds = {_SAMPLE_FORMATS.get(kind, f"of the format {kind}") for kind in tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))}
+    bits = "/".join(str(depth) for depth in sorted(set(tags.get(_BITS, (1,)))))
+    samples = f"{tags.get(_SAMPLES, 1)} samples a pixel, {' and '.join(sorted(kinds))}, of {bits} bits"
+    return corrupt(
+        f"page {number + 1} of the TIFF is {colour} in {samples}, which is not read; save it as grey or RGB of 8 bits"
+    )
 
 
 def _meant(samples: Samples, tags: ImageFileDirectory_v2) -> Samples:
@@ -345,23 +416,30 @@ def _meant(samples: Samples, tags: ImageFileDirectory_v2) -> Samples:
     return samples
 
 
-def _bands(tags: ImageFileDirectory_v2, factor: int) -> Iterator[slice]:
-    """Strips to decode together, such that all but the last begin and end at whole rows of the reduced page."""
+def _bands(tags: ImageFileDirectory_v2, factor: int) -> Iterator[tuple[slice, int]]:
+    """Strips to decode together, and their rows: all but the last begin and end at whole rows of the reduced page."""
     rows = _strip_rows(tags)
     step = factor // math.gcd(factor, rows)
     step *= max(_BAND_PIXELS // (step * rows * tags[_WIDTH]), 1)
     for first in range(0, len(tags[_STRIPS]), step):
-        yield slice(first, first + step)
+        yield slice(first, first + step), min(step * rows, tags[_HEIGHT] - first * rows)
 
 
-def _band(image: bytes, tags: ImageFileDirectory_v2, strips: slice) -> bytes:
-    """A TIFF of some strips of the first image alone."""
-    rows, offsets, sizes = _strip_rows(tags), tags[_STRIPS][strips], tags[_STRIP_SIZES][strips]
+def _band(image: bytes, tags: ImageFileDirectory_v2, strips: slice, height: int, *, plane: int | None = None) -> bytes:
+    """A TIFF of some strips of the first image alone, ``height`` rows; or of those of a plane, in grey."""
+    offsets, sizes = tags[_STRIPS][strips], tags[_STRIP_SIZES][strips]
     band = ImageFileDirectory_v2(prefix=tags.prefix)
     for tag in _NEEDED & set(tags):
         band.tagtype[tag] = tags.tagtype[tag]
         band[tag] = tags[tag]
-    band[_HEIGHT] = min(len(offsets) * rows, tags[_HEIGHT] - strips.start * rows)
+    band[_HEIGHT] = height
+    if plane is not None:
+        band[_SAMPLES] = band[_PLANES] = band[_PHOTOMETRIC] = 1
+        for tag in (_BITS, _SAMPLE_FORMAT):
+            if tag in tags:
+                band[tag] = tags[tag][plane : plane + 1]
+        if _EXTRA in band:
+            del band[_EXTRA]
     # Pillow has them begin behind the directory.
     band[_STRIPS] = tuple(itertools.accumulate(sizes[:-1], initial=0))
     band[_STRIP_SIZES] = sizes

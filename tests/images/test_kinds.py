@@ -200,6 +200,34 @@ def test_of_an_animation_the_first_frame_that_is_not_blank_is_read() -> None:
     assert decode(body)[20, 30].max() < 10
 
 
+def frames(first: Image.Image, second: Image.Image, image_format: str) -> bytes:
+    options = {"lossless": True} if image_format == "WEBP" else {}
+    return encode(first, image_format, save_all=True, append_images=[second], duration=100, **options)
+
+
+@pytest.mark.parametrize("image_format", ["GIF", "PNG", "WEBP"])
+@pytest.mark.parametrize("begun", ["faded in", "specks"])
+def test_a_frame_that_is_hardly_begun_is_passed_over(image_format: str, begun: str) -> None:
+    drawn = Image.new("RGB", (300, 100), "white")
+    ImageDraw.Draw(drawn).rectangle((50, 30, 250, 70), fill="black")
+    first = Image.new("RGB", drawn.size, "white")
+    if begun == "faded in":
+        first = Image.blend(first, drawn, 0.02)
+    else:
+        for place in range(0, 300, 10):
+            first.putpixel((place, place % 97), (100, 100, 100))
+    assert decode(frames(first, drawn, image_format))[50, 150].max() < 10
+
+
+@pytest.mark.parametrize("image_format", ["GIF", "PNG", "WEBP"])
+def test_of_frames_that_show_little_the_fullest_is_read(image_format: str) -> None:
+    little, least = (Image.new("RGB", (300, 100), "white") for _ in range(2))
+    ImageDraw.Draw(little).rectangle((10, 10, 19, 19), fill="black")
+    ImageDraw.Draw(least).rectangle((40, 40, 44, 44), fill="black")
+    for order in ((little, least), (least, little)):
+        assert decode(frames(*order, image_format))[15, 15].max() < 10
+
+
 @pytest.mark.parametrize(("image_format", "options"), [("PNG", {}), ("TIFF", {"compression": "group4"}), ("TIFF", {})])
 def test_a_scan_of_one_bit_is_read_reduced(image_format: str, options: dict[str, str]) -> None:
     scan = Image.new("1", (2000, 3000), 1)

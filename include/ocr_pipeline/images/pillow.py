@@ -40,7 +40,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.images.checks import BYTES_A_PIXEL, MOST_REDUCED, check_size, corrupt, reduction, truncated
 from ocr_pipeline.images.decoded import Decoded, upright
-from ocr_pipeline.images.pixels import Samples, exif_orientation, is_blank, reduced, to_bgr
+from ocr_pipeline.images.pixels import Samples, exif_orientation, ink, reduced, to_bgr
 from ocr_pipeline.images.sniffing import Format
 from ocr_pipeline.records import Pixels
 
@@ -81,7 +81,10 @@ _CODESTREAM = b"\xff\x4f\xff\x51"
 
 _ANIMATED = frozenset([Format.GIF, Format.WEBP, Format.PNG, Format.AVIF])
 _MOST_BLANK = 50
-"""Frames that are looked at for one that is not blank."""
+"""Frames that are looked at for one that shows enough."""
+
+LITTLE_INK = 0.005
+"""Share of the pixels of a frame that is hardly begun: a word takes more of most."""
 
 _BAND_PIXELS = 1 << 22
 """Pixels that are converted at once where an image is reduced."""
@@ -91,7 +94,7 @@ warnings.filterwarnings("ignore", category=Warning, module=r"PIL\.")
 
 
 def decode_with_pillow(image_format: Format, body: bytes, max_pixels: int) -> Decoded:
-    """Decode an image; of an animation, the first frame that is not blank.
+    """Decode an image; of an animation, the first frame that is not nearly blank.
 
     :raises ImageError: ``TRUNCATED``, ``CORRUPT`` or ``TOO_MANY_PIXELS``.
     """
@@ -188,19 +191,22 @@ def _reduction(image_format: Format, image: ImageFile.ImageFile, max_pixels: int
 
 
 def _first_frame(image_format: Format, image: ImageFile.ImageFile) -> Pixels:
-    """The pixels of the first frame that shows anything, or of the first."""
-    first = pillow_pixels(image)
-    if image_format not in _ANIMATED or not getattr(image, "is_animated", False) or not is_blank(first):
-        return first
+    """The pixels of the first frame that shows something, or of the one that shows most."""
+    pixels = pillow_pixels(image)
+    if image_format not in _ANIMATED or not getattr(image, "is_animated", False):
+        return pixels
+    best, most = pixels, ink(pixels)
     for number in range(1, _MOST_BLANK):
+        if most >= LITTLE_INK:
+            break
         try:
             image.seek(number)
         except EOFError:
             break
         pixels = pillow_pixels(image)
-        if not is_blank(pixels):
-            return pixels
-    return first
+        if (share := ink(pixels)) > most:
+            best, most = pixels, share
+    return best
 
 
 def _unmarked_cmyk(image: Image.Image) -> Image.Image:

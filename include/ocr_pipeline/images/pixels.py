@@ -119,6 +119,13 @@ def is_blank(pixels: Pixels) -> bool:
     return contrast(pixels[::8, ::8]) <= FAINT and contrast(pixels) <= FAINT
 
 
+def ink(pixels: Pixels) -> float:
+    """Share of BGR pixels that stand out from the most common grey."""
+    counts = np.bincount(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).ravel(), minlength=256)
+    paper = int(counts.argmax())
+    return 1 - float(counts[max(paper - FAINT, 0) : paper + FAINT + 1].sum()) / max(int(counts.sum()), 1)
+
+
 def turn_upright(pixels: Pixels, orientation: int) -> Pixels:
     """Apply an EXIF orientation (1 to 8, tag 0x0112 of EXIF 2.32; anything else means upright)."""
     turned = cv2.transpose(pixels) if orientation in (5, 6, 7, 8) else pixels

@@ -145,3 +145,9 @@ def test_an_image_that_is_not_drawn_does_not_matter() -> None:
 def test_a_blank_scan_is_no_damage() -> None:
     white = encode(Image.new("L", (160, 120), 255), "JPEG2000")
     assert page_of(pdf(stream(b"", DRAWN), image(b"JPXDecode", white))).warnings == ()
+
+
+def test_a_jpeg_that_is_larger_than_its_pdf_says_is_refused_by_its_header() -> None:
+    frame = JPEG.index(b"\xff\xc0") + 5
+    bomb = JPEG[:frame] + (65_000).to_bytes(2) * 2 + JPEG[frame + 4 :]
+    assert failure(pdf(stream(b"", DRAWN), image(b"DCTDecode", bomb))).category is ErrorCategory.TOO_MANY_PIXELS

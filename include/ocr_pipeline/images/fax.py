@@ -68,7 +68,7 @@ _Table = list[tuple[int, int]]
 _MOST_BEHIND = 32
 """Bits that may follow the last row, for what comes next to begin at a whole word."""
 
-_MOST_WALKED = 1 << 22
+MOST_WALKED = 1 << 20
 """Bytes of a picture, some ten times a dense page, that are walked: beyond, it would take seconds."""
 
 
@@ -113,7 +113,7 @@ def damaged_rows(data: bytes, width: int, height: int, way: Fax, *, align: int =
     :param align: of rows without a mark, the bits at a multiple of which each begins.
     :param reversed_bits: whether the first bit of a byte is its lowest.
     """
-    if len(data) > _MOST_WALKED:
+    if len(data) > MOST_WALKED:
         return 0
     walk = _Walk(data, width, reversed_bits)
     if way in (Fax.G3, Fax.G3_BY_ROW) and walk.has_marks:

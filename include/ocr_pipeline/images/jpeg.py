@@ -83,12 +83,12 @@ def decode_jpeg(body: bytes, max_pixels: int) -> Decoded:
     return _decode(body, partial(_whole, max_pixels=max_pixels))
 
 
-def check_jpeg(body: bytes) -> tuple[PageWarning, ...]:
+def check_jpeg(body: bytes, max_pixels: int) -> tuple[PageWarning, ...]:
     """As :func:`decode_jpeg`, of a JPEG that something else decodes: a tenth of the work.
 
-    :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
+    :raises ImageError: ``TRUNCATED``, ``CORRUPT`` or ``TOO_MANY_PIXELS``.
     """
-    return _decode(body, _smallest).warnings
+    return _decode(body, partial(_smallest, max_pixels=max_pixels)).warnings
 
 
 def _decode(body: bytes, decode: Callable[[bytes, _Head, bool], Decoded]) -> Decoded:
@@ -145,11 +145,13 @@ def _whole(body: bytes, head: _Head, strict: bool, *, max_pixels: int) -> Decode
     return upright(pixels, head.orientation)
 
 
-def _smallest(body: bytes, head: _Head, strict: bool) -> Decoded:
+def _smallest(body: bytes, head: _Head, strict: bool, *, max_pixels: int) -> Decoded:
     """The picture at an eighth of its size, for which all of its data are read; nothing where that is not strict."""
     if not strict:
         return Decoded(np.empty((0, 0, 3), np.uint8))
-    colours = "GRAY" if head.frame == _LOSSLESS and simplejpeg.decode_jpeg_header(body)[2] == "Gray" else "BGR"
+    height, width, colours, _ = simplejpeg.decode_jpeg_header(body)
+    reduction(width, height, max_pixels, most=MOST_REDUCED if head.one_scan else 1)
+    colours = "GRAY" if head.frame == _LOSSLESS and colours == "Gray" else "BGR"
     return Decoded(simplejpeg.decode_jpeg(body, colours, min_width=1, min_height=1))
 
 

@@ -137,20 +137,20 @@ class _Document:
                 pixels = np.ascontiguousarray(bitmap.to_numpy()[:, :, :3])
             finally:
                 bitmap.close()
-            damage = self._damage(page, number, pixels)
+            damage = self._damage(page, number, pixels, max_pixels)
             if raw.FPDFPage_GetAnnotCount(page):
                 page = self._flattened(page, number)
             return pixels, undrawn_text(page), damage
         finally:
             page.close()
 
-    def _damage(self, page: pypdfium2.PdfPage, number: int, pixels: Pixels) -> str:
+    def _damage(self, page: pypdfium2.PdfPage, number: int, pixels: Pixels, max_pixels: int) -> str:
         """What of a page PDFium has left out of its pixels, for people; empty where nothing.
 
         :raises ImageError: what is wrong with a page that shows nothing else.
         """
         images = list(_images(page))
-        broken = damaged_images(images)
+        broken = damaged_images(images, max_pixels)
         if images and not broken and is_blank(pixels):
             broken = [error for image in images if (error := undecodable(image))]
         empty = raw.FPDFPage_CountObjects(page) == 0

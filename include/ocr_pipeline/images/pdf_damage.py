@@ -9,6 +9,7 @@ import io
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar
 
 import pypdfium2
@@ -50,9 +51,10 @@ _JBIG2_TYPES = frozenset([0, 4, 6, 7, 16, 20, 22, 23, 36, 38, 39, 40, 42, 43, *r
 _UNKNOWN_LENGTH = 0xFFFFFFFF
 
 
-def damaged_images(images: list[pypdfium2.PdfImage]) -> list[ImageError]:
+def damaged_images(images: list[pypdfium2.PdfImage], max_pixels: int) -> list[ImageError]:
     """What is wrong with each image of which PDFium draws nothing, or not all."""
-    return [error for image in images if (error := _caught(_check_image, image))]
+    check = partial(_check_image, max_pixels=max_pixels)
+    return [error for image in images if (error := _caught(check, image))]
 
 
 def undecodable(image: pypdfium2.PdfImage) -> ImageError | None:
@@ -90,8 +92,8 @@ def _caught(check: Callable[[_T], None], value: _T) -> ImageError | None:
     return None
 
 
-def _check_image(image: pypdfium2.PdfImage) -> None:
-    """:raises ImageError: ``TRUNCATED`` or ``CORRUPT``."""
+def _check_image(image: pypdfium2.PdfImage, max_pixels: int) -> None:
+    """:raises ImageError: ``TRUNCATED``, ``CORRUPT`` or ``TOO_MANY_PIXELS``."""
     filters = image.get_filters()
     if unknown := set(filters) - _READ:
         raise corrupt(f"an image is compressed by {', '.join(sorted(unknown))}, which is not read; print the PDF anew")
@@ -105,7 +107,7 @@ def _check_image(image: pypdfium2.PdfImage) -> None:
             start = body.find(_JPEG_START)
             if start < 0:
                 raise corrupt(f"a JPEG of {len(body):,} bytes is none; get the file again")
-            if doubts := check_jpeg(body[start:]):
+            if doubts := check_jpeg(body[start:], max_pixels):
                 raise corrupt(doubts[0].detail)
         case ["JBIG2Decode"]:
             _check_jbig2(bytes(image.get_data(decode_simple=True)))

@@ -18,23 +18,35 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from ocr_pipeline.errors import ImageError, WarningCategory
+from ocr_pipeline.errors import ImageError
 from ocr_pipeline.images import opencv
 from ocr_pipeline.images.checks import BYTES_A_PIXEL, MOST_REDUCED, check_size, corrupt, reduction, truncated
 from ocr_pipeline.images.decoded import Decoded, DecodePage, upright
-from ocr_pipeline.images.fax import Fax, damaged_rows
-from ocr_pipeline.images.jpeg import check_jpeg
 from ocr_pipeline.images.pillow import bytes_a_pixel, open_image, pillow_error, pillow_pixels, reduced_pixels
 from ocr_pipeline.images.pixels import Samples, to_bgr, turn_upright
 from ocr_pipeline.images.sniffing import Format
-from ocr_pipeline.records import PageWarning, Pixels
+from ocr_pipeline.images.tiff_data import check_data, strip_rows
+from ocr_pipeline.images.tiff_tags import (
+    BITS,
+    COMPRESSION,
+    EXTRA,
+    HEIGHT,
+    OLD_JPEG,
+    OLD_SUBFILE,
+    ORIENTATION,
+    PHOTOMETRIC,
+    PLANES,
+    SAMPLE_FORMAT,
+    SAMPLES,
+    STRIP_SIZES,
+    STRIPS,
+    SUBFILE,
+    WIDTH,
+)
+from ocr_pipeline.records import Pixels
 
-_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
-_FILL_ORDER, _STRIPS, _ORIENTATION, _SAMPLES, _ROWS, _STRIP_SIZES, _PLANES = 266, 273, 274, 277, 278, 279, 284
-_FAX_OPTIONS, _JPEG_TABLES = 292, 347
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _EXTRA, _SAMPLE_FORMAT = 322, 323, 324, 325, 338, 339
 _NEEDED = frozenset(
     [*range(254, 260), 262, 266, 273, 277, 278, 279, 284, 292, 317, 320, *range(322, 326), 338, 339, 347]
 )
@@ -48,14 +60,6 @@ _OPENCV = frozenset([_BLACK_IS_ZERO, _RGB, _LOG_LUV])
 """Photometric interpretations that OpenCV converts rightly at any depth."""
 _OPENCV_COMPRESSIONS = frozenset([1, 5, 8, 32773, 32946])
 """Compressions that OpenCV decodes: none, LZW, Deflate (twice) and PackBits."""
-_OLD_JPEG = 6
-_FAX = {2: (Fax.ROWS, 8), 3: (Fax.G3, 1), 4: (Fax.G4, 1), 32771: (Fax.ROWS, 16)}
-"""How black and white is coded by a compression, and at a multiple of how many bits rows begin."""
-_BY_ROW = 1
-_LOWEST_FIRST = 2
-_MOST_BAD = 0.02
-"""Share of the rows of a fax that a bad line may have damaged for the others to be read: more is a line of text."""
-_JPEG = 7
 _UNSIGNED, _SIGNED = 1, 2
 _SAMPLE_FORMATS = {_UNSIGNED: "whole numbers", _SIGNED: "signed numbers", 3: "floating-point numbers"}
 _PHOTOMETRICS = {
@@ -65,21 +69,6 @@ _PHOTOMETRICS = {
 _UNKNOWN = re.compile("unknown (pixel|raw) mode|unknown data organization")
 """What Pillow says of a combination of tags that it does not know."""
 _UNSPECIFIED = 0
-
-_UNREAD = {
-    33003: "JPEG 2000",
-    33005: "JPEG 2000",
-    34661: "JBIG",
-    34712: "JPEG 2000",
-    34887: "LERC",
-    34892: "lossy JPEG of a raw photograph",
-    34934: "JPEG XR",
-    34933: "PNG",
-    50001: "WebP",
-    50002: "JPEG XL",
-    52546: "JPEG XL",
-}
-"""Names of compressions that are met and that nothing here reads."""
 
 _NUMBER_SIZES = {1: 1, 3: 2, 4: 4, 16: 8}
 """Bytes of the types of whole numbers: BYTE, SHORT, LONG, LONG8."""
@@ -181,26 +170,23 @@ def _directories(body: bytes, layout: _Layout) -> Iterator[tuple[int, bool]]:
 
 
 def _says_copy(tag: int, value: int) -> bool:
-    return (tag == _SUBFILE and value & (_REDUCED | _MASK) > 0) or (tag == _OLD_SUBFILE and value == _OLD_REDUCED)
+    return (tag == SUBFILE and value & (_REDUCED | _MASK) > 0) or (tag == OLD_SUBFILE and value == _OLD_REDUCED)
 
 
 def _decode_page(body: bytes, layout: _Layout, directory: int, number: int, max_pixels: int) -> Decoded:
     image = layout.with_first(body, directory)
     tags = _tags(image, layout, directory, number)
-    width, height = tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)
-    simple = max(tags.get(_BITS, (1,))) <= 8 and tags.get(_COMPRESSION, 1) != _OLD_JPEG
+    width, height = tags.get(WIDTH, 0), tags.get(HEIGHT, 0)
+    simple = max(tags.get(BITS, (1,))) <= 8 and tags.get(COMPRESSION, 1) != OLD_JPEG
     factor = reduction(width, height, max_pixels, most=MOST_REDUCED if simple else 1)
-    _check_data(tags, len(body), number)
-    if tags.get(_COMPRESSION, 1) == _JPEG:
-        _check_jpegs(body, tags, number)
-    warnings = _fax_warnings(body, tags, number)
+    warnings = check_data(body, tags, number, max_pixels)
     if factor == 1:
         return Decoded(_decode_first(image, tags, number), warnings)
     bands: Iterable[bytes] = [_unturned(image, layout, directory)]
-    if _STRIPS in tags and len(tags[_STRIPS]) == len(tags[_STRIP_SIZES]) and tags.get(_PLANES, 1) == 1:
+    if STRIPS in tags and len(tags[STRIPS]) == len(tags[STRIP_SIZES]) and tags.get(PLANES, 1) == 1:
         bands = (_band(image, tags, strips, rows) for strips, rows in _bands(tags, factor))
     pixels = np.concatenate([_reduce(band, factor, max_pixels) for band in bands])[: max(height // factor, 1)]
-    turned = upright(pixels, tags.get(_ORIENTATION, 1), reduced_from=(width, height))
+    turned = upright(pixels, tags.get(ORIENTATION, 1), reduced_from=(width, height))
     return replace(turned, warnings=warnings)
 
 
@@ -223,96 +209,11 @@ def _tags(image: bytes, layout: _Layout, directory: int, number: int) -> ImageFi
 def _unturned(image: bytes, layout: _Layout, directory: int) -> bytes:
     """The TIFF without the orientation of its first image, which Pillow would apply to all of its pixels."""
     for number, (tag, kind, count, _) in enumerate(layout.entries(image, directory)):
-        if tag == _ORIENTATION:
+        if tag == ORIENTATION:
             at = directory + layout.count.size + number * layout.entry.size
             upright_entry = layout.entry.pack(tag, kind, count, layout.value(kind, 1))
             return image[:at] + upright_entry + image[at + layout.entry.size :]
     return image
-
-
-def _check_data(tags: ImageFileDirectory_v2, size: int, number: int) -> None:
-    """Refuse a page of whose data a part is missing, or is compressed in a way that is not known: it would be black.
-
-    :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
-    """
-    page, compression = f"page {number + 1} of the TIFF", tags.get(_COMPRESSION, 1)
-    if compression in _UNREAD or compression not in COMPRESSION_INFO:
-        name = f" ({_UNREAD[compression]})" if compression in _UNREAD else ""
-        raise corrupt(f"{page} has the compression {compression}{name}, which is not read; save it with LZW or Deflate")
-    for offsets, counts in ((_STRIPS, _STRIP_SIZES), (_TILES, _TILE_SIZES)):
-        parts = list(zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False))
-        end = max(map(sum, parts), default=0)
-        if end > size:
-            raise truncated(f"the TIFF has {size:,} bytes; page {number + 1} goes to {end:,}; get the file again")
-        if not all(length for _, length in parts):
-            raise corrupt(f"{page} has parts without data; get the file again from where it was made")
-    there, needed = len(tags.get(_TILES, tags.get(_STRIPS, ()))), _parts(tags)
-    if there < needed and compression != _OLD_JPEG:
-        raise corrupt(f"{page} has {there:,} of its {needed:,} strips or tiles; get the file again")
-
-
-def _check_jpegs(body: bytes, tags: ImageFileDirectory_v2, number: int) -> None:
-    """Refuse a page of which a JPEG is damaged: libtiff makes do with what there is.
-
-    :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
-    """
-    # What all of them share stands apart, as a JPEG without a picture: without its end, it goes before theirs.
-    tables = bytes(tags.get(_JPEG_TABLES, b""))[:-2]
-    for start, size, *_ in _coded_parts(tags):
-        part = body[start : start + size]
-        try:
-            check_jpeg(tables + part[2:] if tables else part)
-        except ImageError as error:
-            detail = f"a part of page {number + 1} of the TIFF is damaged: {error.detail}"
-            raise ImageError(error.category, detail) from error
-
-
-def _fax_warnings(body: bytes, tags: ImageFileDirectory_v2, number: int) -> tuple[PageWarning, ...]:
-    """What of a page of black and white is damaged, where the rest can be read.
-
-    :raises ImageError: ``CORRUPT`` where it cannot.
-    """
-    if tags.get(_COMPRESSION, 1) not in _FAX or max(tags.get(_BITS, (1,))) != 1:
-        return ()
-    way, align = _FAX[tags[_COMPRESSION]]
-    if way is Fax.G3 and tags.get(_FAX_OPTIONS, 0) & _BY_ROW:
-        way = Fax.G3_BY_ROW
-    reversed_bits = tags.get(_FILL_ORDER, 1) == _LOWEST_FIRST
-    bad = sum(
-        damaged_rows(body[start : start + size], width, height, way, align=align, reversed_bits=reversed_bits)
-        for start, size, width, height in _coded_parts(tags)
-    )
-    if not bad:
-        return ()
-    detail = f"{bad:,} rows of page {number + 1} of the TIFF are damaged"
-    if way in (Fax.ROWS, Fax.G4) or bad > _MOST_BAD * tags[_HEIGHT]:
-        raise corrupt(f"{detail}; get the file again")
-    return (PageWarning(WarningCategory.DAMAGED, f"{detail}, as a bad line leaves them"),)
-
-
-def _coded_parts(tags: ImageFileDirectory_v2) -> Iterator[tuple[int, int, int, int]]:
-    """Where each strip or tile begins, its bytes, its width and its rows."""
-    if _TILES in tags:
-        for start, size in zip(tags[_TILES], tags[_TILE_SIZES], strict=False):
-            yield start, size, tags[_TILE_WIDTH], tags[_TILE_HEIGHT]
-        return
-    rows = _strip_rows(tags)
-    for strip, (start, size) in enumerate(zip(tags[_STRIPS], tags[_STRIP_SIZES], strict=False)):
-        if (left := tags[_HEIGHT] - strip * rows) > 0:
-            yield start, size, tags[_WIDTH], min(rows, left)
-
-
-def _parts(tags: ImageFileDirectory_v2) -> int:
-    """How many strips or tiles a page is made of."""
-    planes = tags.get(_SAMPLES, 1) if tags.get(_PLANES, 1) == 2 else 1
-    width, height = tags[_WIDTH], tags[_HEIGHT]
-    if _TILES in tags:
-        return int(planes * math.ceil(width / tags[_TILE_WIDTH]) * math.ceil(height / tags[_TILE_HEIGHT]))
-    return int(planes * math.ceil(height / _strip_rows(tags)))
-
-
-def _strip_rows(tags: ImageFileDirectory_v2) -> int:
-    return int(min(tags.get(_ROWS) or tags[_HEIGHT], tags[_HEIGHT]))
 
 
 def _decode_first(image: bytes, tags: ImageFileDirectory_v2, number: int) -> Pixels:
@@ -320,13 +221,13 @@ def _decode_first(image: bytes, tags: ImageFileDirectory_v2, number: int) -> Pix
 
     :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
     """
-    photometric, samples_a_pixel = tags.get(_PHOTOMETRIC, 1), tags.get(_SAMPLES, 1)
+    photometric, samples_a_pixel = tags.get(PHOTOMETRIC, 1), tags.get(SAMPLES, 1)
     # Of colour that does not state its samples, OpenCV fills some with whatever is in memory.
     known = photometric in _OPENCV and (photometric != _RGB or samples_a_pixel >= 3)
-    known = known and tags.get(_COMPRESSION, 1) in _OPENCV_COMPRESSIONS
-    planes, deep = tags.get(_PLANES, 1) == 2, max(tags.get(_BITS, (1,))) > 8 and samples_a_pixel > 1
+    known = known and tags.get(COMPRESSION, 1) in _OPENCV_COMPRESSIONS
+    planes, deep = tags.get(PLANES, 1) == 2, max(tags.get(BITS, (1,))) > 8 and samples_a_pixel > 1
     known = known and not planes
-    joined = planes and photometric in (_BLACK_IS_ZERO, _RGB) and _STRIPS in tags
+    joined = planes and photometric in (_BLACK_IS_ZERO, _RGB) and STRIPS in tags
     joined = joined and (deep or samples_a_pixel == 2 or _is_signed(tags))
     if planes and deep and not joined:
         # Pillow takes half of each plane for it.
@@ -337,7 +238,7 @@ def _decode_first(image: bytes, tags: ImageFileDirectory_v2, number: int) -> Pix
             return to_bgr(_meant(samples, tags))
     try:
         if joined:
-            return turn_upright(to_bgr(_meant(_joined_planes(image, tags), tags)), tags.get(_ORIENTATION, 1))
+            return turn_upright(to_bgr(_meant(_joined_planes(image, tags), tags)), tags.get(ORIENTATION, 1))
         with open_image(Format.TIFF, image) as opened:
             # Applies the orientation too.
             opened.load()
@@ -366,13 +267,13 @@ def _joined_planes(image: bytes, tags: ImageFileDirectory_v2) -> Samples:
 
     Decoders take them for one picture at 8 bits only, if at all.
     """
-    each = len(tags[_STRIPS]) // tags[_SAMPLES]
+    each = len(tags[STRIPS]) // tags[SAMPLES]
     planes = []
-    for number in range(tags[_SAMPLES]):
-        alone = _band(image, tags, slice(number * each, (number + 1) * each), tags[_HEIGHT], plane=number)
+    for number in range(tags[SAMPLES]):
+        alone = _band(image, tags, slice(number * each, (number + 1) * each), tags[HEIGHT], plane=number)
         plane = _grey_samples(alone)
         planes.append(plane.view(np.int8) if plane.dtype == np.uint8 and _is_signed(tags) else plane)
-    colours, others = (planes[2::-1], planes[3:4]) if tags[_PHOTOMETRIC] == _RGB else (planes[:1], planes[1:2])
+    colours, others = (planes[2::-1], planes[3:4]) if tags[PHOTOMETRIC] == _RGB else (planes[:1], planes[1:2])
     return np.dstack([*colours, *others])
 
 
@@ -392,15 +293,15 @@ def _grey_samples(image: bytes) -> Samples:
 
 
 def _is_signed(tags: ImageFileDirectory_v2) -> bool:
-    return set(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))) == {_SIGNED}
+    return set(tags.get(SAMPLE_FORMAT, (_UNSIGNED,))) == {_SIGNED}
 
 
 def _unread(tags: ImageFileDirectory_v2, number: int) -> ImageError:
     """The error for a page that is whole, of a kind that nothing here reads."""
-    colour = _PHOTOMETRICS.get(tags.get(_PHOTOMETRIC, 1), f"of the photometric interpretation {tags[_PHOTOMETRIC]}")
-    kinds = {_SAMPLE_FORMATS.get(kind, f"of the format {kind}") for kind in tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))}
-    bits = "/".join(str(depth) for depth in sorted(set(tags.get(_BITS, (1,)))))
-    samples = f"{tags.get(_SAMPLES, 1)} samples a pixel, {' and '.join(sorted(kinds))}, of {bits} bits"
+    colour = _PHOTOMETRICS.get(tags.get(PHOTOMETRIC, 1), f"of the photometric interpretation {tags[PHOTOMETRIC]}")
+    kinds = {_SAMPLE_FORMATS.get(kind, f"of the format {kind}") for kind in tags.get(SAMPLE_FORMAT, (_UNSIGNED,))}
+    bits = "/".join(str(depth) for depth in sorted(set(tags.get(BITS, (1,)))))
+    samples = f"{tags.get(SAMPLES, 1)} samples a pixel, {' and '.join(sorted(kinds))}, of {bits} bits"
     return corrupt(
         f"page {number + 1} of the TIFF is {colour} in {samples}, which is not read; save it as grey or RGB of 8 bits"
     )
@@ -408,9 +309,9 @@ def _unread(tags: ImageFileDirectory_v2, number: int) -> ImageError:
 
 def _meant(samples: Samples, tags: ImageFileDirectory_v2) -> Samples:
     """Samples as the tags mean them: those of 32 bits unsigned, and no alpha made of what is unspecified."""
-    if samples.dtype == np.int32 and set(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))) == {_UNSIGNED}:
+    if samples.dtype == np.int32 and set(tags.get(SAMPLE_FORMAT, (_UNSIGNED,))) == {_UNSIGNED}:
         samples = samples.view(np.uint32)
-    extra = tags.get(_EXTRA, ())
+    extra = tags.get(EXTRA, ())
     if samples.ndim == 3 and samples.shape[2] in (2, 4) and extra and extra[0] == _UNSPECIFIED:
         samples = samples[:, :, :-1]
     return samples
@@ -418,31 +319,31 @@ def _meant(samples: Samples, tags: ImageFileDirectory_v2) -> Samples:
 
 def _bands(tags: ImageFileDirectory_v2, factor: int) -> Iterator[tuple[slice, int]]:
     """Strips to decode together, and their rows: all but the last begin and end at whole rows of the reduced page."""
-    rows = _strip_rows(tags)
+    rows = strip_rows(tags)
     step = factor // math.gcd(factor, rows)
-    step *= max(_BAND_PIXELS // (step * rows * tags[_WIDTH]), 1)
-    for first in range(0, len(tags[_STRIPS]), step):
-        yield slice(first, first + step), min(step * rows, tags[_HEIGHT] - first * rows)
+    step *= max(_BAND_PIXELS // (step * rows * tags[WIDTH]), 1)
+    for first in range(0, len(tags[STRIPS]), step):
+        yield slice(first, first + step), min(step * rows, tags[HEIGHT] - first * rows)
 
 
 def _band(image: bytes, tags: ImageFileDirectory_v2, strips: slice, height: int, *, plane: int | None = None) -> bytes:
     """A TIFF of some strips of the first image alone, ``height`` rows; or of those of a plane, in grey."""
-    offsets, sizes = tags[_STRIPS][strips], tags[_STRIP_SIZES][strips]
+    offsets, sizes = tags[STRIPS][strips], tags[STRIP_SIZES][strips]
     band = ImageFileDirectory_v2(prefix=tags.prefix)
     for tag in _NEEDED & set(tags):
         band.tagtype[tag] = tags.tagtype[tag]
         band[tag] = tags[tag]
-    band[_HEIGHT] = height
+    band[HEIGHT] = height
     if plane is not None:
-        band[_SAMPLES] = band[_PLANES] = band[_PHOTOMETRIC] = 1
-        for tag in (_BITS, _SAMPLE_FORMAT):
+        band[SAMPLES] = band[PLANES] = band[PHOTOMETRIC] = 1
+        for tag in (BITS, SAMPLE_FORMAT):
             if tag in tags:
                 band[tag] = tags[tag][plane : plane + 1]
-        if _EXTRA in band:
-            del band[_EXTRA]
+        if EXTRA in band:
+            del band[EXTRA]
     # Pillow has them begin behind the directory.
-    band[_STRIPS] = tuple(itertools.accumulate(sizes[:-1], initial=0))
-    band[_STRIP_SIZES] = sizes
+    band[STRIPS] = tuple(itertools.accumulate(sizes[:-1], initial=0))
+    band[STRIP_SIZES] = sizes
     file = io.BytesIO()
     band.save(file)
     for offset, size in zip(offsets, sizes, strict=True):

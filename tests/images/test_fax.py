@@ -115,11 +115,11 @@ def test_a_fax_that_has_fewer_rows_than_it_says_fails() -> None:
     assert failure(body).category is ErrorCategory.CORRUPT
 
 
-def pdf(image: Image.Image, kind: str, way: int, data: bytes | None = None) -> bytes:
-    """A page that is a fax."""
+def pdf(image: Image.Image, kind: str, way: int, data: bytes | None = None, beyond: int = 0) -> bytes:
+    """A page that is a fax, without the pixels at its right that are ``beyond`` it."""
     body = fax(image, kind)
     data = data if data is not None else b"".join(body[start:end] for start, end in parts(body))
-    size = b"/Width %d/Height %d" % image.size
+    size = b"/Width %d/Height %d" % (image.width - beyond, image.height)
     head = b"<</Type/XObject/Subtype/Image/ColorSpace/DeviceGray/BitsPerComponent 1/Filter/CCITTFaxDecode%b" % size
     coding = b"/DecodeParms<</K %d/Columns %d/Rows %d>>/Length %d>>" % (way, *image.size, len(data))
     contents = b"q 100 0 0 75 0 0 cm /I Do Q"
@@ -137,8 +137,9 @@ def pdf(image: Image.Image, kind: str, way: int, data: bytes | None = None) -> b
 
 @pytest.mark.parametrize(("kind", "way"), [("g4", -1), ("g3", 0), ("g3 by row", 4)])
 def test_a_fax_in_a_pdf_is_read_if_it_is_whole(kind: str, way: int) -> None:
-    (page,) = whole_pages(pdf(drawn(), kind, way), max_pixels=MAX_PIXELS)
-    assert page.warnings == ()
+    for beyond in (0, 5):
+        (page,) = whole_pages(pdf(drawn(), kind, way, beyond=beyond), max_pixels=MAX_PIXELS)
+        assert page.warnings == ()
 
 
 @pytest.mark.parametrize("data", [b"\xaa" * 500, np.random.default_rng(1).bytes(3000), b"", bytes(800)])

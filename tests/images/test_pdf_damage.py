@@ -58,6 +58,7 @@ WHOLE = {
     "deflate": (b"FlateDecode", zlib.compress(PIXELS), 8),
     "deflate without its end": (b"FlateDecode", zlib.compress(PIXELS)[:-4], 8),
     "jbig2": (b"JBIG2Decode", jbig2(JBIG2_PAGE, JBIG2_REGION), 1),
+    "jbig2 and a line feed": (b"JBIG2Decode", jbig2(JBIG2_PAGE, JBIG2_REGION) + b"\r\n", 1),
 }
 DAMAGED = {
     "no jpeg": (b"DCTDecode", bytes(500), 8),

@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from typing import TypeVar
 
 import pypdfium2
@@ -43,11 +44,14 @@ _WHOLE_END = re.compile(rb"\b(Q|ET|EMC)\s*\Z")
 _MOST_COPIED = 1 << 25
 """Bytes of a PDF of which each page is copied to look at its contents; of larger ones, those that show nothing are."""
 
+_FAX_WIDTH = 1728
 _FAXES = ((Fax.G4, 1), (Fax.G3, 1), (Fax.G3_BY_ROW, 1), (Fax.ROWS, 8), (Fax.ROWS, 1), (Fax.G4, 8))
 _MOST_BAD = 0.01
 """Share of its rows that an image may lack: heights are rounded."""
 
 _JBIG2_TYPES = frozenset([0, 4, 6, 7, 16, 20, 22, 23, 36, 38, 39, 40, 42, 43, *range(48, 54), 62])
+_JBIG2_HEAD = 11
+"""Bytes before the data of a segment, at least; fewer at the end are of the PDF."""
 _UNKNOWN_LENGTH = 0xFFFFFFFF
 
 
@@ -135,10 +139,9 @@ def _check_flate_image(image: pypdfium2.PdfImage) -> None:
 def _check_fax(image: pypdfium2.PdfImage) -> None:
     """:raises ImageError: ``CORRUPT``."""
     data, (width, height) = bytes(image.get_data(decode_simple=True)), image.get_px_size()
-    # PDFium does not tell how it is coded.
-    for way, align in _FAXES:
-        bad = damaged_rows(data, width, height, way, align=align)
-        if bad <= _MOST_BAD * height:
+    # PDFium does not tell how it is coded, nor how wide: rows may go on beyond the picture.
+    for columns, (way, align) in product(dict.fromkeys((width, -(-width // 8) * 8, _FAX_WIDTH)), _FAXES):
+        if damaged_rows(data, columns, height, way, align=align) <= _MOST_BAD * height:
             return
     raise corrupt(f"a fax image of {len(data):,} bytes is damaged; get the file again")
 
@@ -175,8 +178,8 @@ def _check_jbig2(data: bytes) -> None:
     :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
     """
     at, regions = 0, 0
-    while at < len(data):
-        head = data[at : at + 6].ljust(6, b"\0")
+    while at + _JBIG2_HEAD <= len(data):
+        head = data[at : at + 6]
         number, kind = int.from_bytes(head[:4]), head[4] & 0x3F
         if kind not in _JBIG2_TYPES:
             raise corrupt(f"a JBIG2 image has no segment at byte {at:,}; get the file again")

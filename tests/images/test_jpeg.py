@@ -126,6 +126,12 @@ def with_short_exif(body: bytes) -> bytes:
     return inserted(body, 2, b"\xff\xe1\0\x0aExif\0\0II*\0\x08\0")
 
 
+def with_short_thumbnail(body: bytes) -> bytes:
+    """The segment with the thumbnail says that it ends some bytes before it does."""
+    at = body.index(b"\xff\xe1") + 2
+    return body[:at] + (int.from_bytes(body[at : at + 2]) - 6).to_bytes(2) + body[at + 2 :]
+
+
 COLOUR = ONE_SCAN["colour"]
 ODD_BUT_WHOLE = {
     "bytes before the end marker": inserted(COLOUR, len(COLOUR) - 2, b"maker's data"),
@@ -157,6 +163,15 @@ def test_odd_jpeg_is_read(oddity: str, capfd: pytest.CaptureFixture[str]) -> Non
     assert np.abs(decode(body).astype(int) - decode(COLOUR)).max() <= 1
     assert capfd.readouterr().err == ""
     assert failure(body[: len(body) * 2 // 3]).category is ErrorCategory.TRUNCATED
+
+
+def test_the_end_of_a_thumbnail_is_not_that_of_the_picture() -> None:
+    whole = ONE_SCAN["thumbnail"]
+    body = with_short_thumbnail(whole)
+    assert np.array_equal(decode(body), decode(whole))
+    middle = (coded_data(body) + len(body)) // 2
+    assert failure(body[:middle] + END).category is ErrorCategory.CORRUPT
+    assert failure(body[:middle]).category is ErrorCategory.TRUNCATED
 
 
 def warnings(body: bytes) -> list[WarningCategory]:

@@ -190,13 +190,16 @@ def _read_head(body: bytes) -> _Head:
     :raises ImageError: ``CORRUPT`` for segments without end.
     """
     orientation, frame, precision, components, adobe = 1, 0, 8, 0, b""
-    position, clean = 2, [_START]
+    position, end, clean = 2, len(body), [_START]
     for _ in range(_MAX_SEGMENTS):
         match = _MARKER.search(body, position)
-        if match is None or match[1] == _END[1:]:
-            end = match.start() if match else len(body)
+        if match is None:
             return _Head(b"".join(clean), end, orientation, frame, precision)
         marker, position = match[1][0], match.end()
+        if match[1] == _END[1:]:
+            # Of a thumbnail, where the segment that holds it says too little.
+            end = min(end, match.start())
+            continue
         if marker in _BARE:
             continue
         length = int.from_bytes(body[position : position + 2])

@@ -158,8 +158,8 @@ class _Document:
         if not broken and not cut:
             return ""
         error = (*broken, *cut)[0]
-        what = f"{len(broken)} of {len(images)} images" if broken else "what is drawn on it"
-        detail = f"of page {number + 1} of the PDF, {what} cannot be drawn, or not whole: {error.detail}"
+        what = f"{len(broken)} of {len(images)} images" if broken else "the contents"
+        detail = f"of page {number + 1} of the PDF, {what} cannot be decoded, or only in part: {error.detail}"
         if is_blank(pixels) or not (_has_more(page) or len(broken) < len(images)):
             raise ImageError(error.category, detail)
         return detail

@@ -166,10 +166,10 @@ def _inflated(data: bytes) -> Iterator[bytes]:
         try:
             yield inflate.decompress(data[start : start + _SLICE])
         except zlib.error as error:
-            raise corrupt(f"{len(data):,} bytes of it cannot be unpacked ({error}); get the file again") from error
+            raise corrupt(f"{len(data):,} compressed bytes cannot be unpacked ({error}); get the file again") from error
         if inflate.eof:
             return
-    raise truncated(f"{len(data):,} bytes of it do not reach their end; get the file again")
+    raise truncated(f"{len(data):,} compressed bytes stop before their end; get the file again")
 
 
 def _check_jbig2(data: bytes) -> None:

@@ -297,6 +297,11 @@ class WarningCategory(StrEnum):
         "the PDF names fonts that are neither in it nor on the machine, so text may be missing from the page",
         "install the fonts that ocr_warning_detail names on the workers, and read these files again",
     )
+    DAMAGED = (
+        "damaged",
+        "a part of the page cannot be decoded or may be damaged, so text may be missing from it or wrong",
+        "look at these pages, and get their files again; ocr_warning_detail says what is damaged",
+    )
     UNKNOWN_SCRIPT = (
         "unknown_script",
         "the page seems to be written in a script that the model does not read, so its text is not to be trusted",

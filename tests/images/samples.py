@@ -86,9 +86,9 @@ def tiff_bytes(
         274: orientation,
         277: channels,
         284: 1,
-        339: 3 if samples.dtype.kind == "f" else 1,
+        339: {"f": 3, "i": 2}.get(samples.dtype.kind, 1),
     }
-    if channels in (2, 4):
+    if channels in (2, 4) and photometric is None:
         extra_samples = 2
     if extra_samples is not None:
         shorts[338] = extra_samples
@@ -106,6 +106,39 @@ def tiff_bytes(
     values = struct.pack("<8s", struct.pack(f"<{channels}H", *bits))
     parts = [directory, values, data] if directory_first else [data, values, directory]
     return b"II*\0" + struct.pack("<I", directory_at) + b"".join(parts)
+
+
+def planar_tiff(samples: npt.NDArray[Any], orientation: int = 1) -> bytes:
+    """An uncompressed TIFF of samples of shape (height, width, channels) that keeps each channel for itself."""
+    height, width, channels = samples.shape
+    planes = np.moveaxis(samples, 2, 0).astype(samples.dtype.newbyteorder("<")).tobytes()
+    size = len(planes) // channels
+    kind = {"f": 3, "i": 2}.get(samples.dtype.kind, 1)
+    values = {
+        256: [width],
+        257: [height],
+        258: [samples.itemsize * 8] * channels,
+        259: [1],
+        262: [1 if channels < 3 else 2],
+        273: [8 + number * size for number in range(channels)],
+        274: [orientation],
+        277: [channels],
+        278: [height],
+        279: [size] * channels,
+        284: [2],
+        339: [kind] * channels,
+    }
+    if channels in (2, 4):
+        values[338] = [2]
+    at = 8 + len(planes)
+    behind = at + 2 + 12 * len(values) + 4
+    directory, long = struct.pack("<H", len(values)), b""
+    for tag, numbers in sorted(values.items()):
+        packed = struct.pack(f"<{len(numbers)}I", *numbers)
+        where = packed if len(numbers) == 1 else struct.pack("<I", behind + len(long))
+        long += packed if len(numbers) > 1 else b""
+        directory += struct.pack("<HHI", tag, 4, len(numbers)) + where
+    return b"II*\0" + struct.pack("<I", at) + planes + directory + bytes(4) + long
 
 
 def pdf_bytes(objects: list[bytes]) -> bytes:

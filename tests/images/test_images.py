@@ -184,6 +184,29 @@ def test_background_suits_what_borders_on_it() -> None:
     assert (decode(encode(image, "PNG"))[2, 150] == 255).all()
 
 
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("inks", [(0, 255), (255, 0), (40, 220), (0, 128, 255)])
+def test_background_suits_light_and_dark_ink(image_format: str, inks: tuple[int, ...]) -> None:
+    image = Image.new("RGBA", (200, 100), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(image)
+    for number, ink in enumerate(inks):
+        for row in range(number * 30 + 2, number * 30 + 28, 6):
+            draw.rectangle((20, row, 180, row + 1), fill=(ink, ink, ink, 255))
+    options = {"lossless": True} if image_format == "WEBP" else {}
+    grey = decode(encode(image, image_format, **options))[:, :, 0].astype(int)
+    ground = grey[98, 5]
+    for number, ink in enumerate(inks):
+        assert grey[number * 30 + 2, 100] == ink
+        assert abs(ink - ground) >= 32
+
+
+@pytest.mark.parametrize("opacity", [1, 100, 254])
+def test_the_same_opacity_everywhere_says_nothing(opacity: int) -> None:
+    image = QUARTERS.convert("RGBA")
+    image.putalpha(opacity)
+    assert_quarters(decode(encode(image, "PNG")), 0)
+
+
 def test_half_transparent_ink_is_blended() -> None:
     image = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
     ImageDraw.Draw(image).rectangle((5, 5, 14, 14), fill=(0, 0, 0, 128))

@@ -9,8 +9,9 @@ import pytest
 import simplejpeg
 from PIL import Image
 
-from ocr_pipeline.errors import ErrorCategory, ImageError
-from tests.images.decoding import decode, failure
+from ocr_pipeline.errors import ErrorCategory, ImageError, WarningCategory
+from ocr_pipeline.images import whole_pages
+from tests.images.decoding import MAX_PIXELS, decode, failure
 from tests.images.samples import encode, textured
 
 END = b"\xff\xd9"
@@ -116,14 +117,42 @@ def with_newer_jfif(body: bytes) -> bytes:
     return body[:at] + b"\3" + body[at + 1 :]
 
 
+def with_unknown_transform(body: bytes) -> bytes:
+    at = body.index(b"\xff\xe0")
+    return body[:at] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\3" + body[at + 18 :]
+
+
+def with_short_exif(body: bytes) -> bytes:
+    return inserted(body, 2, b"\xff\xe1\0\x0aExif\0\0II*\0\x08\0")
+
+
+def with_short_thumbnail(body: bytes) -> bytes:
+    """The segment with the thumbnail says that it ends some bytes before it does."""
+    at = body.index(b"\xff\xe1") + 2
+    return body[:at] + (int.from_bytes(body[at : at + 2]) - 6).to_bytes(2) + body[at + 2 :]
+
+
 COLOUR = ONE_SCAN["colour"]
 ODD_BUT_WHOLE = {
     "bytes before the end marker": inserted(COLOUR, len(COLOUR) - 2, b"maker's data"),
     "bytes between the segments": inserted(COLOUR, COLOUR.index(b"\xff\xda"), b"\0\1\2"),
+    "a byte before the frame": inserted(COLOUR, COLOUR.index(b"\xff\xc0"), b"\0"),
+    "a segment shorter than it says": with_short_exif(COLOUR),
+    "an unknown transformation of colours": with_unknown_transform(COLOUR),
     "fill bytes before a marker": inserted(COLOUR, COLOUR.index(b"\xff\xda"), b"\xff\xff"),
     "a JFIF version to come": with_newer_jfif(COLOUR),
     "spectral selection of a progressive scan": COLOUR.replace(b"\x03\x11\x00\x3f\x00", b"\x03\x11\x00\x00\x00"),
 }
+
+
+@pytest.mark.parametrize("oddity", [name for name in ODD_BUT_WHOLE if "end marker" not in name])
+def test_odd_jpeg_that_lost_a_part_is_refused(oddity: str) -> None:
+    """What libjpeg says of its head does not hide what it says of its data."""
+    body = ODD_BUT_WHOLE[oddity]
+    start = coded_data(body)
+    middle = start + (len(body) - start) // 2
+    assert failure(body[:middle] + END).category is ErrorCategory.CORRUPT
+    assert failure(body[:middle] + body[middle + 400 :]).category is ErrorCategory.CORRUPT
 
 
 @pytest.mark.parametrize("oddity", ODD_BUT_WHOLE)
@@ -134,6 +163,71 @@ def test_odd_jpeg_is_read(oddity: str, capfd: pytest.CaptureFixture[str]) -> Non
     assert np.abs(decode(body).astype(int) - decode(COLOUR)).max() <= 1
     assert capfd.readouterr().err == ""
     assert failure(body[: len(body) * 2 // 3]).category is ErrorCategory.TRUNCATED
+
+
+def test_the_end_of_a_thumbnail_is_not_that_of_the_picture() -> None:
+    whole = ONE_SCAN["thumbnail"]
+    body = with_short_thumbnail(whole)
+    assert np.array_equal(decode(body), decode(whole))
+    middle = (coded_data(body) + len(body)) // 2
+    assert failure(body[:middle] + END).category is ErrorCategory.CORRUPT
+    assert failure(body[:middle]).category is ErrorCategory.TRUNCATED
+
+
+def warnings(body: bytes) -> list[WarningCategory]:
+    (page,) = whole_pages(body, max_pixels=MAX_PIXELS)
+    return [warning.category for warning in page.warnings]
+
+
+def test_bytes_behind_the_picture_may_be_of_it() -> None:
+    """Damaged data often end early, and cameras leave bytes behind whole ones."""
+    assert warnings(ODD_BUT_WHOLE["bytes before the end marker"]) == [WarningCategory.DAMAGED]
+    assert warnings(COLOUR) == []
+    many = inserted(COLOUR, len(COLOUR) - 2, COLOUR[coded_data(COLOUR) : -2])
+    assert failure(many).category is ErrorCategory.CORRUPT
+
+
+def test_a_hole_of_zeros_is_damage_where_bytes_are_left_over() -> None:
+    body = ODD_BUT_WHOLE["bytes before the end marker"]
+    for at in range(coded_data(body), len(body) - 1100, 300):
+        assert failure(body[:at] + bytes(1000) + body[at + 1000 :]).category is ErrorCategory.CORRUPT, at
+
+
+def test_jpeg_that_was_sent_as_text_says_so() -> None:
+    body = encode(textured(400, 300), "JPEG", quality=85)
+    assert body.count(b"\n") > 16
+    assert "binary" in failure(body.replace(b"\n", b"\r\n")).detail
+
+
+def test_jpeg_that_states_its_height_behind_its_data_is_read() -> None:
+    frame = COLOUR.index(b"\xff\xc0")
+    headless = COLOUR[: frame + 5] + b"\0\0" + COLOUR[frame + 7 : -2] + struct.pack(">HHH", 0xFFDC, 4, 184) + END
+    assert np.array_equal(decode(headless), decode(COLOUR))
+
+
+@pytest.mark.parametrize(
+    ("frame", "precision", "says"),
+    [(0xC1, 12, "12 bits"), (0xC3, 16, "16 bits"), (0xF7, 8, "JPEG-LS"), (0xC5, 8, "hierarchical")],
+)
+def test_a_jpeg_of_a_kind_that_is_not_read_is_not_called_damaged(frame: int, precision: int, says: str) -> None:
+    at = COLOUR.index(b"\xff\xc0")
+    error = failure(COLOUR[: at + 1] + bytes([frame]) + COLOUR[at + 2 : at + 4] + bytes([precision]) + COLOUR[at + 5 :])
+    assert error.category is ErrorCategory.CORRUPT
+    assert says in error.detail
+    assert "convert it" in error.detail
+    assert "damaged" not in error.detail
+
+
+def lossless(height: int, width: int) -> bytes:
+    """A grey JPEG in which each sample is the one before, the first of them 128: all differences are of 0 bits."""
+    frame = struct.pack(">HHBHHB3B", 0xFFC3, 11, 8, height, width, 1, 1, 0x11, 0)
+    table = struct.pack(">HHB", 0xFFC4, 20, 0) + b"\1" + bytes(15) + b"\0"
+    scan = struct.pack(">HHB2B3B", 0xFFDA, 8, 1, 1, 0, 1, 0, 0)
+    return b"\xff\xd8" + frame + table + scan + bytes(height * width // 8) + END
+
+
+def test_lossless_grey_is_read() -> None:
+    assert np.array_equal(decode(lossless(16, 24)), np.full((16, 24, 3), 128))
 
 
 def test_jpeg_of_unusual_sampling_is_read() -> None:
@@ -153,3 +247,4 @@ def test_jpeg_of_unusual_sampling_is_read() -> None:
     with pytest.raises(ValueError, match="subsampling"):
         simplejpeg.decode_jpeg_header(unusual)
     assert np.array_equal(decode(unusual), np.full((16, 16, 3), 128))
+    assert warnings(unusual) == [WarningCategory.DAMAGED]

@@ -16,7 +16,7 @@ from ocr_pipeline.images import decode_pages, whole_pages
 from ocr_pipeline.images.pdf_fonts import FONTS
 from ocr_pipeline.records import FetchedImage, ImageRef, Page, PageText, TextLine, UnreadablePage, read_row
 from tests.images.decoding import MAX_PIXELS, decode, failure
-from tests.images.samples import encode, pdf_bytes, quarters, tiff_bytes
+from tests.images.samples import encode, pdf_bytes, planar_tiff, quarters, tiff_bytes
 
 
 def outcomes(body: bytes, max_pixels: int = MAX_PIXELS) -> list[str]:
@@ -82,6 +82,73 @@ def test_a_fourth_sample_that_means_nothing_hides_nothing(depth: type[np.unsigne
         assert np.abs(read - np.asarray(quarters())[:, :, ::-1].astype(int)).max() <= 1
 
 
+def in_depth(depth: Any) -> Any:
+    """The picture of four colours in samples of another type."""
+    samples = np.asarray(quarters()).copy()
+    # The darkest and the lightest that there are.
+    samples[0, :2] = ((0, 0, 0), (255, 255, 255))
+    kind = np.dtype(depth)
+    if kind.kind == "f":
+        return samples.astype(depth) / depth(255)
+    scale = (np.iinfo(depth).max - np.iinfo(depth).min) // 255
+    return (samples.astype(np.int64) * scale + np.iinfo(depth).min).astype(depth)
+
+
+DEPTHS = [np.uint8, np.int8, np.uint16, np.int16, np.float32, np.float64]
+
+
+@pytest.mark.parametrize(
+    ("depth", "alpha"), [(depth, alpha) for depth in DEPTHS for alpha in {False, np.dtype(depth).kind != "i"}]
+)
+def test_a_tiff_in_planes_is_read_at_any_depth(depth: Any, alpha: bool) -> None:
+    samples = in_depth(depth)
+    if alpha:
+        full = 1 if np.dtype(depth).kind == "f" else np.iinfo(depth).max
+        samples = np.dstack([samples, np.full(samples.shape[:2], full, depth)])
+    expected = in_depth(np.uint8)[:, :, ::-1].astype(int)
+    assert np.abs(decode(planar_tiff(samples)).astype(int) - expected).max() <= 1
+    turned = decode(planar_tiff(samples, orientation=6)).astype(int)
+    assert np.abs(turned - np.rot90(expected, -1)).max() <= 1
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_grey_and_alpha_in_planes_are_read(depth: Any) -> None:
+    grey = in_depth(depth)[:, :, 0]
+    alpha = np.full(grey.shape, np.iinfo(depth).max, depth)
+    alpha[:, 48:] = 0
+    read = decode(planar_tiff(np.dstack([grey, alpha]))).astype(int)
+    expected = in_depth(np.uint8)[:, :, :1].astype(int)
+    assert np.abs(read[:, :48] - expected[:, :48]).max() <= 1
+    assert (read[:, 48:] == 255).all()
+
+
+@pytest.mark.parametrize("depth", [np.int8, np.int16])
+def test_a_tiff_of_signed_samples_is_as_light_as_its_numbers(depth: Any) -> None:
+    expected = in_depth(np.uint8)[:, :, ::-1].astype(int)
+    assert np.abs(decode(tiff_bytes(in_depth(depth))).astype(int) - expected).max() <= 1
+    grey = decode(tiff_bytes(in_depth(depth)[:, :, 0])).astype(int)
+    assert np.abs(grey - expected[:, :, 2:]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (tiff_bytes(np.zeros((8, 8), np.float16)), "grey in 1 samples a pixel, floating-point numbers, of 16 bits"),
+        (tiff_bytes(np.zeros((8, 8), np.uint64)), "whole numbers, of 64 bits"),
+        (tiff_bytes(np.zeros((8, 8, 3), np.uint32)), "RGB in 3 samples a pixel, whole numbers, of 32 bits"),
+        (planar_tiff(np.zeros((8, 8, 3), np.uint64)), "RGB in 3 samples a pixel, whole numbers, of 64 bits"),
+        (tiff_bytes(np.zeros((8, 8, 3), np.uint8), photometric=9), "ICCLAB"),
+        (tiff_bytes(np.zeros((8, 8, 5), np.uint8), photometric=5, extra_samples=2), "CMYK in 5 samples"),
+        (tiff_bytes(np.zeros((8, 8), np.uint8), compression=50_001), "WebP"),
+    ],
+)
+def test_a_tiff_of_a_kind_that_is_not_read_says_which(body: bytes, says: str) -> None:
+    error = failure(body)
+    assert error.category is ErrorCategory.CORRUPT
+    assert says in error.detail
+    assert "save it" in error.detail
+
+
 def test_a_photoshop_file_is_read() -> None:
     picture = np.asarray(quarters())
     head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, *picture.shape[:2], 8, 3)  # three channels of 8 bits, RGB
@@ -131,6 +198,34 @@ def test_of_an_animation_the_first_frame_that_is_not_blank_is_read() -> None:
     ImageDraw.Draw(drawn).rectangle((10, 10, 50, 30), fill=1)
     body = encode(blank, "GIF", save_all=True, append_images=[drawn, blank])
     assert decode(body)[20, 30].max() < 10
+
+
+def frames(first: Image.Image, second: Image.Image, image_format: str) -> bytes:
+    options = {"lossless": True} if image_format == "WEBP" else {}
+    return encode(first, image_format, save_all=True, append_images=[second], duration=100, **options)
+
+
+@pytest.mark.parametrize("image_format", ["GIF", "PNG", "WEBP"])
+@pytest.mark.parametrize("begun", ["faded in", "specks"])
+def test_a_frame_that_is_hardly_begun_is_passed_over(image_format: str, begun: str) -> None:
+    drawn = Image.new("RGB", (300, 100), "white")
+    ImageDraw.Draw(drawn).rectangle((50, 30, 250, 70), fill="black")
+    first = Image.new("RGB", drawn.size, "white")
+    if begun == "faded in":
+        first = Image.blend(first, drawn, 0.02)
+    else:
+        for place in range(0, 300, 10):
+            first.putpixel((place, place % 97), (100, 100, 100))
+    assert decode(frames(first, drawn, image_format))[50, 150].max() < 10
+
+
+@pytest.mark.parametrize("image_format", ["GIF", "PNG", "WEBP"])
+def test_of_frames_that_show_little_the_fullest_is_read(image_format: str) -> None:
+    little, least = (Image.new("RGB", (300, 100), "white") for _ in range(2))
+    ImageDraw.Draw(little).rectangle((10, 10, 19, 19), fill="black")
+    ImageDraw.Draw(least).rectangle((40, 40, 44, 44), fill="black")
+    for order in ((little, least), (least, little)):
+        assert decode(frames(*order, image_format))[15, 15].max() < 10
 
 
 @pytest.mark.parametrize(("image_format", "options"), [("PNG", {}), ("TIFF", {"compression": "group4"}), ("TIFF", {})])

@@ -36,9 +36,9 @@ def decode_pages(body: bytes, *, max_pixels: int, pdf_dpi: int = PDF_DPI) -> Ite
     Each page stands for itself: one that cannot be decoded does not keep those after it from being decoded, unless the
     file itself is damaged such that they cannot be found. What is no image gives one unreadable page.
 
-    Of an animation, the first frame that is not blank. Pages are BGR uint8 of shape (height, width, 3), C-contiguous
-    and upright; transparency is put on white, or on a dark background where the ink is light; 16 bit and float
-    samples are scaled to 8 bit. Safe to call from several threads at once.
+    Of an animation, the first frame that is not nearly blank. Pages are BGR uint8 of shape (height, width, 3),
+    C-contiguous and upright; transparency is put on white, on a dark background where the ink is light, or on grey
+    where it is both; 16 bit and float samples are scaled to 8 bit. Safe to call from several threads at once.
 
     :param body: the whole image file.
     :param max_pixels: most pixels (width times height) of a page as it is decoded. A larger one is decoded reduced

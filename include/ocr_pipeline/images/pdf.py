@@ -11,11 +11,13 @@ import numpy as np
 import pypdfium2
 from pypdfium2 import raw
 
-from ocr_pipeline.errors import WarningCategory
+from ocr_pipeline.errors import ImageError, WarningCategory
 from ocr_pipeline.images.checks import MOST_REDUCED, check_size, corrupt, truncated
 from ocr_pipeline.images.decoded import Decoded, DecodePage
-from ocr_pipeline.images.pdf_fonts import FONTS, Undrawn, describe, scripts, stand_in_for, undrawn_text
+from ocr_pipeline.images.pdf_damage import damaged_contents, damaged_images, undecodable
+from ocr_pipeline.images.pdf_fonts import FONTS, Undrawn, describe, is_visible, scripts, stand_in_for, undrawn_text
 from ocr_pipeline.images.pdf_structure import count_pages, shortfall
+from ocr_pipeline.images.pixels import is_blank
 from ocr_pipeline.records import PageWarning, Pixels
 
 _MIN_DPI = 72
@@ -42,7 +44,8 @@ _PDFIUM = threading.RLock()
 def pdf_pages(body: bytes, max_pixels: int, dpi: int) -> Iterator[DecodePage]:
     """The pages of a PDF, to be rendered with their form fields and annotations while this is suspended.
 
-    A page raises ``CORRUPT``, or ``TOO_MANY_PIXELS`` (even at 72 dpi, or for an image within it).
+    A page raises ``CORRUPT`` or ``TRUNCATED``, also where nothing of it can be drawn, or ``TOO_MANY_PIXELS`` (even at
+    72 dpi, or for an image within it).
 
     :raises ImageError: ``TRUNCATED``, or ``CORRUPT`` (also where a password is needed).
     """
@@ -82,20 +85,22 @@ class _Document:
         :raises ImageError: ``CORRUPT`` or ``TOO_MANY_PIXELS``.
         """
         with _PDFIUM:
-            pixels, undrawn = self._render(number, max_pixels, dpi)
+            pixels, undrawn, damage = self._render(number, max_pixels, dpi)
             needed = scripts(undrawn)
             if needed - self._tried:
                 self._tried |= needed
                 before, better = self._stand_in, stand_in_for(self._tried)
                 if better != before:
                     self._reopen(better)
-                    again, still = self._render(number, max_pixels, dpi)
+                    again, still, _ = self._render(number, max_pixels, dpi)
                     if _missing(still) < _missing(undrawn):
                         pixels, undrawn = again, still
                     else:
                         self._reopen(before)
-        warning = PageWarning(WarningCategory.FONTS_MISSING, describe(undrawn)) if undrawn else None
-        return Decoded(pixels, (warning,) if warning else ())
+        warnings = [PageWarning(WarningCategory.FONTS_MISSING, describe(undrawn))] if undrawn else []
+        if damage:
+            warnings.append(PageWarning(WarningCategory.DAMAGED, damage))
+        return Decoded(pixels, tuple(warnings))
 
     def _open(self, body: bytes) -> pypdfium2.PdfDocument:
         # PDFium keeps its last error, of whichever PDF; where one has no pages, it sets none.
@@ -116,8 +121,11 @@ class _Document:
         self._stand_in = stand_in
         self._opened = self._open(self._body)
 
-    def _render(self, number: int, max_pixels: int, dpi: int) -> tuple[Pixels, Undrawn]:
-        """The pixels of a page, and what of its text is not among them."""
+    def _render(self, number: int, max_pixels: int, dpi: int) -> tuple[Pixels, Undrawn, str]:
+        """The pixels of a page, what of its text is not among them, and what of it is damaged.
+
+        :raises ImageError: ``CORRUPT`` or ``TOO_MANY_PIXELS``; what is wrong with the page where it shows nothing else.
+        """
         FONTS.stand_in(self._stand_in)
         page = self._page(number)
         try:
@@ -129,11 +137,32 @@ class _Document:
                 pixels = np.ascontiguousarray(bitmap.to_numpy()[:, :, :3])
             finally:
                 bitmap.close()
+            damage = self._damage(page, number, pixels, max_pixels)
             if raw.FPDFPage_GetAnnotCount(page):
                 page = self._flattened(page, number)
-            return pixels, undrawn_text(page)
+            return pixels, undrawn_text(page), damage
         finally:
             page.close()
+
+    def _damage(self, page: pypdfium2.PdfPage, number: int, pixels: Pixels, max_pixels: int) -> str:
+        """What of a page PDFium has left out of its pixels, for people; empty where nothing.
+
+        :raises ImageError: what is wrong with a page that shows nothing else.
+        """
+        images = list(_images(page))
+        broken = damaged_images(images, max_pixels)
+        if images and not broken and is_blank(pixels):
+            broken = [error for image in images if (error := undecodable(image))]
+        empty = raw.FPDFPage_CountObjects(page) == 0
+        cut = damaged_contents(self._opened, number, len(self._body), empty=empty)
+        if not broken and not cut:
+            return ""
+        error = (*broken, *cut)[0]
+        what = f"{len(broken)} of {len(images)} images" if broken else "the contents"
+        detail = f"of page {number + 1} of the PDF, {what} cannot be decoded, or only in part: {error.detail}"
+        if is_blank(pixels) or not (_has_more(page) or len(broken) < len(images)):
+            raise ImageError(error.category, detail)
+        return detail
 
     def _page(self, number: int) -> pypdfium2.PdfPage:
         try:
@@ -164,12 +193,24 @@ def _has_fields(page: pypdfium2.PdfPage) -> bool:
     return False
 
 
+def _images(page: pypdfium2.PdfPage) -> Iterator[pypdfium2.PdfImage]:
+    for item in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE]):
+        if isinstance(item, pypdfium2.PdfImage):
+            yield item
+
+
+def _has_more(page: pypdfium2.PdfPage) -> bool:
+    """Whether a page shows anything but images: the invisible text of a scan is of that."""
+    drawn = page.get_objects(filter=[raw.FPDF_PAGEOBJ_TEXT, raw.FPDF_PAGEOBJ_PATH, raw.FPDF_PAGEOBJ_SHADING])
+    return any(item.type != raw.FPDF_PAGEOBJ_TEXT or is_visible(item) for item in drawn)
+
+
 def _check_images(page: pypdfium2.PdfPage, max_pixels: int) -> None:
     """Refuse a page with an image that would take more memory than a page may.
 
     :raises ImageError: ``TOO_MANY_PIXELS``.
     """
-    for image in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE]):
+    for image in _images(page):
         width, height = image.get_px_size()
         check_size(width, height, max_pixels * (MOST_REDUCED if _ONE_BIT & set(image.get_filters()) else 1))
 

@@ -157,10 +157,15 @@ def describe(undrawn: Undrawn) -> str:
     )
 
 
+def is_visible(text: pypdfium2.PdfObject) -> bool:
+    """Whether a piece of text is drawn, as what was recognised on a scan is not."""
+    return raw.FPDFTextObj_GetTextRenderMode(text) not in _INVISIBLE
+
+
 def _stood_in_for(page: pypdfium2.PdfPage) -> Iterator[tuple[pypdfium2.PdfObject, Any]]:
     """The visible text of a page whose font is not in the PDF."""
     for item in page.get_objects(filter=[raw.FPDF_PAGEOBJ_TEXT]):
-        if raw.FPDFTextObj_GetTextRenderMode(item) not in _INVISIBLE:
+        if is_visible(item):
             font = raw.FPDFTextObj_GetFont(item)
             if font and raw.FPDFFont_GetIsEmbedded(font) == 0:
                 yield item, font

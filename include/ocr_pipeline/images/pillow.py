@@ -40,7 +40,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.images.checks import BYTES_A_PIXEL, MOST_REDUCED, check_size, corrupt, reduction, truncated
 from ocr_pipeline.images.decoded import Decoded, upright
-from ocr_pipeline.images.pixels import Samples, exif_orientation, is_blank, reduced, to_bgr
+from ocr_pipeline.images.pixels import Samples, exif_orientation, ink, reduced, to_bgr
 from ocr_pipeline.images.sniffing import Format
 from ocr_pipeline.records import Pixels
 
@@ -77,9 +77,14 @@ _MOST_IN_PYTHON = 25_000_000
 
 _IN_BOXES = frozenset([Format.AVIF, Format.JPEG2000])
 
+_CODESTREAM = b"\xff\x4f\xff\x51"
+
 _ANIMATED = frozenset([Format.GIF, Format.WEBP, Format.PNG, Format.AVIF])
 _MOST_BLANK = 50
-"""Frames that are looked at for one that is not blank."""
+"""Frames that are looked at for one that shows enough."""
+
+LITTLE_INK = 0.005
+"""Share of the pixels of a frame that is hardly begun: a word takes more of most."""
 
 _BAND_PIXELS = 1 << 22
 """Pixels that are converted at once where an image is reduced."""
@@ -89,7 +94,7 @@ warnings.filterwarnings("ignore", category=Warning, module=r"PIL\.")
 
 
 def decode_with_pillow(image_format: Format, body: bytes, max_pixels: int) -> Decoded:
-    """Decode an image; of an animation, the first frame that is not blank.
+    """Decode an image; of an animation, the first frame that is not nearly blank.
 
     :raises ImageError: ``TRUNCATED``, ``CORRUPT`` or ``TOO_MANY_PIXELS``.
     """
@@ -158,7 +163,9 @@ def pillow_error(image_format: Format, body: bytes, error: Exception) -> ImageEr
     """What an exception of a plugin says about the image; plugins raise nearly anything."""
     if isinstance(error, Image.DecompressionBombError):
         return ImageError(ErrorCategory.TOO_MANY_PIXELS, str(error))
-    detail = f"the {image_format} of {len(body):,} bytes cannot be decoded: {error or type(error).__name__}"
+    # Decoders give numbers for what they meet in the data.
+    reason = "its data are damaged" if str(error).startswith("decoder error") else error or type(error).__name__
+    detail = f"the {image_format} of {len(body):,} bytes cannot be decoded: {reason}; get the file again, or convert it"
     early = isinstance(error, EOFError) or "truncated" in str(error).lower() or _lacks_end(image_format, body)
     return truncated(detail) if early else corrupt(detail)
 
@@ -184,19 +191,22 @@ def _reduction(image_format: Format, image: ImageFile.ImageFile, max_pixels: int
 
 
 def _first_frame(image_format: Format, image: ImageFile.ImageFile) -> Pixels:
-    """The pixels of the first frame that shows anything, or of the first."""
-    first = pillow_pixels(image)
-    if image_format not in _ANIMATED or not getattr(image, "is_animated", False) or not is_blank(first):
-        return first
+    """The pixels of the first frame that shows something, or of the one that shows most."""
+    pixels = pillow_pixels(image)
+    if image_format not in _ANIMATED or not getattr(image, "is_animated", False):
+        return pixels
+    best, most = pixels, ink(pixels)
     for number in range(1, _MOST_BLANK):
+        if most >= LITTLE_INK:
+            break
         try:
             image.seek(number)
         except EOFError:
             break
         pixels = pillow_pixels(image)
-        if not is_blank(pixels):
-            return pixels
-    return first
+        if (share := ink(pixels)) > most:
+            best, most = pixels, share
+    return best
 
 
 def _unmarked_cmyk(image: Image.Image) -> Image.Image:
@@ -226,6 +236,17 @@ def _lacks_end(image_format: Format, body: bytes) -> bool:
             return not body.endswith(b"\0\0\0\0\0\0\0\1")
         case _:
             return False
+
+
+def check_jpeg2000(body: bytes) -> None:
+    """Refuse a JPEG 2000 that lost a part, as far as that shows before it is decoded.
+
+    :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
+    """
+    if not body.startswith(_CODESTREAM):
+        check_boxes(Format.JPEG2000, body)
+    if _lacks_end(Format.JPEG2000, body):
+        raise truncated(f"the JPEG 2000 stops after {len(body):,} bytes, within its data; get the file again")
 
 
 def check_boxes(image_format: Format, body: bytes) -> None:

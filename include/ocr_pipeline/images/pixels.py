@@ -17,6 +17,18 @@ Samples = npt.NDArray[Any]
 WHITE, DARK = 255, 32
 """Grey levels of the backgrounds for transparent images. Not black: detection was trained on photographs."""
 
+FAINT = 16
+"""Contrast, of 255, that noise and a picture that only begins to be faded in have: no text is to be read there."""
+
+_GREYS = (128, 96, 160, 64, 192)
+"""Backgrounds for ink that is light and dark, on which a part of it would vanish on white and another on dark."""
+
+_HIDDEN = 48
+"""Ink that is nearer to its background, of 255, is hardly to be read."""
+
+_MOST_SEEN = 0.95
+"""Share of the ink that stands out from a background that will do."""
+
 _LIGHT_INK = 160
 """Mean grey level from which ink is light. Above the middle, so that what suits both stays on white."""
 
@@ -48,8 +60,10 @@ def _to_8_bit(samples: Samples, *, full_range: bool = False) -> Pixels:
     Integers are scaled by the bits that the largest sample needs, because scanners and cameras store 10, 12
     or 14 bits in 16 and the full range would turn those black; ``full_range`` scales by the type's range.
     Floats are 0 to 1 by convention (a little more is a highlight), else 0 to 255, else scaled by their
-    maximum; negative is black. Integers below 0 begin with their smallest.
+    maximum; negative is black. Integers below 0 begin with their smallest, those of 8 bits with -128.
     """
+    if samples.dtype == np.int8:
+        return samples.view(np.uint8) ^ np.uint8(0x80)
     if samples.dtype == np.uint8:
         return samples
     if samples.dtype == np.bool_:
@@ -71,22 +85,22 @@ def _to_8_bit(samples: Samples, *, full_range: bool = False) -> Pixels:
 def _composite(bgr: Pixels, alpha: Pixels) -> Pixels:
     """Put BGR pixels with an alpha plane (height, width) on a background that keeps their ink visible.
 
-    Where all of the image is transparent, alpha says nothing: more likely a program left it at 0 than a person drew
+    Where all of the image is as transparent, alpha says nothing: more likely a program left it so than a person drew
     what nobody sees.
     """
-    if alpha.min(initial=255) == 255:
-        return bgr
     if not alpha.any():
         return np.full_like(bgr, WHITE) if is_blank(bgr) else bgr
-    ink = cv2.multiply(bgr, cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGR), scale=1 / 255)
+    if alpha.min() == alpha.max():
+        return bgr
+    opaque = cv2.multiply(bgr, cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGR), scale=1 / 255)
     # What a background adds depends on the opacity alone.
     share = np.rint(_background(bgr, alpha) * np.arange(255, -1, -1) / 255).astype(np.uint8)
     background = cv2.cvtColor(cv2.LUT(alpha, share), cv2.COLOR_GRAY2BGR)
-    return np.asarray(cv2.add(ink, background), dtype=np.uint8)
+    return np.asarray(cv2.add(opaque, background), dtype=np.uint8)
 
 
 def _background(bgr: Pixels, alpha: Pixels) -> int:
-    """White, or dark where the ink is light.
+    """White, or dark where the ink is light, or grey where it is both.
 
     Only ink beside transparency counts: a dark text on a light label that itself stands on transparency is
     readable on any background, while a text on nothing needs contrast.
@@ -99,12 +113,35 @@ def _background(bgr: Pixels, alpha: Pixels) -> int:
     if not rim.any():
         return WHITE
     grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
-    return DARK if cv2.mean(grey, rim)[0] > _LIGHT_INK else WHITE
+    levels = cv2.calcHist([grey], [0], rim, [256], [0, 256]).ravel()
+    usual = DARK if cv2.mean(grey, rim)[0] > _LIGHT_INK else WHITE
+    # The usual one comes first, as it is kept where another is no better.
+    return max((usual, WHITE, DARK, *_GREYS), key=lambda ground: _seen(levels, ground, enough=_MOST_SEEN))
+
+
+def _seen(levels: Samples, ground: int, *, enough: float) -> float:
+    """The share of grey levels, of which there are so many, that stand out from a background; at most ``enough``."""
+    hidden = float(levels[max(ground - _HIDDEN, 0) : ground + _HIDDEN].sum())
+    return min(1 - hidden / float(levels.sum()), enough)
+
+
+def contrast(pixels: Pixels) -> int:
+    """How far apart the lightest and the darkest of BGR pixels are, in the channel in which they are farthest."""
+    channels = [pixels[:, :, channel] for channel in range(3)]
+    return max(int(channel.max(initial=0)) - int(channel.min(initial=255)) for channel in channels)
 
 
 def is_blank(pixels: Pixels) -> bool:
-    """Whether all of the BGR pixels have the same colour."""
-    return bool((pixels == pixels[:1, :1]).all())
+    """Whether all of the BGR pixels have nearly the same colour."""
+    # Of most pages, some pixels tell.
+    return contrast(pixels[::8, ::8]) <= FAINT and contrast(pixels) <= FAINT
+
+
+def ink(pixels: Pixels) -> float:
+    """Share of BGR pixels that stand out from the most common grey."""
+    counts = np.bincount(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).ravel(), minlength=256)
+    paper = int(counts.argmax())
+    return 1 - float(counts[max(paper - FAINT, 0) : paper + FAINT + 1].sum()) / max(int(counts.sum()), 1)
 
 
 def turn_upright(pixels: Pixels, orientation: int) -> Pixels:

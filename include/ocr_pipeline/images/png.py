@@ -19,8 +19,8 @@ from ocr_pipeline.errors import ErrorCategory, ImageError
 from ocr_pipeline.images import opencv
 from ocr_pipeline.images.checks import BYTES_A_PIXEL, check_size, corrupt, reduction
 from ocr_pipeline.images.decoded import Decoded, upright
-from ocr_pipeline.images.pillow import decode_with_pillow
-from ocr_pipeline.images.pixels import exif_orientation, is_blank, reduced, to_bgr
+from ocr_pipeline.images.pillow import LITTLE_INK, decode_with_pillow
+from ocr_pipeline.images.pixels import exif_orientation, ink, reduced, to_bgr
 from ocr_pipeline.images.sniffing import Format
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -64,7 +64,7 @@ class _Header:
 
 
 def decode_png(body: bytes, max_pixels: int) -> Decoded:
-    """Decode a PNG of any colour type and depth; of an animated one, the default image unless it is blank.
+    """Decode a PNG of any colour type and depth; of an animated one, the default image unless it is nearly blank.
 
     One that ends early is decoded where none of its pixels is missing.
 
@@ -104,7 +104,7 @@ def decode_png(body: bytes, max_pixels: int) -> Decoded:
         opaque = np.iinfo(samples.dtype).max
         samples = np.dstack([samples, np.where(samples == key, 0, opaque).astype(samples.dtype)])
     pixels = to_bgr(samples)
-    if animated and is_blank(pixels):
+    if animated and ink(pixels) < LITTLE_INK:
         return decode_with_pillow(Format.PNG, body, max_pixels)
     return upright(pixels, orientation)
 

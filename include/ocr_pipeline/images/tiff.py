@@ -10,28 +10,46 @@ from __future__ import annotations
 import io
 import itertools
 import math
+import re
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 import numpy as np
-from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ocr_pipeline.errors import ImageError
 from ocr_pipeline.images import opencv
 from ocr_pipeline.images.checks import BYTES_A_PIXEL, MOST_REDUCED, check_size, corrupt, reduction, truncated
 from ocr_pipeline.images.decoded import Decoded, DecodePage, upright
 from ocr_pipeline.images.pillow import bytes_a_pixel, open_image, pillow_error, pillow_pixels, reduced_pixels
-from ocr_pipeline.images.pixels import Samples, to_bgr
+from ocr_pipeline.images.pixels import Samples, to_bgr, turn_upright
 from ocr_pipeline.images.sniffing import Format
+from ocr_pipeline.images.tiff_data import check_data, strip_rows
+from ocr_pipeline.images.tiff_tags import (
+    BITS,
+    COMPRESSION,
+    EXTRA,
+    HEIGHT,
+    OLD_JPEG,
+    OLD_SUBFILE,
+    ORIENTATION,
+    PHOTOMETRIC,
+    PLANES,
+    SAMPLE_FORMAT,
+    SAMPLES,
+    STRIP_SIZES,
+    STRIPS,
+    SUBFILE,
+    WIDTH,
+)
 from ocr_pipeline.records import Pixels
 
-_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
-_STRIPS, _ORIENTATION, _SAMPLES, _ROWS, _STRIP_SIZES, _PLANES = 273, 274, 277, 278, 279, 284
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _EXTRA, _SAMPLE_FORMAT = 322, 323, 324, 325, 338, 339
-_NEEDED = frozenset([*range(254, 260), 262, 266, 273, 277, 278, 279, 284, 317, 320, *range(322, 326), 338, 339, 347])
+_NEEDED = frozenset(
+    [*range(254, 260), 262, 266, 273, 277, 278, 279, 284, 292, 317, 320, *range(322, 326), 338, 339, 347]
+)
 """Tags on which the pixels depend."""
 
 _BIG = 43
@@ -42,22 +60,15 @@ _OPENCV = frozenset([_BLACK_IS_ZERO, _RGB, _LOG_LUV])
 """Photometric interpretations that OpenCV converts rightly at any depth."""
 _OPENCV_COMPRESSIONS = frozenset([1, 5, 8, 32773, 32946])
 """Compressions that OpenCV decodes: none, LZW, Deflate (twice) and PackBits."""
-_OLD_JPEG = 6
-_UNSIGNED = 1
-_UNSPECIFIED = 0
-
-_UNREAD = {
-    33003: "JPEG 2000",
-    33005: "JPEG 2000",
-    34661: "JBIG",
-    34712: "JPEG 2000",
-    34887: "LERC",
-    34892: "lossy JPEG of a raw photograph",
-    34934: "JPEG XR",
-    50002: "JPEG XL",
-    52546: "JPEG XL",
+_UNSIGNED, _SIGNED = 1, 2
+_SAMPLE_FORMATS = {_UNSIGNED: "whole numbers", _SIGNED: "signed numbers", 3: "floating-point numbers"}
+_PHOTOMETRICS = {
+    **{0: "grey", 1: "grey", 2: "RGB", 3: "a palette", 4: "a mask", 5: "CMYK", 6: "YCbCr", 8: "CIELAB", 9: "ICCLAB"},
+    **{10: "ITULAB", 32803: "a raw photograph", 32844: "LogL", 32845: "LogLuv", 34892: "a raw photograph"},
 }
-"""Names of compressions that are met and that nothing here reads."""
+_UNKNOWN = re.compile("unknown (pixel|raw) mode|unknown data organization")
+"""What Pillow says of a combination of tags that it does not know."""
+_UNSPECIFIED = 0
 
 _NUMBER_SIZES = {1: 1, 3: 2, 4: 4, 16: 8}
 """Bytes of the types of whole numbers: BYTE, SHORT, LONG, LONG8."""
@@ -159,23 +170,24 @@ def _directories(body: bytes, layout: _Layout) -> Iterator[tuple[int, bool]]:
 
 
 def _says_copy(tag: int, value: int) -> bool:
-    return (tag == _SUBFILE and value & (_REDUCED | _MASK) > 0) or (tag == _OLD_SUBFILE and value == _OLD_REDUCED)
+    return (tag == SUBFILE and value & (_REDUCED | _MASK) > 0) or (tag == OLD_SUBFILE and value == _OLD_REDUCED)
 
 
 def _decode_page(body: bytes, layout: _Layout, directory: int, number: int, max_pixels: int) -> Decoded:
     image = layout.with_first(body, directory)
     tags = _tags(image, layout, directory, number)
-    width, height = tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)
-    simple = max(tags.get(_BITS, (1,))) <= 8 and tags.get(_COMPRESSION, 1) != _OLD_JPEG
+    width, height = tags.get(WIDTH, 0), tags.get(HEIGHT, 0)
+    simple = max(tags.get(BITS, (1,))) <= 8 and tags.get(COMPRESSION, 1) != OLD_JPEG
     factor = reduction(width, height, max_pixels, most=MOST_REDUCED if simple else 1)
-    _check_data(tags, len(body), number)
+    warnings = check_data(body, tags, number, max_pixels)
     if factor == 1:
-        return Decoded(_decode_first(image, tags))
+        return Decoded(_decode_first(image, tags, number), warnings)
     bands: Iterable[bytes] = [_unturned(image, layout, directory)]
-    if _STRIPS in tags and len(tags[_STRIPS]) == len(tags[_STRIP_SIZES]) and tags.get(_PLANES, 1) == 1:
-        bands = (_band(image, tags, strips) for strips in _bands(tags, factor))
+    if STRIPS in tags and len(tags[STRIPS]) == len(tags[STRIP_SIZES]) and tags.get(PLANES, 1) == 1:
+        bands = (_band(image, tags, strips, rows) for strips, rows in _bands(tags, factor))
     pixels = np.concatenate([_reduce(band, factor, max_pixels) for band in bands])[: max(height // factor, 1)]
-    return upright(pixels, tags.get(_ORIENTATION, 1), reduced_from=(width, height))
+    turned = upright(pixels, tags.get(ORIENTATION, 1), reduced_from=(width, height))
+    return replace(turned, warnings=warnings)
 
 
 def _tags(image: bytes, layout: _Layout, directory: int, number: int) -> ImageFileDirectory_v2:
@@ -197,63 +209,43 @@ def _tags(image: bytes, layout: _Layout, directory: int, number: int) -> ImageFi
 def _unturned(image: bytes, layout: _Layout, directory: int) -> bytes:
     """The TIFF without the orientation of its first image, which Pillow would apply to all of its pixels."""
     for number, (tag, kind, count, _) in enumerate(layout.entries(image, directory)):
-        if tag == _ORIENTATION:
+        if tag == ORIENTATION:
             at = directory + layout.count.size + number * layout.entry.size
             upright_entry = layout.entry.pack(tag, kind, count, layout.value(kind, 1))
             return image[:at] + upright_entry + image[at + layout.entry.size :]
     return image
 
 
-def _check_data(tags: ImageFileDirectory_v2, size: int, number: int) -> None:
-    """Refuse a page of whose data a part is missing, or is compressed in a way that is not known: it would be black.
+def _decode_first(image: bytes, tags: ImageFileDirectory_v2, number: int) -> Pixels:
+    """Decode the first image, page ``number`` with these tags, upright.
 
     :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
     """
-    page, compression = f"page {number + 1} of the TIFF", tags.get(_COMPRESSION, 1)
-    if compression not in COMPRESSION_INFO:
-        name = f" ({_UNREAD[compression]})" if compression in _UNREAD else ""
-        raise corrupt(f"{page} has the compression {compression}{name}, which is not read; save it with LZW or Deflate")
-    for offsets, counts in ((_STRIPS, _STRIP_SIZES), (_TILES, _TILE_SIZES)):
-        parts = list(zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False))
-        end = max(map(sum, parts), default=0)
-        if end > size:
-            raise truncated(f"the TIFF has {size:,} bytes; page {number + 1} goes to {end:,}; get the file again")
-        if not all(length for _, length in parts):
-            raise corrupt(f"{page} has parts without data; get the file again from where it was made")
-    there, needed = len(tags.get(_TILES, tags.get(_STRIPS, ()))), _parts(tags)
-    if there < needed and compression != _OLD_JPEG:
-        raise corrupt(f"{page} has {there:,} of its {needed:,} strips or tiles; get the file again")
-
-
-def _parts(tags: ImageFileDirectory_v2) -> int:
-    """How many strips or tiles a page is made of."""
-    planes = tags.get(_SAMPLES, 1) if tags.get(_PLANES, 1) == 2 else 1
-    width, height = tags[_WIDTH], tags[_HEIGHT]
-    if _TILES in tags:
-        return int(planes * math.ceil(width / tags[_TILE_WIDTH]) * math.ceil(height / tags[_TILE_HEIGHT]))
-    return int(planes * math.ceil(height / _strip_rows(tags)))
-
-
-def _strip_rows(tags: ImageFileDirectory_v2) -> int:
-    return int(min(tags.get(_ROWS) or tags[_HEIGHT], tags[_HEIGHT]))
-
-
-def _decode_first(image: bytes, tags: ImageFileDirectory_v2) -> Pixels:
-    """Decode the first image, whose tags are ``tags``, upright."""
-    photometric, samples_a_pixel = tags.get(_PHOTOMETRIC, 1), tags.get(_SAMPLES, 1)
+    photometric, samples_a_pixel = tags.get(PHOTOMETRIC, 1), tags.get(SAMPLES, 1)
     # Of colour that does not state its samples, OpenCV fills some with whatever is in memory.
     known = photometric in _OPENCV and (photometric != _RGB or samples_a_pixel >= 3)
-    known = known and tags.get(_COMPRESSION, 1) in _OPENCV_COMPRESSIONS and tags.get(_PLANES, 1) == 1
-    if known and max(tags.get(_BITS, (1,))) > 8 and samples_a_pixel > 1:
+    known = known and tags.get(COMPRESSION, 1) in _OPENCV_COMPRESSIONS
+    planes, deep = tags.get(PLANES, 1) == 2, max(tags.get(BITS, (1,))) > 8 and samples_a_pixel > 1
+    known = known and not planes
+    joined = planes and photometric in (_BLACK_IS_ZERO, _RGB) and STRIPS in tags
+    joined = joined and (deep or samples_a_pixel == 2 or _is_signed(tags))
+    if planes and deep and not joined:
+        # Pillow takes half of each plane for it.
+        raise _unread(tags, number)
+    if known and deep:
         samples = opencv.decode(image)
         if samples is not None:
             return to_bgr(_meant(samples, tags))
     try:
+        if joined:
+            return turn_upright(to_bgr(_meant(_joined_planes(image, tags), tags)), tags.get(ORIENTATION, 1))
         with open_image(Format.TIFF, image) as opened:
             # Applies the orientation too.
             opened.load()
             if opened.mode == "I":
                 return to_bgr(_meant(np.asarray(opened), tags))
+            if opened.mode == "L" and _is_signed(tags):
+                return to_bgr(np.asarray(opened).view(np.int8))
             pixels = pillow_pixels(opened)
             # Pillow turns white-is-zero round up to 8 bits only.
             inverted = photometric == _WHITE_IS_ZERO and opened.mode.startswith(("I;16", "F"))
@@ -263,41 +255,95 @@ def _decode_first(image: bytes, tags: ImageFileDirectory_v2) -> Pixels:
     except Exception as error:
         # A SyntaxError is Pillow's word for a combination of tags that it does not know.
         found = opencv.decode(image) if known and isinstance(error, SyntaxError) else None
+        if found is None and _UNKNOWN.search(str(error)):
+            raise _unread(tags, number) from error
         if found is None:
             raise pillow_error(Format.TIFF, image, error) from error
         return to_bgr(_meant(found, tags))
 
 
+def _joined_planes(image: bytes, tags: ImageFileDirectory_v2) -> Samples:
+    """The samples of the first image, as stored, of which each channel is kept for itself: as pictures in grey.
+
+    Decoders take them for one picture at 8 bits only, if at all.
+    """
+    each = len(tags[STRIPS]) // tags[SAMPLES]
+    planes = []
+    for number in range(tags[SAMPLES]):
+        alone = _band(image, tags, slice(number * each, (number + 1) * each), tags[HEIGHT], plane=number)
+        plane = _grey_samples(alone)
+        planes.append(plane.view(np.int8) if plane.dtype == np.uint8 and _is_signed(tags) else plane)
+    colours, others = (planes[2::-1], planes[3:4]) if tags[PHOTOMETRIC] == _RGB else (planes[:1], planes[1:2])
+    return np.dstack([*colours, *others])
+
+
+def _grey_samples(image: bytes) -> Samples:
+    """The samples of a TIFF in grey of any depth.
+
+    :raises SyntaxError: where nothing knows its kind.
+    """
+    try:
+        with open_image(Format.TIFF, image) as opened:
+            opened.load()
+            return np.asarray(opened)
+    except SyntaxError:
+        if (samples := opencv.decode(image)) is None:
+            raise
+        return samples
+
+
+def _is_signed(tags: ImageFileDirectory_v2) -> bool:
+    return set(tags.get(SAMPLE_FORMAT, (_UNSIGNED,))) == {_SIGNED}
+
+
+def _unread(tags: ImageFileDirectory_v2, number: int) -> ImageError:
+    """The error for a page that is whole, of a kind that nothing here reads."""
+    colour = _PHOTOMETRICS.get(tags.get(PHOTOMETRIC, 1), f"of the photometric interpretation {tags[PHOTOMETRIC]}")
+    kinds = {_SAMPLE_FORMATS.get(kind, f"of the format {kind}") for kind in tags.get(SAMPLE_FORMAT, (_UNSIGNED,))}
+    bits = "/".join(str(depth) for depth in sorted(set(tags.get(BITS, (1,)))))
+    samples = f"{tags.get(SAMPLES, 1)} samples a pixel, {' and '.join(sorted(kinds))}, of {bits} bits"
+    return corrupt(
+        f"page {number + 1} of the TIFF is {colour} in {samples}, which is not read; save it as grey or RGB of 8 bits"
+    )
+
+
 def _meant(samples: Samples, tags: ImageFileDirectory_v2) -> Samples:
     """Samples as the tags mean them: those of 32 bits unsigned, and no alpha made of what is unspecified."""
-    if samples.dtype == np.int32 and set(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))) == {_UNSIGNED}:
+    if samples.dtype == np.int32 and set(tags.get(SAMPLE_FORMAT, (_UNSIGNED,))) == {_UNSIGNED}:
         samples = samples.view(np.uint32)
-    extra = tags.get(_EXTRA, ())
+    extra = tags.get(EXTRA, ())
     if samples.ndim == 3 and samples.shape[2] in (2, 4) and extra and extra[0] == _UNSPECIFIED:
         samples = samples[:, :, :-1]
     return samples
 
 
-def _bands(tags: ImageFileDirectory_v2, factor: int) -> Iterator[slice]:
-    """Strips to decode together, such that all but the last begin and end at whole rows of the reduced page."""
-    rows = _strip_rows(tags)
+def _bands(tags: ImageFileDirectory_v2, factor: int) -> Iterator[tuple[slice, int]]:
+    """Strips to decode together, and their rows: all but the last begin and end at whole rows of the reduced page."""
+    rows = strip_rows(tags)
     step = factor // math.gcd(factor, rows)
-    step *= max(_BAND_PIXELS // (step * rows * tags[_WIDTH]), 1)
-    for first in range(0, len(tags[_STRIPS]), step):
-        yield slice(first, first + step)
+    step *= max(_BAND_PIXELS // (step * rows * tags[WIDTH]), 1)
+    for first in range(0, len(tags[STRIPS]), step):
+        yield slice(first, first + step), min(step * rows, tags[HEIGHT] - first * rows)
 
 
-def _band(image: bytes, tags: ImageFileDirectory_v2, strips: slice) -> bytes:
-    """A TIFF of some strips of the first image alone."""
-    rows, offsets, sizes = _strip_rows(tags), tags[_STRIPS][strips], tags[_STRIP_SIZES][strips]
+def _band(image: bytes, tags: ImageFileDirectory_v2, strips: slice, height: int, *, plane: int | None = None) -> bytes:
+    """A TIFF of some strips of the first image alone, ``height`` rows; or of those of a plane, in grey."""
+    offsets, sizes = tags[STRIPS][strips], tags[STRIP_SIZES][strips]
     band = ImageFileDirectory_v2(prefix=tags.prefix)
     for tag in _NEEDED & set(tags):
         band.tagtype[tag] = tags.tagtype[tag]
         band[tag] = tags[tag]
-    band[_HEIGHT] = min(len(offsets) * rows, tags[_HEIGHT] - strips.start * rows)
+    band[HEIGHT] = height
+    if plane is not None:
+        band[SAMPLES] = band[PLANES] = band[PHOTOMETRIC] = 1
+        for tag in (BITS, SAMPLE_FORMAT):
+            if tag in tags:
+                band[tag] = tags[tag][plane : plane + 1]
+        if EXTRA in band:
+            del band[EXTRA]
     # Pillow has them begin behind the directory.
-    band[_STRIPS] = tuple(itertools.accumulate(sizes[:-1], initial=0))
-    band[_STRIP_SIZES] = sizes
+    band[STRIPS] = tuple(itertools.accumulate(sizes[:-1], initial=0))
+    band[STRIP_SIZES] = sizes
     file = io.BytesIO()
     band.save(file)
     for offset, size in zip(offsets, sizes, strict=True):

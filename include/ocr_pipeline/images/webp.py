@@ -13,7 +13,7 @@ from ocr_pipeline.images.sniffing import Format
 
 
 def decode_webp(body: bytes, max_pixels: int) -> Decoded:
-    """Decode a WebP; of an animation, the first frame that is not blank.
+    """Decode a WebP; of an animation, the first frame that is not nearly blank.
 
     :raises ImageError: ``TRUNCATED``, ``CORRUPT`` or ``TOO_MANY_PIXELS``.
     """

@@ -372,8 +372,9 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings, PreviewSettings)
         ge=0,
         le=1,
         title="Share of failures allowed",
-        description="Largest share of the images to be read that may fail. A run in which more did fails once its "
-        "results are written; a batch in which more did for transient reasons is tried again first. 1: never.",
+        description="Largest share of the images that may fail, of all and of the new ones. A run in which more did "
+        "fails once its results are written; a batch in which more did for transient reasons is tried again first. "
+        "1: never.",
     )
     csv_formulas: Literal["guard", "keep"] = _choice(
         "guard",

@@ -194,6 +194,7 @@ class Batch:
             self._reader(plan.settings, previews),
             known,
             store,
+            previews,
             CheckpointWriter(store, self._progress, self._checkpoint_seconds),
             self._progress,
             reporter,

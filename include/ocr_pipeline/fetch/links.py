@@ -16,6 +16,7 @@ from ocr_pipeline.settings.addresses import STORE_SCHEMES
 from ocr_pipeline.settings.deployment import ObjectUri
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(?=//)|(https?|file|data):", re.IGNORECASE)
+_OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+-]+):", re.IGNORECASE)
 _UNSENDABLE = re.compile(r"[^\x21-\x7e]+")
 _QUOTES = {'"': '"', "'": "'", "<": ">", "\N{LEFT DOUBLE QUOTATION MARK}": "\N{RIGHT DOUBLE QUOTATION MARK}", "`": "`"}
 _HOST_FIRST = re.compile(r"(?:www\.[\w.-]+|(?:[\w-]+\.)+\w{2,}/|localhost[:/]|\d+(?:\.\d+){3}[:/])", re.IGNORECASE)
@@ -76,7 +77,7 @@ def parse_link(link: str, base: Base) -> WebLink | ObjectLink | FileLink:
     if scheme in STORE_SCHEMES:
         return ObjectLink(_object_uri(link))
     if scheme:
-        raise ImageError(ErrorCategory.INVALID_LINK, f"{scheme}: links are not supported; {_SUPPORTED}")
+        raise _unsupported(scheme)
     if isinstance(base, URL):
         return WebLink(parse_url(link, base))
     if isinstance(base, ObjectUri):
@@ -199,6 +200,23 @@ def _file_url_path(link: str) -> Path:
     if not parts.path.startswith("/"):
         raise ImageError(ErrorCategory.INVALID_LINK, "a file URL is absolute: write file:///folder/image.jpg")
     return Path(unquote(parts.path, errors="surrogateescape"))
+
+
+def no_such_file(link: str, missing: ImageError) -> ImageError:
+    """What is said of ``link``, for which there is no file: that its scheme is not read, if it begins with one.
+
+    A file may have such a name, so this is asked once it is known that none has.
+
+    :param missing: what is said of it otherwise.
+    """
+    found = _OTHER_SCHEME.match(_bare(link))
+    if found and not scheme_hint(link):
+        return _unsupported(found[1].lower())
+    return ImageError(missing.category, missing.detail + scheme_hint(link))
+
+
+def _unsupported(scheme: str) -> ImageError:
+    return ImageError(ErrorCategory.INVALID_LINK, f"{scheme}: links are not supported; {_SUPPORTED}")
 
 
 def scheme_hint(link: str) -> str:

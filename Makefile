@@ -20,6 +20,19 @@ SYSTEM_CERTS := import ssl; paths = ssl.get_default_verify_paths(); print(paths.
 
 LOCAL := $(BIN)/python -m ocr_local
 
+# What these commands take. Another name on their command line is a mistake that would pass unseen.
+TAKES_run := DATASET QUERY IMAGE_COLUMN OUTPUT BATCH_SIZE LIMIT ALLOW
+TAKES_retry := RUN DAG
+TAKES_up := ALLOW
+TAKES_airflow := ARGS
+TAKEN := $(foreach goal,$(MAKECMDGOALS),$(TAKES_$(goal)))
+CLOSEST = import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))
+ifneq ($(TAKEN),)
+  STRANGE := $(filter-out $(TAKEN) PYTHON LOCAL,$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
+  MEANT := $(if $(STRANGE),$(shell "$(PYTHON)" -c '$(CLOSEST)' '$(firstword $(STRANGE))' $(TAKEN)))
+  $(if $(STRANGE),$(error make $(MAKECMDGOALS) takes no $(STRANGE)$(if $(MEANT),; did you mean $(MEANT)?,: it takes $(TAKEN))))
+endif
+
 # What the command line gives is text, whatever stands in it: $(value) keeps make from reading it, and commands take it
 # from the environment, so that the shell does not read it either.
 GIVEN := DATASET QUERY IMAGE_COLUMN OUTPUT BATCH_SIZE LIMIT ALLOW RUN DAG ROUNDS SEED MODEL ENGINE IMAGES LABELS \

@@ -15,7 +15,7 @@ from ocr_local.allow import allow, parse_allowed
 from ocr_local.api import ApiError
 from ocr_local.home import CHECKOUT, USER, Home
 from ocr_local.retry import RetryError, retry_run
-from ocr_local.run import RunFailedError, RunRequest, check_request, run_dataset, run_demo
+from ocr_local.run import RunFailedError, RunRequest, RunStopped, check_request, run_dataset, run_demo
 from ocr_pipeline.errors import OcrPipelineError
 
 HOME = Path(os.environ.get("OCR_LOCAL_HOME", CHECKOUT / ".airflow")).absolute()
@@ -44,8 +44,11 @@ def main() -> int:
     except (ApiError, LocalAirflowError, OcrPipelineError, RetryError, RunFailedError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
+    except RunStopped as stopped:
+        console.print(f"\n{stopped}", markup=False, soft_wrap=True)
+        return 130
     except KeyboardInterrupt:
-        console.print("\nStopped. What was finished is kept: make retry RUN=… goes on from there.")
+        console.print("\nStopped.")
         return 130
     return 0
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from ocr_local.api import AirflowApi
 from ocr_local.home import Home
 from ocr_local.locks import exclusive
+from ocr_pipeline.errors import SettingsError
 from ocr_pipeline.settings.deployment import ALLOW_VARIABLE, Allowances, Connection, join_allowed, split_allowed
 
 
@@ -17,11 +18,15 @@ def parse_allowed(text: str) -> list[str]:
 
     A folder with commas in its name, given alone, is one entry.
 
-    :raises SettingsError: when an entry is of no known form.
+    :raises SettingsError: when an entry is of no known form, or names a folder that is not there.
     """
     entries = [text] if Path(text).is_dir() and text else split_allowed(text)
     found = [str(absolute(entry)) if Path(entry).is_dir() else entry for entry in entries]
     Allowances.parse(found, _looked_up_later)
+    for entry in found:
+        # It would stay among what runs may touch, and allow what is put there some day.
+        if entry.startswith(("/", "~")) and not absolute(entry).exists():
+            raise SettingsError(f"ALLOW: there is no folder {entry}: correct its name, or make the folder first")
     return found
 
 

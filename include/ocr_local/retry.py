@@ -12,7 +12,7 @@ from rich.console import Console
 from ocr_local.airflow import Running, connect
 from ocr_local.api import AirflowApi, ApiError
 from ocr_local.home import Home
-from ocr_local.run import RunFailedError, explain_failure, print_link, run_marks
+from ocr_local.run import RunFailedError, RunStopped, explain_failure, print_link, run_marks
 from ocr_local.summary import print_summary
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan
@@ -37,6 +37,7 @@ def retry_run(home: Home, running: Running, dag_id: str, run_id: str, console: C
 
     :raises RetryError: when there is no such run, it has not ended, or its folder is not on this machine.
     :raises RunFailedError: when the run does not succeed this time either.
+    :raises RunStopped: when a person stops it.
     """
     api = connect(home, running)
     _check_ended(api, dag_id, run_id)
@@ -68,7 +69,7 @@ def _retry(home: Home, api: AirflowApi, dag_id: str, run_id: str, console: Conso
         state = _wait(api, dag_id, run_id, console)
     except KeyboardInterrupt:
         api.fail_run(dag_id, run_id)
-        raise
+        raise RunStopped.retried_by(dag_id, run_id) from None
     run = _folder(api, dag_id, run_id)
     if run and run.summary.exists():
         images = sum(left.values()) if batches else Plan.load(run).images

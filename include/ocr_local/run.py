@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from rich.console import Console
@@ -41,6 +42,16 @@ _SCHEME = re.compile(r"[a-z][a-z0-9]*:")
 
 class RunFailedError(Exception):
     """The run did not succeed; the message names the tasks that failed and their errors."""
+
+
+class RunStopped(Exception):  # noqa: N818 -- a person's wish is no error
+    """A person stopped the run; the message says how to go on."""
+
+    @classmethod
+    def retried_by(cls, dag_id: str, run_id: str) -> Self:
+        """That of a run that a retry goes on with."""
+        dag = "" if dag_id == DAG_ID else f" DAG={shlex.quote(dag_id)}"
+        return cls(f"Stopped. What was finished is kept; go on from there: make retry RUN={shlex.quote(run_id)}{dag}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +143,7 @@ def run_dataset(home: Home, running: Running, dataset: str, request: RunRequest,
     """Run a dataset of the user's own. Its folders are trusted from now on, as are the output and ``allow``.
 
     :raises RunFailedError: when the run does not succeed.
+    :raises RunStopped: when a person stops it.
     """
     places = absolute_dataset(dataset)
     api = connect(home, running)
@@ -144,6 +156,7 @@ def run_demo(home: Home, running: Running, folder: Path, request: RunRequest, co
     """Draw the demo's images into ``folder``, serve them on loopback, and run them.
 
     :raises RunFailedError: when the run does not succeed.
+    :raises RunStopped: when a person stops it.
     """
     console.print("Drawing the demo's images ...")
     folder.mkdir(parents=True, exist_ok=True)
@@ -160,6 +173,8 @@ def run_demo(home: Home, running: Running, folder: Path, request: RunRequest, co
         try:
             with allowed_meanwhile(home, api, origin.netloc):
                 _run(home, api, "demo", settings, console)
+        except RunStopped:
+            raise RunStopped("Stopped. The demo's images went with their server: make run begins anew") from None
         finally:
             dataset.unlink(missing_ok=True)
 
@@ -189,15 +204,15 @@ def _new_run(api: AirflowApi, marks: RunMarks, prefix: str) -> Iterator[str]:
 
 
 def _run_as(home: Home, run_id: str, api: AirflowApi, settings: dict[str, Any], console: Console) -> None:
-    api.trigger(DAG_ID, run_id, settings)
     run = RunFolder.of(settings["output"], run_id, _allowances_of(settings["output"]))
-    console.print(f"Run {run_id}: {shown_dataset(settings['dataset'])}", markup=False, soft_wrap=True)
-    print_link(home, api, DAG_ID, run_id, console)
+    api.trigger(DAG_ID, run_id, settings)
     try:
+        console.print(f"Run {run_id}: {shown_dataset(settings['dataset'])}", markup=False, soft_wrap=True)
+        print_link(home, api, DAG_ID, run_id, console)
         watched = watch(api, run, run_id, console)
     except KeyboardInterrupt:
         api.fail_run(DAG_ID, run_id)
-        raise
+        raise RunStopped.retried_by(DAG_ID, run_id) from None
     if run.summary.exists():
         print_summary(run, watched.describe(), console)
     if not home.kept.exists():

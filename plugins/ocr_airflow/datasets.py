@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 import yaml
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable
 from croniter import croniter
-from jinja2 import Environment, TemplateSyntaxError
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -32,8 +31,11 @@ from pydantic import (
 from ocr_airflow.dags import ocr_dag
 from ocr_airflow.deployment import default_output
 from ocr_airflow.notifications import Notification
+from ocr_airflow.templates import check_template
 from ocr_airflow.waiting import Waiting
+from ocr_airflow.yaml_errors import explain_yaml
 from ocr_pipeline.settings.addresses import shown_dataset, shown_text, shown_value
+from ocr_pipeline.settings.reasons import why_refused
 from ocr_pipeline.settings.run import RunSettings
 from ocr_pipeline.settings.suggestions import unknown_name
 
@@ -120,11 +122,7 @@ class DatasetFile(_Strict):
     @field_validator("source")
     @classmethod
     def _source_is_a_template(cls, source: str) -> str:
-        try:
-            Environment().parse(source)
-        except TemplateSyntaxError as error:
-            raise ValueError(f"the template cannot be understood: {error.message}") from None
-        return source
+        return check_template(source)
 
     @field_validator("end_date")
     @classmethod
@@ -319,8 +317,10 @@ class _Loader(yaml.SafeLoader):
 
 def _parse(path: Path) -> tuple[yaml.MappingNode, dict[str, Any]]:
     """The file as nodes, which know their lines, and as values."""
+    text = ""
     try:
-        loader = _Loader(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        loader = _Loader(text)
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise DatasetFileError(f"{path}:1: must have keys, such as source: /data/links.csv")
@@ -330,8 +330,8 @@ def _parse(path: Path) -> tuple[yaml.MappingNode, dict[str, Any]]:
             )
         return root, loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise DatasetFileError(f"{path}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from None
+        line, problem = explain_yaml(error, text)
+        raise DatasetFileError(f"{path}:{line}: {problem}") from None
     except (yaml.YAMLError, OSError, ValueError) as error:
         raise DatasetFileError(f"{path}: {str(error).splitlines()[0]}") from None
     except RecursionError:
@@ -379,7 +379,7 @@ def _explain(error: ValidationError, root: yaml.Node, above: tuple[str, ...]) ->
     for item in error.errors():
         location = (*above, *item["loc"])
         name, line = ".".join(map(str, location)), _line(root, location)
-        reason = item["msg"].removeprefix("Value error, ")
+        reason = why_refused(item)
         if item["type"] == "extra_forbidden":
             names = set(known[_keys(location[:-1])].model_fields) - {"dataset"}
             yield line, f"{name}: {unknown_name('key', str(location[-1]), names)}"

@@ -10,6 +10,9 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import DAG, CronDataIntervalTimetable
 from croniter import croniter
 
+INTERVAL_NAMES = ("day", "interval_start", "interval_end")
+"""What :func:`interval_names` gives."""
+
 NEVER = datetime.fromisoformat("9999-12-31T00:00:00+00:00")
 """When a day is over that does not come."""
 
@@ -26,7 +29,7 @@ def interval_names(context: Mapping[str, Any], timezone: str) -> dict[str, date]
         return {}
     zone = ZoneInfo(timezone)
     begins, ends = start.astimezone(zone), end.astimezone(zone)
-    return {"day": begins.date(), "interval_start": begins, "interval_end": ends}
+    return dict(zip(INTERVAL_NAMES, (begins.date(), begins, ends), strict=True))
 
 
 def next_due(dag: DAG, context: Mapping[str, Any]) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal, Self
 
 from airflow.sdk import BaseNotifier
@@ -39,7 +39,7 @@ class Notification(BaseModel):
     """A notifier of Airflow, by its import path, its arguments, and what it is to tell of.
 
     ``failure`` is a run that failed; ``missing`` a day whose dataset never came, so that the run was skipped;
-    ``failures`` a run that succeeded with a larger share of failed rows than ``above``.
+    ``failures`` a run that succeeded with a larger share of failures among its new images than ``above``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -81,7 +81,7 @@ def callbacks(notifications: Iterable[Notification], occasion: Occasion) -> list
 
 
 class _WhenMany:
-    """Tells of a merged run in which more images failed than a share of those that were to be read."""
+    """Tells of a merged run in which more images failed than a share of those that are new."""
 
     def __init__(self, notification: Notification) -> None:
         assert notification.above is not None
@@ -90,14 +90,5 @@ class _WhenMany:
 
     def __call__(self, context: Any) -> None:
         merged = context["ti"].xcom_pull(task_ids=context["task"].task_id)
-        if merged and failed_share(merged["statuses"]) > self._above:
+        if merged and merged["new_failures"] > self._above * merged["new_images"]:
             self._notifier(context)
-
-
-def failed_share(statuses: Mapping[str, int]) -> float:
-    """Of the rows that were to be read, the share that failed; ``statuses`` counts rows by their status."""
-    from ocr_pipeline.errors import Status
-
-    wanted = sum(count for status, count in statuses.items() if status != Status.KNOWN)
-    failed = sum(count for status, count in statuses.items() if Status(status).failed)
-    return failed / wanted if wanted else 0.0

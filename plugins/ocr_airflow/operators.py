@@ -229,4 +229,5 @@ class MergeRunOperator(BaseOperator):
             merged.check()
         if due := next_due(self.dag, context):
             sender(self.dag_id)(Metric.NEXT_DUE, due.timestamp(), {})
-        return {"rows": merged.rows, "result_rows": merged.result_rows, "statuses": merged.statuses}
+        counts = {"rows": merged.rows, "result_rows": merged.result_rows, "statuses": merged.statuses}
+        return {**counts, "new_images": merged.new_images, "new_failures": merged.new_failures}

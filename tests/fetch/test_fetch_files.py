@@ -107,6 +107,20 @@ def test_path_that_no_file_can_have(fetch: Fetch, folder: Path, path: str) -> No
     assert failure.category is ErrorCategory.INVALID_LINK
 
 
+@pytest.mark.parametrize("link", ["javascript:alert(1)", " MailTo:a@b.example", "cid:image001.png@01D"])
+def test_a_scheme_that_is_not_read_is_named_unless_a_file_has_that_name(fetch: Fetch, folder: Path, link: str) -> None:
+    failure = failure_of(fetch(link, allow=[str(folder)], base=folder)[0])
+    assert failure.category is ErrorCategory.INVALID_LINK
+    assert failure.detail.startswith(f"{link.strip().lower().partition(':')[0]}: links are not supported; http://")
+    (folder / link.strip()).write_bytes(b"image")
+    assert image_of(fetch(link, allow=[str(folder)], base=folder)[0]).body == b"image"
+
+
+@pytest.mark.parametrize("link", ["a:b.jpg", "12:30.jpg", "host.example:80/a.jpg", "localhost:80/a.jpg", "sub/a:b.jpg"])
+def test_what_has_a_colon_and_no_scheme_is_a_file_that_is_not_there(fetch: Fetch, folder: Path, link: str) -> None:
+    assert failure_of(fetch(link, allow=[str(folder)], base=folder)[0]).category is ErrorCategory.NOT_FOUND
+
+
 def test_name_too_long(fetch: Fetch, folder: Path) -> None:
     failure = failure_of(fetch("a" * 5000, allow=[str(folder)], base=folder)[0])
     assert failure.category is ErrorCategory.FILE_UNREADABLE

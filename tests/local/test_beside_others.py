@@ -20,7 +20,8 @@ from ocr_local.api import AirflowApi, ApiError
 from ocr_local.home import CHECKOUT, Home
 from ocr_local.locks import RunMarks
 from ocr_local.retry import RetryError, retry_run
-from ocr_local.run import RunFailedError, RunRequest, run_dataset
+from ocr_local.run import RunFailedError, RunRequest, RunStopped, run_dataset
+from ocr_pipeline.errors import SettingsError
 from ocr_pipeline.settings.deployment import ALLOW_VARIABLE, Allowances, split_allowed
 from tests.conftest import bare_environment
 from tests.local.airflow_api import AirflowServer
@@ -168,15 +169,39 @@ def test_a_mark_is_held_once_and_goes_with_its_holder(tmp_path: Path) -> None:
 def test_entries_are_added_to_those_that_are_there(
     airflow: AirflowServer, run: Callable[..., None], tmp_path: Path
 ) -> None:
-    before = "/theirs, 10.0.0.0/8\ns3://bucket\n"
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    before = f"{theirs}, 10.0.0.0/8\ns3://bucket\n"
     airflow.variables[ALLOW_VARIABLE] = {"key": ALLOW_VARIABLE, "value": before, "description": "why"}
-    run(allow="proxy,/theirs")
+    run(allow=f"proxy,{theirs}")
     after = airflow.variables[ALLOW_VARIABLE]
-    assert allowed(airflow)[:3] == ["/theirs", "10.0.0.0/8", "s3://bucket"]
+    assert allowed(airflow)[:3] == [str(theirs), "10.0.0.0/8", "s3://bucket"]
     assert allowed(airflow)[3:] == [str(tmp_path / "links"), str(tmp_path / "out"), "proxy"]
     assert after["description"] == "why"
     run(allow="proxy")
     assert airflow.variables[ALLOW_VARIABLE] == after
+
+
+def test_who_stops_a_run_is_told_how_to_go_on_with_it(
+    airflow: AirflowServer, run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ocr_local.run.watch", stop)
+    with pytest.raises(RunStopped) as stopped:
+        run()
+    ((name, state),) = airflow.runs.items()
+    assert state == "failed"
+    assert str(stopped.value).endswith(f"go on from there: make retry RUN={name}")
+    assert str(RunStopped.retried_by("receipts", "a b")).endswith("make retry RUN='a b' DAG=receipts")
+
+
+@pytest.mark.parametrize("entry", ["not/there", "~/not there/"])
+def test_a_folder_that_is_not_there_is_not_allowed(tmp_path: Path, entry: str) -> None:
+    given = entry if entry.startswith("~") else f"{tmp_path}/{entry}"
+    with pytest.raises(SettingsError, match=r"ALLOW: there is no folder .*there/?: correct its name, or make the"):
+        parse_allowed(f"proxy,{given}")
 
 
 def test_a_variable_that_is_not_there_is_made(airflow: AirflowServer, run: Callable[..., None], tmp_path: Path) -> None:
@@ -269,10 +294,13 @@ def test_folders_of_any_name_are_allowed(airflow: AirflowServer, run: Callable[.
     folder = tmp_path / """[2024], a\\,/b "c" it's $HOME\n/d """
     folder.mkdir(parents=True)
     (folder / "e, 1.csv").write_text("image\n")
+    others = [tmp_path / "x,y", tmp_path / "z"]
+    for other in others:
+        other.mkdir()
     for _ in range(2):  # what the variable was given, later runs can read
-        run(dataset=folder / "e, 1.csv", output=folder / "out,put ", allow="/x\\,y,/z")
+        run(dataset=folder / "e, 1.csv", output=folder / "out,put ", allow=f"{tmp_path}/x\\,y,{tmp_path}/z")
     # White space at the end of a setting does not count, so the output is named with a slash behind.
-    assert allowed(airflow) == [str(folder), f"{folder / 'out,put '}/", "/x,y", "/z"]
+    assert allowed(airflow) == [str(folder), f"{folder / 'out,put '}/", *map(str, others)]
     found = Allowances.parse(airflow.variables[ALLOW_VARIABLE]["value"])
     assert found.allows_path(folder / "out,put " / "run")
     assert not found.allows_path(tmp_path)

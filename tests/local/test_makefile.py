@@ -41,6 +41,26 @@ def made(tmp_path: Path, target: str, *given: str, **environment: str) -> list[s
     return arguments
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("run DATASETS=a.csv", "make run takes no DATASETS; did you mean DATASET?"),
+        ("run dataset=a.csv LIMIT=5", "make run takes no dataset; did you mean DATASET?"),
+        ("retry RUN=a X=", "make retry takes no X: it takes RUN DAG"),
+        ("up DATASET=a.csv", "make up takes no DATASET: it takes ALLOW"),
+        ("airflow ARG=info", "make airflow takes no ARG; did you mean ARGS?"),
+    ],
+)
+def test_a_name_that_no_command_knows_is_refused(tmp_path: Path, given: str, said: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        made(tmp_path, *given.split())
+    assert said in refused.value.stderr
+
+
+def test_names_of_the_environment_are_nobodys_mistake(tmp_path: Path) -> None:
+    assert made(tmp_path, "up", "ALLOW=proxy", "PYTHON=python3", DATASETS="a.csv") == ["up", "--allow=proxy"]
+
+
 @pytest.mark.parametrize("text", ODD)
 def test_text_is_handed_on_as_it_is(tmp_path: Path, text: str) -> None:
     wanted = [f"--dataset={text}", f"--allow={text}", f"--output={text}"]

@@ -165,27 +165,18 @@ def test_a_source_has_the_day_of_its_own_time_zone(folder: Path, start: str, day
 
 
 class Merged:
-    """A task instance that gave counts of rows by status."""
+    """A task instance that gave how many images are new, and how many of them failed."""
 
-    def __init__(self, **statuses: int) -> None:
-        self.statuses = statuses
+    def __init__(self, new: int, failed: int) -> None:
+        self.counts = {"new_images": new, "new_failures": failed}
 
-    def xcom_pull(self, task_ids: str) -> dict[str, object]:
+    def xcom_pull(self, task_ids: str) -> dict[str, int]:
         assert task_ids == "merge"
-        return {"statuses": self.statuses}
+        return self.counts
 
 
-@pytest.mark.parametrize(
-    ("statuses", "told"),
-    [
-        ({"ok": 9, "fetch_failed": 1}, False),
-        ({"ok": 8, "fetch_failed": 1, "decode_failed": 1}, True),
-        ({"ok": 8, "known": 90, "read_failed": 2}, True),
-        ({"known": 5}, False),
-        ({}, False),
-    ],
-)
-def test_who_wants_to_know_is_told(folder: Path, tmp_path: Path, statuses: dict[str, int], told: bool) -> None:
+@pytest.mark.parametrize(("new", "failed", "told"), [(10, 1, False), (10, 2, True), (0, 0, False)])
+def test_who_wants_to_know_is_told(folder: Path, tmp_path: Path, new: int, failed: int, told: bool) -> None:
     file = tmp_path / "told"
     notify = f"notifier: {TELLS}, arguments: {{file: {file}, text: '{{{{ run_id }}}}'}}"
     (folder / "d.yaml").write_text(
@@ -193,10 +184,9 @@ def test_who_wants_to_know_is_told(folder: Path, tmp_path: Path, statuses: dict[
     )
     dag = the_dag()
     merge, wait = dag.get_task("merge"), dag.get_task("wait")
-    statuses = {name: count for name, count in statuses.items() if count}
     assert isinstance(merge.on_success_callback, list)
     for callback in merge.on_success_callback:
-        callback(cast(Context, {"run_id": "many", "task": merge, "ti": Merged(**statuses), "dag": dag}))
+        callback(cast(Context, {"run_id": "many", "task": merge, "ti": Merged(new, failed), "dag": dag}))
     assert file.exists() is told
     for callbacks in (dag.on_failure_callback, wait.on_skipped_callback):
         assert isinstance(callbacks, list)
@@ -211,6 +201,18 @@ def test_who_wants_to_know_is_told(folder: Path, tmp_path: Path, statuses: dict[
         ("", "1: must have keys"),
         ("- a\n", "1: must have keys"),
         ("source: [\n", "2: expected the node content"),
+        ("source: a\n  schedule: '@daily'\n", "2: schedule: it is indented unlike the keys before it"),
+        ("wait:\n  timeout: 1h\n every: 5m\n", "3: every: it is indented unlike the keys before it"),
+        (
+            "source: http://h/a: b\n",
+            "1: source: it is indented unlike the keys before it, or is a value",
+        ),
+        ("source: a\n\twait: b\n", "2: wait: it is indented with a tab: use spaces"),
+        ("source: {{ day }}\n", "1: source: a value that begins with {{ needs quotes"),
+        ("source: {{ day }}.csv\n", "1: source: a value that begins with {{ needs quotes"),
+        ("source: a\nschedule: @daily\n", "2: schedule: a value that begins with this character needs quotes"),
+        ("source: a\nschedule\nowner: b\n", "3: owner: the key before it has no colon: write it as key: value"),
+        ("source: 'a\nowner: b\n", "1: source: quotes or a bracket that begin here are not closed"),
         ("schedule: '@daily'\n", "1: source: is needed"),
         ("source: a\nsorce: b\n", "2: sorce: there is no such key; did you mean source?"),
         ("source: a\nowner: b\nowner: c\n", "3: owner: is there twice"),
@@ -222,9 +224,12 @@ def test_who_wants_to_know_is_told(folder: Path, tmp_path: Path, statuses: dict[
         ),
         ("source: a\nwait:\n  timeout: 1h\n  every: 9s\n", "4: wait.every: '9s' is not allowed: 10s is the shortest"),
         ("source: a\nwait:\n  every: 1h\n", "2: wait.timeout: is needed"),
-        ("source: a\nretries: '3'\n", "2: retries: '3' is not allowed"),
-        ("source: a\ncatchup: 1\n", "2: catchup: 1 is not allowed"),
-        ("source: a\ntags:\n  - x\n  - 3\n", "4: tags.1: 3 is not allowed"),
+        ("source: a\nretries: '3'\n", "2: retries: '3' is not allowed: write a whole number, without quotes"),
+        ("source: a\ncatchup: 1\n", "2: catchup: 1 is not allowed: write true or false"),
+        ("source: a\nsettings:\n  words: maybe\n", "3: settings.words: 'maybe' is not allowed: write true or false"),
+        ("source: a\ntags: x\n", "2: tags: 'x' is not allowed: write a list, such as [a, b]"),
+        ("source: a\nwait: 1h\n", "2: wait: '1h' is not allowed: write keys with their values below it"),
+        ("source: a\ntags:\n  - x\n  - 3\n", "4: tags.1: 3 is not allowed: write text, in quotes where"),
         ("source: a\nstart_date: 2026-02-30\n", "2: start_date: '2026-02-30' is not allowed"),
         ("source: a\ntimezone: Berlin\n", "2: timezone: 'Berlin' is not allowed: write the name of a time zone"),
         ("source: a\nschedule: daily\n", "2: schedule: 'daily' is not allowed: write a cron expression"),
@@ -249,6 +254,14 @@ def test_who_wants_to_know_is_told(folder: Path, tmp_path: Path, statuses: dict[
         ("source: a\nmax_active_runs: 0\n", "2: max_active_runs: 0 is not allowed"),
         ("source: a\nmax_active_runs: '2'\n", "2: max_active_runs: '2' is not allowed"),
         ("source: a\nschedule: '@daily'\n", "1: start_date: is needed with a schedule"),
+        (
+            "source: 'a{{ dya }}'\n",
+            "1: source: 'a{{ dya }}' is not allowed: {{ dya }}: there is no such name; did you",
+        ),
+        (
+            "source: 'a{{ day | dsx }}'\n",
+            "1: source: 'a{{ day | dsx }}' is not allowed: the template cannot be",
+        ),
         ("source: 'a{{ ds'\n", "1: source: 'a{{ ds' is not allowed: the template cannot be understood"),
         (
             "source: a\nsettings:\n  batch_sise: 5\n",

@@ -343,6 +343,23 @@ def test_images_that_were_read_before_hide_no_outage(
     assert not merge_run(run).succeeded
 
 
+def test_hosts_that_were_dead_in_an_earlier_run_are_no_outage(
+    tmp_path: Path, draw_image: DrawImage, write_csv: WriteCsv, make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = Allowances.parse([str(tmp_path), "127.0.0.1:9"])
+    links = [*(f"http://127.0.0.1:9/{n}" for n in range(12)), *(draw_image(width) for width in range(20, 33))]
+    for day in ("mon", "tue"):
+        run, plan = make_plan(write_csv(enumerate(links)), run_id=day, catalog="c")
+        Batch(plan.batches[0], allowed, reading_with()).run()
+        assert merge_run(run, Catalog.of(run, plan.settings, allowed)).succeeded
+        monkeypatch.setattr("ocr_pipeline.reading.progress.OUTAGE_START", 12)
+    assert plan.batches[0].images == 12
+    new = [f"http://127.0.0.1:9/new-{n}" for n in range(3)]
+    _, plan = make_plan(write_csv(enumerate(links + new)), run_id="wed", catalog="c")
+    with pytest.raises(OutageError, match="3 of 3 images failed for transient reasons"):
+        Batch(plan.batches[0], allowed, reading_with()).run()
+
+
 def test_the_log_names_what_failed_and_what_may_be_wrong(
     tmp_path: Path,
     draw_image: DrawImage,

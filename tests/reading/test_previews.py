@@ -12,18 +12,37 @@ import numpy as np
 import pytest
 
 from ocr_pipeline.errors import Status, StorageError
-from ocr_pipeline.images.preview import PREVIEW_SIDE, SAMPLE_ROWS, encode_preview, wants_preview
+from ocr_pipeline.images.preview import PREVIEW_SIDE, encode_preview
 from ocr_pipeline.reading.batch import Batch
+from ocr_pipeline.reading.choosing import SAMPLE_ROWS, wants_preview
 from ocr_pipeline.reading.previews import PreviewWriter
 from ocr_pipeline.reading.reader import ReaderProcess
 from ocr_pipeline.records import FetchedImage, ImageRef, Page, PageText, ResultRow, TextLine, read_row
 from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.run.plan import batch_images
 from ocr_pipeline.settings.deployment import Allowances
-from ocr_pipeline.settings.run import Previews, PreviewSettings
+from ocr_pipeline.settings.run import Previews, PreviewSettings, ReadSettings
 from ocr_pipeline.storage.disk import LocalFolder
-from tests.conftest import DrawImage, MakePlan, WriteCsv, local_path, staged_rows
+from tests.conftest import DrawImage, MakePlan, ThreadReader, WidthEngine, WriteCsv, local_path, staged_rows
 
 CORNERS = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+
+
+class PicturingReader(ThreadReader):
+    """Gives each page that wants one the same picture."""
+
+    def __init__(self, engine: WidthEngine, settings: ReadSettings, previews: PreviewWriter) -> None:
+        super().__init__(engine, settings)
+        self._previews = previews
+
+    async def read(self, image: FetchedImage) -> list[ResultRow]:
+        rows = await super().read(image)
+        for row in rows:
+            if wants_preview(self._previews.previews, row):
+                self._previews.add(row, b"picture")
+        return rows
+
+
 reading = partial(ReaderProcess, engine="tests.conftest:WidthEngine")
 
 
@@ -77,6 +96,35 @@ def test_a_batch_keeps_pictures_of_what_it_reads(
         assert (picture is not None) is (count > 0)
         assert picture is None or picture.shape[1] == read.width
     assert len(list((local_path(run.folder) / "previews").glob("*"))) == count
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_images_with_the_same_bytes_have_each_a_picture(
+    tmp_path: Path,
+    draw_image: DrawImage,
+    write_csv: WriteCsv,
+    make_plan: MakePlan,
+    allowances: Allowances,
+    monkeypatch: pytest.MonkeyPatch,
+    first: int,
+) -> None:
+    # Also where the first that was read is beyond the rows that have one.
+    monkeypatch.setattr("ocr_pipeline.reading.choosing.SAMPLE_ROWS", 2)
+    original = draw_image(20)
+    links = [f"copy-{number}.png" for number in range(4)]
+    for link in links:
+        (tmp_path / link).write_bytes((tmp_path / original).read_bytes())
+    run, plan = make_plan(write_csv(enumerate(links)), previews="sample", concurrency=1)
+    images = batch_images(run, plan.batches[0], plan)
+    order = [*images[first:], *images[:first]]
+    monkeypatch.setattr("ocr_pipeline.reading.batch.batch_images", lambda *_: order)
+    engine = WidthEngine()
+    Batch(plan.batches[0], allowances, partial(PicturingReader, engine)).run()
+    assert sorted(path.name for path in (local_path(run.folder) / "previews").iterdir()) == [
+        "000000000000-0000.webp", "000000000001-0000.webp",
+    ]  # fmt: skip
+    assert {path.read_bytes() for path in (local_path(run.folder) / "previews").iterdir()} == {b"picture"}
+    assert engine.pages == (1 if first == 0 else 2)
 
 
 def test_there_is_an_end_to_the_bytes(tmp_path: Path) -> None:

@@ -81,6 +81,58 @@ def test_what_failed_is_tried_by_the_next_run(do_run: Callable[..., list[str]]) 
     assert do_run("tue", ["0gone", "1a"]) == ["0gone"]
 
 
+def judge(run_id: str, tmp_path: Path, allowances: Allowances) -> MergedRun:
+    merged = MergedRun.load(RunFolder.of(str(tmp_path / "output"), run_id, allowances))
+    assert merged is not None
+    return merged
+
+
+def test_a_dead_link_fails_no_run_that_has_nothing_else_to_read(
+    do_run: Callable[..., list[str]], tmp_path: Path, allowances: Allowances
+) -> None:
+    links = ["1a", "1b", "1c", "0gone"]
+    do_run("mon", links)
+    for day in ("tue", "wed"):
+        assert do_run(day, links) == ["0gone"]
+        merged = judge(day, tmp_path, allowances)
+        assert (merged.succeeded, merged.failed_images, merged.failed_before) == (True, 1, 1)
+        assert (merged.new_images, merged.new_failures) == (0, 0)
+    # Judged by links, whatever their rows: a failure of another link is news.
+    do_run("thu", ["0other", *links])
+    assert judge("thu", tmp_path, allowances).problem.startswith("1 of 1 new images failed (100 %), more than")
+    do_run("fri", ["0other", *links])
+    assert judge("fri", tmp_path, allowances).succeeded
+
+
+def test_known_images_hide_no_failures_of_new_ones(
+    do_run: Callable[..., list[str]], tmp_path: Path, allowances: Allowances
+) -> None:
+    known = [f"1{n}" for n in range(30)]
+    do_run("mon", ["0gone", *known])
+    do_run("tue", ["0gone", *known, "1new", *(f"0{n}" for n in range(3))])
+    assert "3 of 4 new images failed (75 %)" in judge("tue", tmp_path, allowances).problem
+    do_run("wed", ["0gone", *known, "1newer", "1newest", "0news"])
+    assert judge("wed", tmp_path, allowances).succeeded
+
+
+def test_a_run_without_the_text_of_any_image_is_no_success_because_the_one_before_had_none(
+    do_run: Callable[..., list[str]], tmp_path: Path, allowances: Allowances
+) -> None:
+    links = ["1a", "0b", "0c", "0d"]
+    for day in ("mon", "tue"):
+        do_run(day, links)
+        assert judge(day, tmp_path, allowances).problem.startswith("3 of 4 images failed (75 %), more than")
+
+
+def test_with_a_new_model_failures_count_again_where_that_is_asked_for(
+    do_run: Callable[..., list[str]], tmp_path: Path, allowances: Allowances
+) -> None:
+    links = ["1a", "1b", "0gone"]
+    do_run("mon", links)
+    do_run("tue", links, model="medium", reread_with_new_model=True)
+    assert judge("tue", tmp_path, allowances).failed_before == 0
+
+
 def test_runs_of_other_catalogs_and_without_one_do_not_count(do_run: Callable[..., list[str]]) -> None:
     do_run("mon", ["1a"], catalog="other")
     do_run("tue", ["1b"], catalog=None)

@@ -20,7 +20,7 @@ def test_defaults_fill_in() -> None:
         ({"resize": "crop"}, ["resize: 'crop' is not allowed", "'keep' or 'stretch'"]),
         ({"orientation": "down"}, ["orientation: 'down' is not allowed", "'auto' or 'none'"]),
         ({"device": "cuda:1"}, ["device: 'cuda:1' is not allowed", "cpu, gpu, or one GPU of several such as gpu:1"]),
-        ({"words": "maybe"}, ["words: 'maybe' is not allowed", "boolean"]),
+        ({"words": "maybe"}, ["words: 'maybe' is not allowed", "write true or false"]),
         ({"pdf_dpi": 9}, ["pdf_dpi: 9 is not allowed", "greater than or equal to 72"]),
         ({"concurency": 3}, ["concurency: there is no such setting", "concurrency"]),
         ({"total_timeout": 1}, ["total_timeout must not be shorter"]),

@@ -18,7 +18,7 @@ from ocr_pipeline.fetch.failures import RequestFailedError
 from ocr_pipeline.fetch.files import FileReader
 from ocr_pipeline.fetch.http import HttpClient
 from ocr_pipeline.fetch.jobs import Job, host_of
-from ocr_pipeline.fetch.links import ObjectLink, WebLink, path_hint, redirect_target
+from ocr_pipeline.fetch.links import ObjectLink, WebLink, no_such_file, path_hint, redirect_target
 from ocr_pipeline.fetch.politeness import Host
 from ocr_pipeline.fetch.retries import RetryPolicy, pause_before_retry
 from ocr_pipeline.fetch.robots import ROBOTS_BYTES, ROBOTS_LIFETIME, RobotsFiles, product_token
@@ -161,6 +161,8 @@ class Requester:
             try:
                 answer = await self._files.get(path)
             except ImageError as error:
+                if error.category is ErrorCategory.NOT_FOUND:
+                    raise no_such_file(job.ref.link, error) from None
                 raise ImageError(error.category, error.detail + path_hint(job.ref.link)) from None
             await lease.grow(len(answer.body))
             lease.keep(len(answer.body))

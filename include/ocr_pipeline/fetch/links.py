@@ -16,6 +16,7 @@ from ocr_pipeline.settings.addresses import STORE_SCHEMES
 from ocr_pipeline.settings.deployment import ObjectUri
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(?=//)|(https?|file|data):", re.IGNORECASE)
+_OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+-]+):", re.IGNORECASE)
 _UNSENDABLE = re.compile(r"[^\x21-\x7e]+")
 _QUOTES = {'"': '"', "'": "'", "<": ">", "\N{LEFT DOUBLE QUOTATION MARK}": "\N{RIGHT DOUBLE QUOTATION MARK}", "`": "`"}
 _HOST_FIRST = re.compile(r"(?:www\.[\w.-]+|(?:[\w-]+\.)+\w{2,}/|localhost[:/]|\d+(?:\.\d+){3}[:/])", re.IGNORECASE)
@@ -82,7 +83,7 @@ def parse_link(link: str, base: Base) -> WebLink | ObjectLink | FileLink:
     if scheme in STORE_SCHEMES:
         return ObjectLink(_object_uri(link))
     if scheme:
-        raise ImageError(ErrorCategory.INVALID_LINK, f"{scheme}: links are not supported; {_SUPPORTED}")
+        raise _unsupported(scheme)
     if isinstance(base, URL):
         return WebLink(parse_url(link, base))
     if isinstance(base, ObjectUri):
@@ -223,6 +224,23 @@ def path_hint(link: str) -> str:
     if _WINDOWS_DRIVE.match(link):
         return "; it is a Windows path: write where the file lies on this machine, and / between folders"
     return "; it is written as on Windows: write / between folders, and not \\" if "\\" in link else ""
+
+
+def no_such_file(link: str, missing: ImageError) -> ImageError:
+    """What is said of ``link``, for which there is no file: that its scheme is not read, if it begins with one.
+
+    A file may have such a name, so this is asked once it is known that none has.
+
+    :param missing: what is said of it otherwise.
+    """
+    found = _OTHER_SCHEME.match(_bare(link))
+    if found and not path_hint(link):
+        return _unsupported(found[1].lower())
+    return ImageError(missing.category, missing.detail + path_hint(link))
+
+
+def _unsupported(scheme: str) -> ImageError:
+    return ImageError(ErrorCategory.INVALID_LINK, f"{scheme}: links are not supported; {_SUPPORTED}")
 
 
 def _path(link: str, base: Path | None) -> Path:

@@ -101,7 +101,8 @@ _OTHERS: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
     )
 )
 
-_HTML = re.compile(rb"<(!doctype html|html|head|body|title|script|meta)\b", re.IGNORECASE)
+_HTML = re.compile(r"<(!doctype html|html|head|body|title|script|meta)\b", re.IGNORECASE)
+_SVG = re.compile(r"<(!doctype\s+)?([\w.-]+:)?svg\b", re.IGNORECASE)
 _TEXT_SAMPLE = 1024
 _EXCERPT = 60
 
@@ -155,10 +156,12 @@ def _decode_text(start: bytes) -> str | None:
 
 
 def _describe_text(text: str) -> str:
-    if _HTML.search(text.encode()):
-        return "an HTML page"
-    if "<svg" in text.lower():
+    # What begins first tells: a drawing may hold a title or a script, and a page a drawing.
+    drawing, page = _SVG.search(text), _HTML.search(text)
+    if drawing and (page is None or drawing.start() < page.start()):
         return "an SVG drawing; render it to PNG"
+    if page:
+        return "an HTML page"
     if text.startswith("<"):
         return "an XML document"
     if text[0] in "{[":

@@ -30,7 +30,7 @@ from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.blocks import READING_SCHEMA, RESULT_SCHEMA, reading_blocks
 from ocr_pipeline.run.catalog import Catalog, CatalogWriter
 from ocr_pipeline.run.folder import RunFolder
-from ocr_pipeline.run.plan import Plan, batch_images, planned_rows
+from ocr_pipeline.run.plan import Plan, batch_images, failed_before, planned_rows
 from ocr_pipeline.run.staging import StagedBatch, open_staged, read_progress
 from ocr_pipeline.run.summary import MergedRun, UnfinishedBatch, judged
 from ocr_pipeline.run.troubles import Tally, lines
@@ -52,7 +52,8 @@ def merge_run(run: RunFolder, catalog: Catalog | None = None) -> MergedRun:
     Batches that are not staged, or disagree with the plan, are named in the summary; of their images, those in their
     checkpoints are in the results as they are, the others as placeholders. Merging again replaces the files.
 
-    :param catalog: where to note the images that were read, all their pages; failed ones are left to a later run.
+    :param catalog: where to note the images that were read, all their pages, and those that failed, which later runs
+        try again.
     :raises PlanError: when there is no plan, or the run was trimmed.
     :raises StorageError: when the run's folder cannot be read or written.
     """
@@ -132,7 +133,8 @@ class _Merger:
         self._unfinished: list[UnfinishedBatch] = []
         self._images = self._bytes = 0
         self._files: list[ExitStack] = []
-        self._failed_images = self._known_images = 0
+        self._failed_images = self._failed_before = self._known_images = 0
+        self._expected = failed_before(run, plan)
         self._failures = Tally()
         self.warnings = Tally()
         self._seconds = 0.0
@@ -195,6 +197,7 @@ class _Merger:
             images=self._images,
             known_images=self._known_images,
             failed_images=self._failed_images,
+            failed_before=self._failed_before,
             failures=self._failures.troubles,
             bytes=self._bytes,
             statuses=statistics.statuses,
@@ -204,7 +207,7 @@ class _Merger:
             models=tuple(sorted(self._models)),
             merged_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        return judged(merged, self._plan.settings.max_failures)
+        return judged(merged, self._plan.settings.max_failures, known_links=self._plan.known)
 
     def _join(self, source: _Source) -> Iterator[tuple[pa.ChunkedArray, pa.Table]]:
         """The numbers and the result rows of a batch, some readings at a time."""
@@ -257,10 +260,11 @@ class _Merger:
     def _count(self, readings: pa.Table) -> None:
         """Count the images of some readings."""
         first_pages = readings.filter(pc.equal(readings["ocr_page"], 0))
-        failed = readings[READ_ROW].filter(is_failure(readings["ocr_status"]))
+        failed = _failed_rows(readings)
         self._images += first_pages.num_rows
         self._known_images += pc.sum(pc.equal(first_pages["ocr_status"], Status.KNOWN.value)).as_py() or 0
-        self._failed_images += pc.count_distinct(failed).as_py()
+        self._failed_images += len(failed)
+        self._failed_before += int(np.isin(failed, self._expected).sum())
         self._bytes += pc.sum(first_pages["ocr_bytes"]).as_py() or 0
 
     def _tally(self, planned: pa.Table, readings: pa.Table) -> None:
@@ -284,13 +288,27 @@ class _Merger:
                 tally.add(kinds(kind), row, link or "", detail or "", count)
 
     def _note(self, planned: pa.Table, readings: pa.Table, record: CatalogWriter) -> None:
-        """Note the images that were read, all their pages."""
+        """Note the images that were read, all their pages, and those that failed."""
         was_read = pc.is_in(readings["ocr_status"], _READ)
         read = pc.invert(pc.is_in(readings[READ_ROW], readings[READ_ROW].filter(pc.invert(was_read))))
         done = readings.filter(pc.and_(pc.equal(readings["ocr_page"], 0), read))
-        places = np.searchsorted(planned[ROW].to_numpy(), done[READ_ROW].to_numpy())
-        links = planned[self._plan.image_column].take(places)
-        record.add(links.to_pylist(), self._plan.base, done["ocr_sha256"].to_pylist())
+        links = self._links(planned, done[READ_ROW].to_numpy())
+        record.add(links, self._plan.base, done["ocr_sha256"].to_pylist())
+        # What is not finished was not tried.
+        tried = readings.filter(pc.not_equal(readings["ocr_status"], Status.UNFINISHED.value))
+        record.add_failed(self._links(planned, _failed_rows(tried)), self._plan.base)
+
+    def _links(self, planned: pa.Table, rows: Rows) -> list[str | None]:
+        """The links of some rows of ``planned``."""
+        places = np.searchsorted(planned[ROW].to_numpy(), rows)
+        links: list[str | None] = planned[self._plan.image_column].take(places).to_pylist()
+        return links
+
+
+def _failed_rows(readings: pa.Table) -> Rows:
+    """The rows of images with a page that failed, each once, sorted."""
+    rows: Rows = np.unique(readings[READ_ROW].filter(is_failure(readings["ocr_status"])).to_numpy())
+    return rows
 
 
 def _own_rows(planned: pa.Table) -> Rows:

@@ -21,9 +21,9 @@ from ocr_pipeline.dataset import Dataset, RunQuery, open_dataset
 from ocr_pipeline.errors import PlanError
 from ocr_pipeline.planning.duplicates import LinkDigests
 from ocr_pipeline.records import READ_ROW, ROW, BatchRef, Rows
-from ocr_pipeline.run.catalog import Catalog, absolute_digests, link_digests
+from ocr_pipeline.run.catalog import Catalog, Digests, absolute_digests, link_digests
 from ocr_pipeline.run.folder import RunFolder
-from ocr_pipeline.run.plan import Plan, batch_digest, planned_rows
+from ocr_pipeline.run.plan import Plan, batch_digest, planned_rows, save_failed_before
 from ocr_pipeline.settings.addresses import dataset_seal, fits_seal, shown_dataset, shown_text, shown_value
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import RunSettings
@@ -64,13 +64,15 @@ def plan_run(
             return existing
         read_rows = digests.first_rows()
         rows = digests.rows
-        catalog = Catalog.of(run, settings, allowances)
         known, known_in = 0, tuple[str, ...]()
-        if catalog and settings.known_by == "content":
-            with run.known_contents.writing() as path:
-                catalog.write_contents(path, scratch)
-        elif catalog:
-            read_rows, known, known_in = _leave_out_known(catalog, scratch / _ROWS, dataset, read_rows)
+        if catalog := Catalog.of(run, settings, allowances):
+            own, links = _own_links(scratch / _ROWS, dataset, read_rows)
+            save_failed_before(run, own[catalog.failed(*links)])
+            if settings.known_by == "content":
+                with run.known_contents.writing() as path:
+                    catalog.write_contents(path, scratch)
+            else:
+                read_rows, known, known_in = _leave_out_known(catalog, own, links, read_rows)
         # As many batches as asked for or allowed, and the rows spread evenly over them.
         count = min(max(1, math.ceil(rows / settings.batch_size)), max_batches)
         batch_size = max(1, math.ceil(rows / count))
@@ -109,15 +111,10 @@ def _spool(dataset: Dataset, limit: int | None, scratch: Path, digests: LinkDige
     pa.default_memory_pool().release_unused()  # reading took more than what follows leaves room for
 
 
-def _leave_out_known(
-    catalog: Catalog, spool: Path, dataset: Dataset, read_rows: Rows
-) -> tuple[Rows, int, tuple[str, ...]]:
-    """Find the links that other runs have read.
+def _own_links(spool: Path, dataset: Dataset, read_rows: Rows) -> tuple[Rows, tuple[Digests, Digests]]:
+    """The rows whose links repeat no earlier one, in order, and the digests of these links.
 
     :param read_rows: for every row, the row whose reading it shares.
-    :return: the same, but -1 - n for rows that run n has read; how many links that are; and the names of those runs.
-    :raises CatalogError: when the catalog is damaged.
-    :raises StorageError: when it cannot be read.
     """
     own = np.flatnonzero(read_rows == np.arange(len(read_rows)))
     first, second = np.empty((2, len(own)), dtype=np.uint64)
@@ -130,7 +127,22 @@ def _leave_out_known(
             part = slice(done, done + count)
             first[part], second[part] = absolute_digests(links.to_pylist(), dataset.base)
             start, done = end, part.stop
-    found, runs = catalog.find(first, second)
+    return own, (first, second)
+
+
+def _leave_out_known(
+    catalog: Catalog, own: Rows, links: tuple[Digests, Digests], read_rows: Rows
+) -> tuple[Rows, int, tuple[str, ...]]:
+    """Find the links that other runs have read.
+
+    :param own: the rows whose links repeat no earlier one.
+    :param links: the digests of these links.
+    :param read_rows: for every row, the row whose reading it shares.
+    :return: the same, but -1 - n for rows that run n has read; how many links that are; and the names of those runs.
+    :raises CatalogError: when the catalog is damaged.
+    :raises StorageError: when it cannot be read.
+    """
+    found, runs = catalog.find(*links)
     marks = np.arange(len(read_rows))
     marks[own[found >= 0]] = -1 - found[found >= 0]
     return marks[read_rows], int(np.count_nonzero(found >= 0)), runs

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import suppress
 from functools import partial
 
@@ -25,7 +25,7 @@ from ocr_pipeline.records import BatchRef, ImageRef
 from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.catalog import KnownContents, known_contents
 from ocr_pipeline.run.folder import RunFolder
-from ocr_pipeline.run.plan import Plan, batch_images
+from ocr_pipeline.run.plan import Plan, batch_images, failed_before
 from ocr_pipeline.run.staged_index import write_staged_index
 from ocr_pipeline.run.staging import BatchProgress, BatchStatistics
 from ocr_pipeline.run.troubles import Tally, Trouble, add_failure, add_warnings, lines
@@ -129,8 +129,9 @@ class Batch:
     def _attempt(self, plan: Plan, images: list[ImageRef], store: BatchStore, started: float) -> BatchStatistics:
         resumed = store.resume({image.row for image in images}, retry_permanent=self._retry_permanent)
         left = [image for image in images if image.row not in resumed.kept]
+        expected = frozenset(failed_before(self._run, plan).tolist()) & {image.row for image in images}
         # What can be mended comes first, so that a deadline or an outage cuts off what hardly can.
-        left.sort(key=lambda image: image.row in resumed.permanent)
+        left.sort(key=lambda image: image.row in resumed.permanent or image.row in expected)
         log.info(
             "%s: %d images, %d of them finished before; of the others, %d failed before for transient reasons "
             "and %d for good",
@@ -142,7 +143,7 @@ class Batch:
         )
         allowed = plan.settings.max_failures
         self._progress = Progress(
-            len(images), len(resumed.kept), resumed.kept_failed, resumed.kept_known, allowed=allowed
+            len(images), len(resumed.kept), resumed.kept_failed, resumed.kept_known, allowed=allowed, expected=expected
         )
         with Reporter(self._batch.label, self._progress, self._observers()) as reporter:
             if left:
@@ -150,13 +151,13 @@ class Batch:
                 deadline = started + self._seconds
                 with known_contents(self._run) as known, PreviewWriter(self._run, plan.settings, shown) as previews:
                     self._run_loop(self._stream(plan, known, store, previews, reporter, deadline), left)
-            failures, warnings = _troubles(store, images)
-            wanted = len(images) - self._progress.known
+            failures, again, warnings = _troubles(store, images, expected)
+            wanted = len(images) - self._progress.known - sum(trouble.images for trouble in again)
             check_outage(failures, wanted, allowed, self._progress.hosts, last_try=self._last_try)
             seconds = time.monotonic() - started
             rows = (image.row for image in images)
             statistics = store.stage(rows, seconds=seconds, resumed=len(resumed.kept))
-        for line in lines([*failures, *warnings]):
+        for line in lines([*failures, *again, *warnings]):
             log.warning("%s: %s", self._batch.label, line)
         log.info("%s: staged, %s", self._batch.label, statistics.statuses)
         return statistics
@@ -193,6 +194,7 @@ class Batch:
             self._reader(plan.settings, previews),
             known,
             store,
+            previews,
             CheckpointWriter(store, self._progress, self._checkpoint_seconds),
             self._progress,
             reporter,
@@ -229,11 +231,11 @@ class Batch:
             raise BatchCancelledError(f"{self._batch.label} was stopped; the next attempt goes on from here") from None
 
 
-def _troubles(store: BatchStore, images: list[ImageRef]) -> tuple[tuple[Trouble, ...], tuple[Trouble, ...]]:
-    """The failures and the warnings of the finished images."""
+def _troubles(store: BatchStore, images: list[ImageRef], expected: Set[int]) -> Iterator[tuple[Trouble, ...]]:
+    """Of the finished images: the failures, those of ``expected`` images by themselves, and the warnings."""
     links = {image.row: image.link for image in images}
-    failures, warnings = Tally(), Tally()
+    failures, again, warnings = Tally(), Tally(), Tally()
     for pages in store.troubled():
-        add_failure(failures, pages, links[pages[0].row])
+        add_failure(again if pages[0].row in expected else failures, pages, links[pages[0].row])
         add_warnings(warnings, pages, links[pages[0].row])
-    return failures.troubles, warnings.troubles
+    return (tally.troubles for tally in (failures, again, warnings))

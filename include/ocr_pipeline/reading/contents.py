@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from ocr_pipeline.reading.previews import PreviewWriter
 from ocr_pipeline.records import FetchedImage, ResultRow, known_content_row
 from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.catalog import KnownContents
@@ -20,12 +21,14 @@ class ContentReader:
 
     :param read: reads an image whose bytes are new.
     :param known: the contents that earlier runs have read.
+    :param previews: where the pictures of the pages that are read go.
     """
 
-    def __init__(self, read: ReadImage, known: KnownContents, store: BatchStore) -> None:
+    def __init__(self, read: ReadImage, known: KnownContents, store: BatchStore, previews: PreviewWriter) -> None:
         self._read = read
         self._known = known
         self._store = store
+        self._previews = previews
         self._begun: dict[bytes, asyncio.Future[Place]] = {}  # by the digest of the bytes
         self._read_at: dict[bytes, Place] = {}
 
@@ -40,9 +43,12 @@ class ContentReader:
             # Shielded, as whoever else waits for it must not be cancelled with this task.
             await asyncio.shield(self._begun[content])
         if place := self._read_at.get(content):
-            rows = _rows_for(self._store.rows(place), image)
-            self._store.add(rows)
-            return rows
+            before = self._store.rows(place)
+            rows = _rows_for(before, image)
+            if self._previews.repeat(before, rows):
+                self._store.add(rows)
+                return rows
+            # Nobody wanted a picture of what this row is to have one of: it is read once more for it.
         self._begun[content] = asyncio.get_running_loop().create_future()
         rows = await self._read(image)
         self._read_at[content] = place = self._store.add(rows)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from ocr_pipeline.errors import StorageError
+from ocr_pipeline.reading.choosing import wants_preview
 from ocr_pipeline.records import ResultRow
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.settings.run import Previews, PreviewSettings
@@ -36,6 +39,7 @@ class PreviewWriter:
         self._left = settings.preview_bytes * share
         self._waiting = threading.Semaphore(_MOST_WAITING)
         self._failed = False
+        self._written: dict[tuple[int, int], tuple[Future[None], int]] = {}  # by row and page, with how many bytes
 
     def __enter__(self) -> Self:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="preview")
@@ -49,16 +53,39 @@ class PreviewWriter:
 
     def add(self, row: ResultRow, picture: bytes) -> None:
         """Have the picture of the page with this row written, if there is room for it."""
-        if len(picture) > self._left or not self._waiting.acquire(blocking=False):
+        self._add(row, len(picture), lambda: picture)
+
+    def repeat(self, before: Sequence[ResultRow], rows: Sequence[ResultRow]) -> bool:
+        """Have the pictures that were written for the pages ``before`` written for ``rows`` as well.
+
+        :param before: rows of an image that was read.
+        :param rows: those of one with the same bytes, page by page.
+        :return: false, and nothing is written, where one of ``rows`` wants a picture that no one was to make before.
+        """
+        wanted = [pair for pair in zip(before, rows, strict=True) if wants_preview(self.previews, pair[1])]
+        if not all(wants_preview(self.previews, first) for first, _ in wanted):
+            return False
+        for first, row in wanted:
+            if made := self._written.get((first.row, first.page)):
+                self._add(row, made[1], partial(self._read, first, made[0]))
+        return True
+
+    def _add(self, row: ResultRow, size: int, picture: Callable[[], bytes]) -> None:
+        if size > self._left or not self._waiting.acquire(blocking=False):
             return
-        self._left -= len(picture)
+        self._left -= size
         # In a copy of the context, what is logged there names the task, as elsewhere.
         run = contextvars.copy_context().run
-        written = self._threads.submit(run, self._write, row.row, row.page, picture)
+        written = self._threads.submit(run, self._write, row, picture)
+        self._written[row.row, row.page] = written, size
         written.add_done_callback(lambda written: run(self._done, written))
 
-    def _write(self, row: int, page: int, picture: bytes) -> None:
-        self._run.preview(row, page).write_bytes(picture)
+    def _read(self, row: ResultRow, written: Future[None]) -> bytes:
+        written.result()  # it was given to the threads before
+        return self._run.preview(row.row, row.page).read_bytes()
+
+    def _write(self, row: ResultRow, picture: Callable[[], bytes]) -> None:
+        self._run.preview(row.row, row.page).write_bytes(picture())
 
     def _done(self, written: Future[None]) -> None:
         self._waiting.release()

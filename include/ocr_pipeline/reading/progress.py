@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from ocr_pipeline.errors import ErrorCategory, OutageError, Status
 from ocr_pipeline.reading.hosts import HostStatistics
@@ -27,9 +27,11 @@ class Progress:
     """Counts of one batch: for those who watch it, and to tell an outage.
 
     ``total``, ``done``, ``failed`` and ``known`` count what earlier attempts finished as well, ``finished`` and
-    ``transient`` this attempt alone. ``doing`` says what the batch does now, for people; ``meter`` counts for metrics.
+    ``transient`` this attempt alone, without failures of which nothing else was expected. ``doing`` says what the batch
+    does now, for people; ``meter`` counts for metrics.
 
     :param allowed: the share of images that may fail; with 1, nothing ends the batch.
+    :param expected: rows of images that failed in earlier runs, which are no sign of an outage when they do so again.
     :param clock: tells the time in seconds.
     """
 
@@ -41,6 +43,7 @@ class Progress:
         known: int = 0,
         *,
         allowed: float = 1.0,
+        expected: Set[int] = frozenset(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.total = total
@@ -53,6 +56,7 @@ class Progress:
         self.hosts = HostStatistics()
         self.meter = Meter(clock)
         self._allowed = allowed
+        self._expected = expected
         self._clock = clock
         self._samples = deque([(clock(), done)])
 
@@ -71,9 +75,11 @@ class Progress:
         self.meter.finished(rows)
         error = next((row.error for row in rows if row.error), None)
         self.done += 1
-        self.finished += 1
         self.failed += error is not None
         self.known += rows[0].status is Status.KNOWN
+        if error is not None and rows[0].row in self._expected:
+            return
+        self.finished += 1
         self.transient += error is not None and ErrorCategory(error).retryable
         if self.transient == self.finished >= OUTAGE_START and self._allowed < 1:
             raise OutageError(
@@ -107,8 +113,8 @@ def check_outage(
 ) -> None:
     """Judge a whole batch.
 
-    :param failures: those of its images, by category.
-    :param wanted: how many images it was to read.
+    :param failures: those of its images, by category, but for those that failed in earlier runs, too.
+    :param wanted: how many images it was to read, likewise.
     :param allowed: the share of them that may fail for transient reasons.
     :param last_try: whether nobody tries it again; then a few failures are left to the judgement of the whole run.
     :raises OutageError: when more did.

@@ -24,9 +24,10 @@ from pathlib import Path
 import numpy as np
 
 from ocr_pipeline.errors import EngineError
-from ocr_pipeline.images.preview import encode_preview, wants_preview
+from ocr_pipeline.images.preview import encode_preview
 from ocr_pipeline.ocr import Engine
 from ocr_pipeline.ocr.cache import when_compiling
+from ocr_pipeline.reading.choosing import wants_preview
 from ocr_pipeline.reading.memory import data_bytes
 from ocr_pipeline.reading.messages import Facts, pack, receive_all, row_facts, to_image
 from ocr_pipeline.reading.pages import read_pages

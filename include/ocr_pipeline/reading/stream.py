@@ -17,6 +17,7 @@ from ocr_pipeline.fetch import Base, ByteBudget, Fetcher, host_name
 from ocr_pipeline.reading.checkpoints import CheckpointWriter
 from ocr_pipeline.reading.contents import ContentReader
 from ocr_pipeline.reading.meter import ReaderState
+from ocr_pipeline.reading.previews import PreviewWriter
 from ocr_pipeline.reading.progress import Progress
 from ocr_pipeline.reading.reporting import Reporter
 from ocr_pipeline.reading.watchdog import Watchdog
@@ -66,6 +67,7 @@ class ImageStream:
     :param fetcher: not yet entered; what it holds is what ``budget`` allows.
     :param reader: not yet entered.
     :param store: where the rows go.
+    :param previews: where the pictures of pages go.
     :param checkpoints: writes them down; closed in the end.
     :param base: where relative links start.
     """
@@ -77,6 +79,7 @@ class ImageStream:
         reader: ImageReader,
         known: KnownContents,
         store: BatchStore,
+        previews: PreviewWriter,
         checkpoints: CheckpointWriter,
         progress: Progress,
         reporter: Reporter,
@@ -86,7 +89,7 @@ class ImageStream:
         self._fetcher = fetcher
         self._budget = budget
         self._reader = reader
-        self._contents = ContentReader(reader.read, known, store)
+        self._contents = ContentReader(reader.read, known, store, previews)
         self._store = store
         self._checkpoints = checkpoints
         self._progress = progress

@@ -1,8 +1,8 @@
 """What earlier runs have read: one Parquet file a run, written whole, so that any number of runs share a catalog.
 
 A file holds the digest of every link whose image was read, in two halves, the beginning of the image's own digest,
-and in its metadata the model and the version of all this. Links are never held in memory all at once, nor is the
-catalog.
+and in its metadata the model and the version of all this. A second one beside it holds the digests of the links that
+failed. Links are never held in memory all at once, nor is the catalog.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ _VERSION = b"ocr_catalog"
 _DIGESTS = b"blake2b-128"
 _SHA256_BYTES = 16
 _CONTENT = np.dtype(f"S{_SHA256_BYTES}")
-_SCHEMA = pa.schema([("link1", pa.uint64()), ("link2", pa.uint64()), ("sha256", pa.binary(_SHA256_BYTES))])
+_LINKS = pa.schema([("link1", pa.uint64()), ("link2", pa.uint64())])
+_SCHEMA = _LINKS.append(pa.field("sha256", pa.binary(_SHA256_BYTES)))
+_READ, _FAILED = ".parquet", ".failed"
+"""The kinds of files, by how their names end; versions that know the first alone pass over the second."""
 
 
 def link_digests(links: Iterable[str]) -> tuple[Digests, Digests]:
@@ -88,16 +91,9 @@ class Catalog:
         :raises CatalogError: when a file of the catalog is damaged.
         :raises StorageError: when the catalog cannot be read.
         """
-        order = np.argsort(first)
-        ranked = first[order]
         found = np.full(len(first), -1, dtype=np.int64)
         runs: list[str] = []
-        if not len(first):
-            return found, ()
-        for name, file in self._others():
-            links = ((b.column(0).to_numpy(), b.column(1).to_numpy()) for b in self._read(file, ["link1", "link2"]))
-            hits = [_hits(ranked, order, second, *digests) for digests in links]
-            rows = np.concatenate([np.empty(0, dtype=np.int64), *hits])
+        for name, rows in self._hits_of_others(_READ, first, second):
             if len(rows):
                 found[rows] = len(runs)
                 runs.append(name)
@@ -106,6 +102,26 @@ class Catalog:
         places = np.full(len(runs) + 1, -1, dtype=np.int64)
         places[used] = np.arange(len(used))
         return places[found], tuple(runs[index] for index in used)
+
+    def failed(self, first: Digests, second: Digests) -> npt.NDArray[np.bool_]:
+        """Whether each link failed in another run; arguments and errors are those of :meth:`find`."""
+        found = np.zeros(len(first), dtype=bool)
+        for _, rows in self._hits_of_others(_FAILED, first, second):
+            found[rows] = True
+        return found
+
+    def _hits_of_others(
+        self, kind: str, first: Digests, second: Digests
+    ) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
+        """The other runs, and which of the links their files of this kind hold, as indices."""
+        if not len(first):
+            return
+        order = np.argsort(first)
+        ranked = first[order]
+        for name, file in self._others(kind):
+            links = ((b.column(0).to_numpy(), b.column(1).to_numpy()) for b in self._read(file, ["link1", "link2"]))
+            hits = [_hits(ranked, order, second, *digests) for digests in links]
+            yield name, np.concatenate([np.empty(0, dtype=np.int64), *hits])
 
     def write_contents(self, target: Path, scratch: Path) -> None:
         """Write what image files other runs have read, for :func:`known_contents`: their digests, sorted, each once.
@@ -118,7 +134,7 @@ class Catalog:
         """
         with ExitStack() as files:
             parts = [files.enter_context(open(scratch / f"contents-{byte:02x}", "w+b")) for byte in range(256)]
-            for _, file in self._others():
+            for _, file in self._others(_READ):
                 for batch in self._read(file, ["sha256"]):
                     column = batch.column(0)
                     contents = np.frombuffer(column.buffers()[1], dtype=_CONTENT)[column.offset :][: len(column)]
@@ -132,10 +148,10 @@ class Catalog:
                     part.seek(0)
                     whole.write(np.unique(np.frombuffer(part.read(), dtype=_CONTENT)).tobytes())
 
-    def _others(self) -> Iterator[tuple[str, StoredFile]]:
-        """The other runs' files: planned again, a run must not find what it has read itself."""
+    def _others(self, kind: str) -> Iterator[tuple[str, StoredFile]]:
+        """The other runs' files of a kind: planned again, a run must not find what it has read itself."""
         for file in self.folder.files():
-            name = file.name.removesuffix(".parquet")
+            name = file.name.removesuffix(kind)
             if name not in (self.run, file.name):
                 yield name, file
 
@@ -158,18 +174,24 @@ class Catalog:
 
     @contextmanager
     def recording(self) -> Iterator[CatalogWriter]:
-        """Write the run's own file; it appears, or replaces an earlier one, when the ``with`` block ends well.
+        """Write the run's own files; they appear, or replace earlier ones, when the ``with`` block ends well.
 
-        :raises StorageError: when it cannot be written.
+        :raises StorageError: when they cannot be written.
         """
         self.folder.create()
-        file = self.folder.file(f"{self.run}.parquet")
+        with self._writing(_READ, _SCHEMA) as read, self._writing(_FAILED, _LINKS) as failed:
+            yield CatalogWriter(read, failed)
+
+    @contextmanager
+    def _writing(self, kind: str, schema: pa.Schema) -> Iterator[_Writer]:
+        """Write one of them."""
+        file = self.folder.file(f"{self.run}{kind}")
         file.sweep()
-        schema = _SCHEMA.with_metadata({_MODEL: self.model, _VERSION: _DIGESTS})
-        with file.writing() as path, pa.parquet.ParquetWriter(path, schema, use_dictionary=False) as writer:
-            record = CatalogWriter(writer, schema)
-            yield record
-            record.flush()
+        schema = schema.with_metadata({_MODEL: self.model, _VERSION: _DIGESTS})
+        with file.writing() as path, pa.parquet.ParquetWriter(path, schema, use_dictionary=False) as parquet:
+            writer = _Writer(parquet, schema)
+            yield writer
+            writer.flush()
 
 
 class KnownContents:
@@ -206,13 +228,11 @@ def known_contents(run: RunFolder) -> Iterator[KnownContents]:
 
 
 class CatalogWriter:
-    """Takes what a run has read."""
+    """Takes what a run has read, and what failed in it."""
 
-    def __init__(self, writer: pa.parquet.ParquetWriter, schema: pa.Schema) -> None:
-        self._writer = writer
-        self._schema = schema
-        self._held: list[pa.Table] = []
-        self._rows = 0
+    def __init__(self, read: _Writer, failed: _Writer) -> None:
+        self._read = read
+        self._failed = failed
 
     def add(self, links: Sequence[str | None], base: str, sha256: Iterable[str]) -> None:
         """Note images as read.
@@ -223,9 +243,26 @@ class CatalogWriter:
         """
         first, second = absolute_digests(links, base)
         contents = pa.array([bytes.fromhex(digest)[:_SHA256_BYTES] for digest in sha256], pa.binary(_SHA256_BYTES))
-        columns = [pa.array(first), pa.array(second), contents]
+        self._read.add([pa.array(first), pa.array(second), contents])
+
+    def add_failed(self, links: Sequence[str | None], base: str) -> None:
+        """Note images as failed; the arguments are those of :meth:`add`."""
+        self._failed.add([*map(pa.array, absolute_digests(links, base))])
+
+
+class _Writer:
+    """Writes one file of a run, whose columns begin with the digests of links."""
+
+    def __init__(self, writer: pa.parquet.ParquetWriter, schema: pa.Schema) -> None:
+        self._writer = writer
+        self._schema = schema
+        self._held: list[pa.Table] = []
+        self._rows = 0
+
+    def add(self, columns: list[pa.Array]) -> None:
+        """Take in rows."""
         self._held.append(pa.Table.from_arrays(columns, schema=self._schema))
-        self._rows += len(first)
+        self._rows += len(columns[0])
         if self._rows >= _ROWS_AT_ONCE:
             self.flush()
 

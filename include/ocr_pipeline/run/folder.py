@@ -73,6 +73,11 @@ class RunFolder:
         return self.folder.file("plan/known.sha256")
 
     @property
+    def failed_before(self) -> StoredFile:
+        """The rows whose links failed in earlier runs of the catalog; absent where the run has none."""
+        return self.folder.file("plan/failed_before.rows")
+
+    @property
     def robots(self) -> Folder:
         """What the hosts of the images say in their robots.txt, for all batches; only where the run asks for it."""
         return self.folder.folder("robots")

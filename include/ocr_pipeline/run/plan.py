@@ -19,6 +19,7 @@ from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.settings.run import ReadSettings, RunSettings
 
 _VERSION = 6
+_ROW_TYPE = "<i8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,24 @@ def batch_images(run: RunFolder, batch: BatchRef, plan: Plan) -> list[ImageRef]:
     own = table.filter(pc.equal(table[ROW], table[READ_ROW]))
     rows, links = own[ROW].to_pylist(), own[plan.image_column].to_pylist()
     return [ImageRef(row, link or "") for row, link in zip(rows, links, strict=True)]
+
+
+def failed_before(run: RunFolder, plan: Plan) -> Rows:
+    """The rows whose links failed in earlier runs of the catalog, sorted; none where the run has no catalog.
+
+    :raises StorageError: when that cannot be read.
+    """
+    if plan.settings.catalog is None:
+        return np.empty(0, np.int64)
+    try:
+        return np.frombuffer(run.failed_before.read_bytes(), _ROW_TYPE).astype(np.int64)
+    except FileNotFoundError:  # an earlier version made the plan
+        return np.empty(0, np.int64)
+
+
+def save_failed_before(run: RunFolder, rows: Rows) -> None:
+    """Keep ``rows`` for :func:`failed_before`."""
+    run.failed_before.write_bytes(rows.astype(_ROW_TYPE).tobytes())
 
 
 def planned_rows(run: RunFolder, batch: BatchRef, columns: list[str] | None = None) -> pa.Table:

@@ -15,6 +15,7 @@ from ocr_pipeline.errors import SettingsError
 from ocr_pipeline.settings.addresses import shown_value, split_entries
 from ocr_pipeline.settings.languages import CODES, unknown_codes
 from ocr_pipeline.settings.models import DEFAULT_MODEL, MODELS
+from ocr_pipeline.settings.reasons import why_refused
 from ocr_pipeline.settings.suggestions import unknown_name
 
 USER_AGENT = "airflow-bulk-ocr/0.1 (bulk image OCR; set user_agent to name a contact)"
@@ -372,8 +373,9 @@ class RunSettings(FetchSettings, ReadSettings, CatalogSettings, PreviewSettings)
         ge=0,
         le=1,
         title="Share of failures allowed",
-        description="Largest share of the images to be read that may fail. A run in which more did fails once its "
-        "results are written; a batch in which more did for transient reasons is tried again first. 1: never.",
+        description="Largest share of the images that may fail, of all and of the new ones. A run in which more did "
+        "fails once its results are written; a batch in which more did for transient reasons is tried again first. "
+        "1: never.",
     )
     csv_formulas: Literal["guard", "keep"] = _choice(
         "guard",
@@ -416,11 +418,11 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
         if item["type"] == "extra_forbidden":
             problems.append(f"{name}: {unknown_name('setting', name, model.model_fields)}")
         elif not name:
-            problems.append(item["msg"].removeprefix("Value error, "))
+            problems.append(why_refused(item))
         elif item["type"] == "missing":
             problems.append(f"{name}: is needed ({model.model_fields[name].description})")
         else:
-            reason = item["msg"].removeprefix("Value error, ")
+            reason = why_refused(item)
             if item["type"] == "string_pattern_mismatch":
                 reason += f" ({model.model_fields[name].description})"
             problems.append(f"{name}: {shown_value(item['input'])} is not allowed: {reason}")

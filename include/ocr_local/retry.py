@@ -14,6 +14,7 @@ from ocr_local.api import AirflowApi, ApiError
 from ocr_local.home import Home
 from ocr_local.run import RunFailedError, explain_failure, print_link, run_marks
 from ocr_local.summary import print_summary
+from ocr_pipeline.errors import MissingPlanError, PlanError
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan
 from ocr_pipeline.run.staging import read_progress
@@ -35,7 +36,7 @@ def retry_run(home: Home, running: Running, dag_id: str, run_id: str, console: C
 
     What was read stays as it is. The other tasks that failed are cleared as well, and whatever follows from one.
 
-    :raises RetryError: when there is no such run, it has not ended, or its folder is not on this machine.
+    :raises RetryError: when there is no such run, it has not ended or was trimmed, or its folder is elsewhere.
     :raises RunFailedError: when the run does not succeed this time either.
     """
     api = connect(home, running)
@@ -56,6 +57,8 @@ def _retry(home: Home, api: AirflowApi, dag_id: str, run_id: str, console: Conso
     if not again:
         console.print(f"Nothing to retry: run {run_id} has no failed task and no failed image.", markup=False)
         return
+    if run:
+        _check_whole(run)
     for task_id in sorted({task_id for task_id, _ in again}):
         api.clear(dag_id, run_id, task_id, *sorted(i for name, i in again if name == task_id and i >= 0))
     what = "starting where it failed"
@@ -103,6 +106,16 @@ def _folder(api: AirflowApi, dag_id: str, run_id: str) -> RunFolder | None:
     if not Path(uri).is_absolute():
         raise RetryError(f"the results are in {uri}, not on this machine: clear the tasks of {run_id} in the UI")
     return RunFolder.open(uri, Allowances((Path(uri),)))
+
+
+def _check_whole(run: RunFolder) -> None:
+    """See that the tasks find what they need: one that is cleared in vain fails, and its run with it."""
+    try:
+        Plan.load(run).check_whole(run)
+    except MissingPlanError:
+        return  # the plan task makes it anew
+    except PlanError as error:
+        raise RetryError(f"nothing is tried again: {error}") from None
 
 
 def _left_to_read(run: RunFolder) -> Iterator[tuple[int, int]]:

@@ -23,6 +23,7 @@ class AirflowServer:
         self.variables: dict[str, dict[str, Any]] = {}
         self.runs: dict[str, str] = {}
         self.xcoms: dict[str, str] = {}
+        self.tasks: list[dict[str, Any]] = [{"task_id": "plan", "map_index": -1, "state": "success", "try_number": 1}]
         self.log: list[tuple[str, str]] = []
         self.tokens: list[str] = []
         self.ends_as = "success"
@@ -113,8 +114,7 @@ class AirflowServer:
                 self.runs[run] = body["state"]
                 return 200, body
             case "GET", ["dags", _, "dagRuns", _, "taskInstances"]:
-                task = {"task_id": "plan", "map_index": -1, "state": "success", "try_number": 1}
-                return 200, {"task_instances": [task], "total_entries": 1}
+                return 200, {"task_instances": self.tasks, "total_entries": len(self.tasks)}
             case "GET", ["dags", _, "dagRuns", run, "taskInstances", _, "xcomEntries", _]:
                 return (200, {"value": self.xcoms[run]}) if run in self.xcoms else (404, {"detail": "not found"})
         return 404, {"detail": f"{method} {path}"}

@@ -64,7 +64,7 @@ class Overview:
     frequent first; while the run goes on, all of them of the batches that are staged. ``bytes`` adds up the image
     files. ``seconds`` is the work of all batches added up; between ``started_at`` and ``finished_at``, which are known
     once a batch is staged, they read ``images_per_second``. ``settings`` are those that differ from their defaults.
-    ``problem`` says why a merged run is no success.
+    ``problem`` says why a merged run is no success. ``trimmed_at`` is when what retries need was removed, if it was.
     """
 
     name: str
@@ -76,6 +76,7 @@ class Overview:
     started_at: datetime | None
     finished_at: datetime | None
     merged_at: datetime | None
+    trimmed_at: datetime | None
     batches: int
     rows: int
     rejected: int

@@ -116,6 +116,7 @@ class RunResults:
             started_at=min(started, default=None),
             finished_at=max(finished, default=None),
             merged_at=datetime.fromisoformat(self.merged.merged_at) if self.merged else None,
+            trimmed_at=datetime.fromisoformat(self.plan.trimmed_at) if self.plan.trimmed_at else None,
             batches=len(batches),
             rows=self.plan.rows,
             rejected=self.plan.rejected,

@@ -81,6 +81,7 @@ def progress_facts(run: AirflowRun, overview: Overview, batches: Batches) -> dic
     """How far a run is, for programs: what the page shows above its rows. Batches are those that have a line."""
     return {
         "state": run.state,
+        "trimmed_at": overview.trimmed_at.isoformat() if overview.trimmed_at else None,
         "images": overview.images,
         "done": overview.done,
         "failed": overview.failed,

@@ -80,7 +80,9 @@ def show_run(
             "offered": OFFERED,
             "charts": charts_of(results, overview, batches),
             "batches": Batches.of(batches, batch_states(session, run)),
-            "retry_address": links.clear(run.dag_id) if may_retry(run.dag_id, person) else None,
+            "retry_address": links.clear(run.dag_id)
+            if not overview.trimmed_at and may_retry(run.dag_id, person)
+            else None,
         }
     if only != "live":
         chosen = RowFilter.parse(request.query_params)

@@ -103,6 +103,13 @@
   const retry = async (button) => {
     const batches = JSON.parse(button.dataset.retry);
     button.disabled = true;
+    // The page may be older than a trimming, after which clearing would only break the run.
+    const now = await fetch(button.dataset.progress);
+    if (now.ok && (await now.json()).trimmed_at) {
+      await take(window.location.href, "live");
+      say("This run was trimmed, so nothing is tried again: start a new run.");
+      return;
+    }
     const answer = await fetch(button.dataset.clear, {
       method: "POST",
       headers: { "Content-Type": "application/json" },

@@ -21,6 +21,7 @@ from ocr_pipeline.run.staging import read_progress
 from ocr_pipeline.settings.deployment import Allowances
 
 _PLAN, _READ = "plan", "read_batch"
+_REFUSED = "refused"  # under which the plan task says that the run was told what cannot be
 _ENDED = ("success", "failed")
 _RECENT = 10
 _STATE_SECONDS = 1.0
@@ -54,6 +55,8 @@ def _retry(home: Home, api: AirflowApi, dag_id: str, run_id: str, console: Conso
     again = {task for task, state in tasks.items() if state == "failed"} | {(_READ, index) for index in left}
     if not run or not again <= tasks.keys():
         again = {(_PLAN, -1)}  # the batches are not mapped yet
+        if refused := api.xcom(dag_id, run_id, _PLAN, _REFUSED):
+            raise RetryError(f"nothing is tried again: {refused}")
     if not again:
         console.print(f"Nothing to retry: run {run_id} has no failed task and no failed image.", markup=False)
         return

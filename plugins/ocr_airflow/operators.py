@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ocr_pipeline.reading.batch import Batch
     from ocr_pipeline.records import BatchRef
     from ocr_pipeline.run.staging import BatchProgress
+    from ocr_pipeline.settings.run import RunSettings
 
 RUN_KEY = "run"
 """XCom key under which the plan task publishes the URI of the run's folder."""
@@ -54,10 +55,9 @@ class PlanRunOperator(BaseOperator):
         from ocr_pipeline.planning.planning import plan_run
         from ocr_pipeline.run.folder import RunFolder
         from ocr_pipeline.settings.addresses import shown_dataset
-        from ocr_pipeline.settings.run import RunSettings
 
-        with task_errors(self):
-            settings = RunSettings.parse(run_settings(self, self.settings, context, self.timezone))
+        with task_errors(self, context):
+            settings = self._run_settings(context)
             self.log.info("the dataset is %s", shown_dataset(settings.dataset))
             context["ti"].xcom_push(key=DATASET_KEY, value=shown_dataset(settings.dataset))
             stage_model(settings)  # once, instead of by every batch
@@ -78,6 +78,19 @@ class PlanRunOperator(BaseOperator):
             self.log.info("batches grew from %d rows to stay below max_map_length", settings.batch_size)
         context["ti"].xcom_push(key=RUN_KEY, value=run.uri)
         return [batch.text for batch in plan.batches]
+
+    def _run_settings(self, context: Context) -> RunSettings:
+        from ocr_pipeline.errors import RefusedRunError, SettingsError
+        from ocr_pipeline.settings.run import RunSettings
+
+        try:
+            return RunSettings.parse(run_settings(self, self.settings, context, self.timezone))
+        except SettingsError as error:
+            if self.settings:
+                raise  # the DAG's author may have to mend them, after which the run can be cleared
+            raise RefusedRunError(
+                f"{error}. Start a new run with that put right: clearing this one cannot help"
+            ) from None
 
     def _folder_name(self, context: Context) -> str:
         day = interval_names(context, self.timezone).get("day")
@@ -219,7 +232,7 @@ class MergeRunOperator(BaseOperator):
         from ocr_pipeline.run.folder import RunFolder
         from ocr_pipeline.run.plan import Plan
 
-        with task_errors(self):
+        with task_errors(self, context):
             allowed = allowances()
             run = RunFolder.open(str(self.run), allowed)
             merged = merge_run(run, Catalog.of(run, Plan.load(run).settings, allowed))

@@ -39,8 +39,15 @@ def test_a_trimmed_run_is_left_as_it_is(
     stage(run, plan, {"a.png": failed()})
     merge_run(run)
     trim_run(run)
-    airflow.xcoms["r"] = run.uri
+    airflow.xcoms["r", "run"] = run.uri
     airflow.tasks += [{"task_id": "read_batch", "map_index": 0, "state": "success", "try_number": 1}]
     with pytest.raises(RetryError, match=r"nothing is tried again: .* was trimmed at .*; start a new run"):
+        retry(airflow, tmp_path)
+    assert CLEAR not in airflow.asked("POST")
+
+
+def test_a_run_that_was_told_what_cannot_be_is_not_planned_again(airflow: AirflowServer, tmp_path: Path) -> None:
+    airflow.xcoms["r", "refused"] = "settings refused: device. Start a new run with that put right"
+    with pytest.raises(RetryError, match=r"nothing is tried again: settings refused: device\. Start a new run"):
         retry(airflow, tmp_path)
     assert CLEAR not in airflow.asked("POST")

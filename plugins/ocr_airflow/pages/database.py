@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.models.dagrun import DagRun
+from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
+from airflow.utils.state import TaskInstanceState
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
@@ -23,16 +25,18 @@ Database = SessionDep
 """A session of the database, as a parameter of a route."""
 
 _RETURN_KEY = "return_value"
+_MOST_NEXT_TRIES = 200
 ENDED = frozenset({"success", "failed"})
 """States of a run in which nothing goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """The latest try of a task, or of one of its batches."""
+    """The latest try of a task, or of one of its batches; ``next_try``: when Airflow tries it again, where it waits."""
 
     state: str
     tries: int
+    next_try: datetime | None = None
 
     @property
     def ended(self) -> bool:
@@ -127,7 +131,29 @@ def batch_states(session: Session, run: AirflowRun) -> dict[int, TaskState]:
     """The state of each batch, by its number."""
     states = _states(session, run, READ_TASK)
     states.pop(-1, None)  # stands for all while they are not planned
+    if any(state.state == TaskInstanceState.UP_FOR_RETRY for state in states.values()):
+        for index, when in _next_tries(session, run).items():
+            states[index] = replace(states[index], next_try=when)
     return states
+
+
+def _next_tries(session: Session, run: AirflowRun) -> dict[int, datetime]:
+    """When batches that wait for it are tried again, by their numbers: as the scheduler reckons it."""
+    dag = SerializedDagModel.get_dag(run.dag_id, session=session)
+    if dag is None or not dag.has_task(READ_TASK):
+        return {}
+    query = select(TaskInstance).where(
+        TaskInstance.dag_id == run.dag_id,
+        TaskInstance.run_id == run.run_id,
+        TaskInstance.task_id == READ_TASK,
+        TaskInstance.state == TaskInstanceState.UP_FOR_RETRY,
+        TaskInstance.end_date.is_not(None),
+    )
+    found = {}
+    for instance in session.scalars(query.order_by(TaskInstance.end_date).limit(_MOST_NEXT_TRIES)):
+        instance.task = dag.get_task(READ_TASK)
+        found[instance.map_index] = instance.next_retry_datetime()
+    return found
 
 
 def recent_runs(session: Session, dag_ids: Collection[str], first: int, most: int) -> tuple[list[ListedRun], bool]:

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from ocr_airflow.dags import READ_TASK
+from ocr_airflow.dags import MERGE_TASK, READ_TASK
 from ocr_airflow.pages.batches import Batches, progress_facts
 from ocr_airflow.pages.charts import charts_of
-from ocr_airflow.pages.database import AirflowRun, Database, batch_states, recent_runs
+from ocr_airflow.pages.database import AirflowRun, Database, batch_states, reasons_of, recent_runs
 from ocr_airflow.pages.downloads import OFFERED, give, give_offered
 from ocr_airflow.pages.filters import ORDERS, RowFilter
 from ocr_airflow.pages.images import ImagePage, values_of
@@ -77,6 +77,8 @@ def show_run(
         batches = results.batches()
         values |= {
             "duration": _duration(run),
+            "merge_task": MERGE_TASK,
+            "merge_reason": "" if overview.merged else next(iter(reasons_of(session, run, MERGE_TASK).values()), ""),
             "offered": OFFERED,
             "charts": charts_of(results, overview, batches),
             "batches": Batches.of(batches, batch_states(session, run)),

@@ -29,13 +29,13 @@ MakeRun = Callable[..., RunFolder]
 
 @dataclass
 class Pages:
-    """The pages of a run: its folder, and the states that Airflow gives it and its tasks."""
+    """The pages of a run: its folder, the states that Airflow gives it and its batches, what the merge said."""
 
     client: TestClient
     folder: RunFolder | None = None
     state: str = "success"
     tasks: dict[int, TaskState] = field(default_factory=dict)
-    merge: str = "success"
+    said: dict[str, str] = field(default_factory=dict)
 
     @property
     def run(self) -> AirflowRun:
@@ -64,6 +64,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> Pages:
     app.dependency_overrides[results._run_folder] = lambda: pages.folder
     monkeypatch.setattr(routes, "may_retry", lambda dag_id, person: True)
     monkeypatch.setattr(routes, "batch_states", lambda session, run: pages.tasks)
+    monkeypatch.setattr(routes, "reasons_of", lambda session, run, task: pages.said)
     return pages
 
 
@@ -71,10 +72,17 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> Pages:
 def make_run(tmp_path: Path, allowances: Allowances, write_csv: WriteCsv) -> MakeRun:
     """A run of links with their readings, in batches of two; ``leave_out`` names those that are not staged."""
 
-    def make(readings: Readings, leave_out: tuple[int, ...] = (), *, merge: bool = True, **settings: Any) -> RunFolder:
+    def make(
+        readings: Readings,
+        leave_out: tuple[int, ...] = (),
+        *,
+        run_id: str = "shown",
+        merge: bool = True,
+        **settings: Any,
+    ) -> RunFolder:
         output = str(tmp_path / "output")
         values = {"dataset": str(write_csv(enumerate(readings))), "output": output, "batch_size": 2, **settings}
-        run = RunFolder.of(output, "shown", allowances)
+        run = RunFolder.of(output, run_id, allowances)
         plan = plan_run(RunSettings.parse(values), run, allowances, max_batches=100)
         stage(run, plan, readings, leave_out)
         if merge:

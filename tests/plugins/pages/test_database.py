@@ -12,12 +12,15 @@ import airflow.models
 import pytest
 from airflow.models.base import Base
 from airflow.models.dagrun import DagRun
+from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import create_engine, insert
+from airflow.serialization.serialized_objects import DagSerialization
+from sqlalchemy import create_engine, insert, update
 from sqlalchemy.orm import Session
 
-from ocr_airflow.pages.database import Planning, find_run, planning_of, recent_runs
+from ocr_airflow.dags import ocr_dag
+from ocr_airflow.pages.database import Planning, TaskState, batch_states, find_run, planning_of, recent_runs
 
 DAG = "ocr_images"
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -113,3 +116,23 @@ def test_a_dataset_that_never_came_is_the_reason(session: Session, filling: Fill
     filling.task("r", "wait", "WaitForDatasetSensor", "skipped")
     filling.xcom("r", "wait", "missing", "waited 1:00:00 for d.csv")
     assert planning(session, "r") == Planning("wait", "skipped", "waited 1:00:00 for d.csv")
+
+
+def test_batches_that_wait_say_when_they_are_tried_again(
+    session: Session, filling: Filling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = DagSerialization.from_dict(
+        DagSerialization.to_dict(ocr_dag(DAG, default_args={"retry_delay": timedelta(seconds=100)}))
+    )
+    monkeypatch.setattr(SerializedDagModel, "get_dag", lambda dag_id, session: read)
+    filling.run("r", "running", 0, 0)
+    for index, state in enumerate(("success", "up_for_retry")):
+        filling.task("r", "read_batch", "ReadBatchOperator", state, index)
+    session.execute(update(TaskInstance).values(end_date=NOON))
+    run = find_run(session, DAG, "r")
+    assert run is not None
+    states = batch_states(session, run)
+    assert states[0] == TaskState("success", 1)
+    when = states[1].next_try
+    assert when is not None
+    assert NOON + timedelta(seconds=100) <= when <= NOON + timedelta(seconds=200)

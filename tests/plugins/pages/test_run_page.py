@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from ocr_airflow.pages.database import TaskState
+from ocr_pipeline.merging.merge import merge_run
+from ocr_pipeline.run.batch_store import BatchStore
+from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.run.plan import Plan
 from ocr_pipeline.run.retention import trim_run
-from tests.plugins.pages.conftest import MakeRun, Pages
+from tests.plugins.pages.conftest import STARTED, MakeRun, Pages
 from tests.viewing.runs import failed, read_page
 
 ENDED = {index: TaskState("success", 1) for index in range(3)}
@@ -21,3 +27,67 @@ def test_nothing_of_a_trimmed_run_is_offered_to_be_tried_again(pages: Pages, mak
     assert "This run was trimmed at" in html
     assert "start a new run" in html
     assert pages.json("/progress")["trimmed_at"]  # pages that are open already ask for it before they retry
+
+
+def end(run: RunFolder, index: int, reason: str) -> None:
+    """An attempt to read a batch ends for a reason that was foreseen."""
+    plan = Plan.load(run)
+    with BatchStore(run, plan.batches[index], plan.digests[index]) as store:
+        store.report_end(reason)
+
+
+NO_GPU = "device gpu: there is none here <b>; choose cpu"
+SIX = {f"{name}.png": [read_page()] for name in "abcdef"}
+
+
+def test_why_batches_did_not_finish_is_said_first(pages: Pages, make_run: MakeRun) -> None:
+    pages.folder = make_run(SIX, (1, 2), merge=False)
+    for index in (1, 2):
+        end(pages.folder, index, NO_GPU)
+    merge_run(pages.folder)
+    pages.state, pages.tasks = "failed", ENDED | dict.fromkeys((1, 2), TaskState("failed", 1))
+    notice = pages.get().split('<div class="notice bad">')[1].split("</div>")[0]
+    assert "2 of 3 batches did not finish" in notice
+    assert "device gpu: there is none here &lt;b&gt;; choose cpu" in notice
+    assert "(2 batches)" in notice
+
+
+def test_a_run_that_was_stopped_says_so_and_how_to_go_on(pages: Pages, make_run: MakeRun) -> None:
+    pages.folder = make_run(SIX, (1, 2), merge=False)
+    pages.state, pages.tasks = "failed", dict.fromkeys(range(3), TaskState("failed", 1))
+    html = pages.get()
+    assert "This run was stopped, or a task of it failed, before there were results" in html
+    assert "Retry the 2 batches that did not finish</button>" in html
+    assert html.count("all of its images are read") == 1  # of the batch that is failed only in Airflow
+    pages.state = "running"
+    assert "before there were results" not in pages.get()
+
+
+def test_a_run_of_which_only_the_merge_is_left_offers_it(pages: Pages, make_run: MakeRun) -> None:
+    pages.folder = make_run(SIX, merge=False)
+    pages.state, pages.tasks, pages.said = "failed", ENDED, {"error": "the disk <b> is full"}
+    html = pages.get()
+    assert "The merge failed before there were results" in html
+    assert "the disk &lt;b&gt; is full" in html
+    assert 'data-retry="[-1]"' in html
+
+
+def test_a_retry_is_called_what_it_does(pages: Pages, make_run: MakeRun) -> None:
+    pages.folder = make_run({**SIX, "a.png": failed(), "c.png": failed()}, max_failures=1)
+    pages.tasks = ENDED
+    assert "Retry the failed images of all 2 batches with some</button>" in pages.get()
+    pages.folder = make_run({**SIX, "a.png": failed()}, (2,), run_id="other", merge=False)
+    pages.tasks = ENDED | {2: TaskState("failed", 1)}
+    assert "Retry the 2 batches that did not finish or have failed images</button>" in pages.get()
+
+
+def test_batches_that_are_tried_again_by_themselves_say_when(pages: Pages, make_run: MakeRun) -> None:
+    pages.folder = make_run(SIX, (1, 2), merge=False)
+    end(pages.folder, 1, "the hosts are down")
+    later = STARTED + timedelta(minutes=7)
+    pages.state = "running"
+    pages.tasks = ENDED | {1: TaskState("up_for_retry", 1, later), 2: TaskState("running", 1)}
+    html = pages.get()
+    assert "1 batch has failed and\nis tried again without your doing, next at 2026-01-02 03:11:05 UTC" in html
+    assert '<li><span dir="auto">the hosts are down</span></li>' in html
+    assert pages.json("/progress")["batches"][1]["next_try"] == later.isoformat()

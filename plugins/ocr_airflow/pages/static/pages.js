@@ -127,7 +127,8 @@
       say(`Airflow did not retry (${answer.status}): ${await answer.text()}`);
       return;
     }
-    say(batches.length === 1 ? "The batch is tried again." : `${batches.length} batches are tried again.`);
+    const batch = batches[0] < 0 ? "The results are merged again." : "The batch is tried again.";
+    say(batches.length === 1 ? batch : `${batches.length} batches are tried again.`);
     await take(window.location.href, "live");
   };
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, XComArg
+from airflow.sdk import BaseOperator, BaseXCom, XComArg
 from airflow.sdk.exceptions import AirflowRescheduleException
 
 from ocr_airflow.deployment import allowances
@@ -31,6 +31,10 @@ RUN_KEY = "run"
 
 DATASET_KEY = "dataset"
 """XCom key under which the plan task publishes what it read, without logins and signatures."""
+
+
+COUNTS_KEY = BaseXCom.XCOM_RETURN_KEY
+"""XCom key under which the merge publishes its counts, also where it fails then: that of what it returns."""
 
 
 class PlanRunOperator(BaseOperator):
@@ -239,7 +243,10 @@ class MergeRunOperator(BaseOperator):
             self.log.info("%d rows in %s: %s", merged.result_rows, run.uri, merged.statuses)
             for asset in self.outlets:
                 context["outlet_events"][asset].extra = {"run": run.uri, "rows": merged.rows}
+            counts = {"rows": merged.rows, "result_rows": merged.result_rows, "statuses": merged.statuses}
+            # Before it is judged: of a run that fails for it, what became of its rows is asked most.
+            context["ti"].xcom_push(key=COUNTS_KEY, value=counts)
             merged.check()
         if due := next_due(self.dag, context):
             sender(self.dag_id)(Metric.NEXT_DUE, due.timestamp(), {})
-        return {"rows": merged.rows, "result_rows": merged.result_rows, "statuses": merged.statuses}
+        return counts

@@ -15,7 +15,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from ocr_airflow.pages.database import AirflowRun
+from ocr_airflow.pages.filters import RowFilter
 from ocr_airflow.pages.images import ImagePage, values_of
+from ocr_airflow.pages.leafing import Leaves, Place
 from ocr_airflow.pages.links import Links
 from ocr_airflow.pages.rendering import render
 from ocr_local.airflow import DAG_ID
@@ -368,7 +370,8 @@ def crowded_page(count: int) -> str:
         run=AirflowRun(DAG_ID, RUN, "success", None, None, ours=True),
         image=ImagePage(record, pictured=False),
         values=values_of(record),
-        rows=1000,
+        place=Place(RowFilter()),
+        leaves=Leaves(None, None),
     )
 
 

@@ -87,6 +87,11 @@ class RowFilter:
             "every": int(self.every) or None,
         }
 
+    def place(self, index: int) -> dict[str, str | int | float | None]:
+        """The query that an image of the list carries, so that there is a way back and on; ``index`` on this page."""
+        listed = self.chosen or self.sort
+        return {**self.query(), "at": self.page * ROWS_ON_A_PAGE + index if listed else None}
+
     def asked(self) -> RowQuery:
         """What the results are asked."""
         return RowQuery(

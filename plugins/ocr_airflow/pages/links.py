@@ -45,9 +45,9 @@ class Links:
         """How far a run is, as JSON."""
         return f"{self.run(dag_id, run_id)}/progress"
 
-    def image(self, dag_id: str, run_id: str, row: int, page: int = 0) -> str:
-        """The page of an image."""
-        return f"{self.run(dag_id, run_id)}/rows/{row}/pages/{page}"
+    def image(self, dag_id: str, run_id: str, row: int, page: int = 0, query: Query | None = None) -> str:
+        """The page of an image; ``query`` is that of the list that it is looked at from."""
+        return f"{self.run(dag_id, run_id)}/rows/{row}/pages/{page}{_query(query or {})}"
 
     def preview(self, dag_id: str, run_id: str, row: int, page: int) -> str:
         """Its picture."""

@@ -16,6 +16,7 @@ from ocr_airflow.pages.database import AirflowRun, Database, batch_states, reaso
 from ocr_airflow.pages.downloads import OFFERED, give, give_offered
 from ocr_airflow.pages.filters import ORDERS, RowFilter
 from ocr_airflow.pages.images import ImagePage, values_of
+from ocr_airflow.pages.leafing import Leaves, Place
 from ocr_airflow.pages.links import Links
 from ocr_airflow.pages.notices import Notice, no_such_row
 from ocr_airflow.pages.rendering import render, static_files
@@ -107,12 +108,15 @@ def show_task(links: Addresses, run: Run, task_id: str, map_index: str) -> Redir
 
 
 @run_router.get("/rows/{row}/pages/{page}")
-def show_image(links: Addresses, run: Run, results: Results, row: Number, page: Number) -> HTMLResponse:
-    """A page of an image beside its text."""
+def show_image(
+    request: Request, links: Addresses, run: Run, results: Results, row: Number, page: Number
+) -> HTMLResponse:
+    """A page of an image beside its text; the address knows the list that it is looked at from."""
     record = _record(results, row, page)
     image = ImagePage(record, record.preview.exists())
-    html = render("image.html", links=links, run=run, image=image, values=values_of(record), rows=results.plan.rows)
-    return HTMLResponse(html)
+    place = Place.parse(request.query_params)
+    values = {"image": image, "values": values_of(record), "place": place, "leaves": Leaves.around(results, row, place)}
+    return HTMLResponse(render("image.html", links=links, run=run, **values))
 
 
 @run_router.get("/rows/{row}/pages/{page}/record", tags=[DATA])

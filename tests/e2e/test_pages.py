@@ -307,6 +307,7 @@ def test_the_tab_of_a_batch_shows_its_rows(visitor: Visitor, mended: str) -> Non
     page.goto(f"{run}/tasks/read_batch/mapped/1/plugin/ocr_rows")
     tab = page.frame_locator("iframe[title='OCR results']")
     expect(tab.locator("#rows tbody tr")).to_have_count(12)
+    expect(tab.get_by_role("heading", name="Rows of batch 1 (rows 13 to 24)")).to_be_in_viewport()
     tab.locator("#batch-1").get_by_role("link", name="log").click()  # leads the page around the frame
     page.wait_for_url("**/tasks/read_batch/mapped/1")
     page.goto(f"{run}/tasks/merge/plugin/ocr_rows")

@@ -138,6 +138,10 @@ class RunResults:
             files=self._files(),
         )
 
+    def batch(self, index: int | None) -> BatchRef | None:
+        """A batch of the plan by its number; None when there is no such."""
+        return next(iter(self.plan.batches[index : index + 1]), None) if index is not None else None
+
     def batches(self) -> list[BatchOverview]:
         """Every batch of the plan, in order.
 
@@ -155,11 +159,11 @@ class RunResults:
         :param seconds: how long to look before answering with what was found; None for as long as it takes.
         :raises StorageError: when the run's folder cannot be read.
         """
-        batches = self.plan.batches[query.batch : query.batch + 1] if query.batch is not None else None
-        if batches == ():
+        batch = self.batch(query.batch)
+        if batch is None and query.batch is not None:
             return RowsFound((), 0, 0, 0)
         with self._table() as table:
-            found = find(table, query, batches[0] if batches else None, seconds)
+            found = find(table, query, batch, seconds)
             return RowsFound(tuple(map(self._row, found.entries)), found.total, found.searched, table.rows)
 
     def hosts(self, limit: int = 20) -> list[HostOverview]:

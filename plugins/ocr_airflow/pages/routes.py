@@ -73,7 +73,8 @@ def show_run(
 ) -> HTMLResponse:
     """A run: its counts, its batches, its charts, and rows of its results; or ``only`` a part of it, to be renewed."""
     overview = results.overview()
-    values: dict[str, Any] = {"overview": overview}
+    chosen = RowFilter.parse(request.query_params)
+    values: dict[str, Any] = {"overview": overview, "batch": results.batch(chosen.batch)}
     if only != "rows":
         batches = results.batches()
         values |= {
@@ -88,7 +89,6 @@ def show_run(
             else None,
         }
     if only != "live":
-        chosen = RowFilter.parse(request.query_params)
         values |= {"filter": chosen, "orders": ORDERS, "found": results.rows(chosen.asked(), chosen.seconds)}
     return HTMLResponse(render("run.html", links=links, run=run, only=only, **values))
 
@@ -104,7 +104,8 @@ def give_progress(session: Database, run: Run, results: Results) -> JSONResponse
 def show_task(links: Addresses, run: Run, task_id: str, map_index: str) -> RedirectResponse:
     """The rows of the batch that a task reads; of any other task, the whole run."""
     batch = int(map_index) if task_id == READ_TASK and map_index.isascii() and map_index.isdigit() else None
-    return RedirectResponse(links.run(run.dag_id, run.run_id, {"batch": batch}), 303)
+    # Straight to the rows: above them is the run, which whoever looks at one of its batches has not asked for.
+    return RedirectResponse(links.run(run.dag_id, run.run_id, {"batch": batch}) + ("" if batch is None else "#rows"), 303)
 
 
 @run_router.get("/rows/{row}/pages/{page}")

@@ -91,3 +91,15 @@ def test_batches_that_are_tried_again_by_themselves_say_when(pages: Pages, make_
     assert "1 batch has failed and\nis tried again without your doing, next at 2026-01-02 03:11:05 UTC" in html
     assert '<li><span dir="auto">the hosts are down</span></li>' in html
     assert pages.json("/progress")["batches"][1]["next_try"] == later.isoformat()
+
+
+def test_the_tab_of_a_batch_leads_to_its_rows_and_names_it(pages: Pages, make_run: MakeRun) -> None:
+    pages.folder = make_run(SIX)
+    answer = pages.client.get("/dags/ocr_images/runs/shown/tasks/read_batch/1")
+    assert answer.headers["location"] == "/ocr/dags/ocr_images/runs/shown?batch=1#rows"
+    answer = pages.client.get("/dags/ocr_images/runs/shown/tasks/merge/-1")
+    assert answer.headers["location"] == "/ocr/dags/ocr_images/runs/shown"
+    html = pages.get("?batch=1")
+    assert "<title>Batch 1 (rows 3 to 4) – shown" in html
+    assert '<h2 id="h-rows">Rows of batch 1 (rows 3 to 4)</h2>' in html
+    assert '<h2 id="h-rows">Rows</h2>' in pages.get()

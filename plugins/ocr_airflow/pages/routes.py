@@ -105,7 +105,9 @@ def show_task(links: Addresses, run: Run, task_id: str, map_index: str) -> Redir
     """The rows of the batch that a task reads; of any other task, the whole run."""
     batch = int(map_index) if task_id == READ_TASK and map_index.isascii() and map_index.isdigit() else None
     # Straight to the rows: above them is the run, which whoever looks at one of its batches has not asked for.
-    return RedirectResponse(links.run(run.dag_id, run.run_id, {"batch": batch}) + ("" if batch is None else "#rows"), 303)
+    return RedirectResponse(
+        links.run(run.dag_id, run.run_id, {"batch": batch}) + ("" if batch is None else "#rows"), 303
+    )
 
 
 @run_router.get("/rows/{row}/pages/{page}")

@@ -103,3 +103,17 @@ def test_the_tab_of_a_batch_leads_to_its_rows_and_names_it(pages: Pages, make_ru
     assert "<title>Batch 1 (rows 3 to 4) – shown" in html
     assert '<h2 id="h-rows">Rows of batch 1 (rows 3 to 4)</h2>' in html
     assert '<h2 id="h-rows">Rows</h2>' in pages.get()
+
+
+def test_characters_that_cannot_be_seen_are_shown(pages: Pages, make_run: MakeRun) -> None:
+    link = "img/\u202einv2.webp"
+    pages.folder = make_run(
+        {link: failed(detail="no file img/\u202einv2.webp"), "b.png": [read_page(["a\u2067b\u200bc"])]}
+    )
+    for path in ("", "/rows/0/pages/0", "/rows/1/pages/0"):
+        html = pages.get(path)
+        assert "\u202e" not in html
+        assert "\u2067" not in html
+        assert ('img/<bdi class="code">U+202E</bdi>inv2.webp' in html) == (path != "/rows/1/pages/0")
+        assert ("U+2067" in html) == (path != "/rows/0/pages/0")
+    assert not {"\u202e", "\u2067"} & set(pages.folder.report.read_bytes().decode())

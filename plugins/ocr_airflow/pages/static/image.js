@@ -94,7 +94,15 @@
     if (shown) shown.textContent = `${zooms[zoom] * 100} %`;
   };
 
-  const textOf = (line) => line.firstElementChild.textContent;
+  // Unseen characters are shown as their code points: what is copied has the characters.
+  const textOf = (line) => {
+    const shown = line.firstElementChild.cloneNode(true);
+    for (const code of shown.querySelectorAll(".code")) {
+      if (code.classList.contains("mark")) code.remove();
+      else code.replaceWith(String.fromCodePoint(Number.parseInt(code.textContent.slice(2), 16)));
+    }
+    return shown.textContent;
+  };
 
   const copy = async (text, what) => {
     let done = true;

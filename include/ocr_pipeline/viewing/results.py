@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -101,10 +101,13 @@ class RunResults:
         """
         batches = self.batches()
         staged = [batch for batch in batches if batch.finished_at]
-        finished = [batch.finished_at for batch in staged if batch.finished_at]
-        started = [batch.finished_at - timedelta(seconds=batch.seconds) for batch in staged if batch.finished_at]
+        worked = [
+            (batch.finished_at - timedelta(seconds=batch.seconds), batch.finished_at)
+            for batch in staged
+            if batch.finished_at
+        ]
         read = sum(batch.total - batch.resumed for batch in staged)
-        span = (max(finished) - min(started)).total_seconds() if finished else 0.0
+        seconds = _covered(worked)
         counts = self.merged or _Counts(staged)
         return Overview(
             name=self.run.name,
@@ -113,8 +116,8 @@ class RunResults:
             dataset=self.plan.settings.dataset,
             image_column=self.plan.image_column,
             created_at=datetime.fromisoformat(self.plan.created_at),
-            started_at=min(started, default=None),
-            finished_at=max(finished, default=None),
+            started_at=min((started for started, _ in worked), default=None),
+            finished_at=max((finished for _, finished in worked), default=None),
             merged_at=datetime.fromisoformat(self.merged.merged_at) if self.merged else None,
             trimmed_at=datetime.fromisoformat(self.plan.trimmed_at) if self.plan.trimmed_at else None,
             batches=len(batches),
@@ -130,7 +133,7 @@ class RunResults:
             warnings=counts.warnings,
             bytes=counts.bytes,
             seconds=counts.seconds,
-            images_per_second=read / span if span else None,
+            images_per_second=read / seconds if seconds else None,
             models=counts.models,
             settings=_changed(self.plan.settings),
             unfinished=self.merged.unfinished if self.merged else (),
@@ -337,6 +340,15 @@ class _Counts:
         self.bytes = sum(batch.bytes for batch in staged)
         self.seconds = sum(batch.seconds for batch in staged)
         self.models = tuple(sorted({model for batch in staged for model in batch.models}))
+
+
+def _covered(times: Iterable[tuple[datetime, datetime]]) -> float:
+    """How many seconds lie in any of these times, each from one moment to another."""
+    seconds, until = 0.0, datetime.min.replace(tzinfo=UTC)
+    for started, finished in sorted(times):
+        seconds += max(0.0, (finished - max(started, until)).total_seconds())
+        until = max(until, finished)
+    return seconds
 
 
 def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -152,7 +152,7 @@ def _next_tries(session: Session, run: AirflowRun) -> dict[int, datetime]:
     found = {}
     for instance in session.scalars(query.order_by(TaskInstance.end_date).limit(_MOST_NEXT_TRIES)):
         instance.task = dag.get_task(READ_TASK)
-        found[instance.map_index] = instance.next_retry_datetime()
+        found[instance.map_index] = instance.next_retry_datetime()  # type: ignore[no-untyped-call]  # Airflow's own
     return found
 
 

@@ -29,7 +29,7 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def tables() -> Any:
     """Airflow's tables in memory."""
-    airflow.models.import_all_models()
+    airflow.models.import_all_models()  # type: ignore[no-untyped-call]
     engine = create_engine("sqlite://")
     Base.metadata.create_all(engine)
     return engine

@@ -117,3 +117,21 @@ def test_characters_that_cannot_be_seen_are_shown(pages: Pages, make_run: MakeRu
         assert ('img/<bdi class="code">U+202E</bdi>inv2.webp' in html) == (path != "/rows/1/pages/0")
         assert ("U+2067" in html) == (path != "/rows/0/pages/0")
     assert not {"\u202e", "\u2067"} & set(pages.folder.report.read_bytes().decode())
+
+
+def test_an_address_that_asks_for_what_there_is_not_is_told(pages: Pages, make_run: MakeRun) -> None:
+    pages.folder = make_run(SIX)
+    html = pages.get("?status=<b>&from=abc&batch=7")
+    assert "<code>status=&lt;b&gt;</code>, <code>from=abc</code>, <code>batch=7</code>: the run has 3 batches" in html
+    assert "Not looked for" not in pages.get("?status=ok&batch=2")
+    html = pages.get("?page=99")
+    assert "This page of the list is empty." in html
+    assert "First page</a>" in html
+    assert "No row is like this." in pages.get("?q=nowhere")
+
+
+def test_what_is_shown_in_a_frame_does_not_lead_out_of_it(pages: Pages, make_run: MakeRun) -> None:
+    pages.folder = make_run(SIX)
+    shown = 'files/report.html" data-leave="out" target="_blank" rel="noopener">report.html'
+    assert shown in pages.get()
+    assert pages.get().count('data-leave="out"') == 1  # what is saved needs no page

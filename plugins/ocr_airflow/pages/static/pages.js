@@ -102,6 +102,7 @@
 
   const retry = async (button) => {
     const batches = JSON.parse(button.dataset.retry);
+    const focused = document.activeElement === button;
     button.disabled = true;
     // The page may be older than a trimming, after which clearing would only break the run.
     const now = await fetch(button.dataset.progress);
@@ -130,6 +131,8 @@
     const batch = batches[0] < 0 ? "The results are merged again." : "The batch is tried again.";
     say(batches.length === 1 ? batch : `${batches.length} batches are tried again.`);
     await take(window.location.href, "live");
+    // The button is gone: whoever pressed it by the keyboard goes on from the batches.
+    if (focused) document.getElementById("h-batches")?.focus();
   };
 
   document.addEventListener("click", (event) => {

@@ -14,6 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from ocr_airflow.dags import PLAN_TASK
 from ocr_airflow.pages.database import AirflowRun
 from ocr_airflow.pages.filters import RowFilter
 from ocr_airflow.pages.images import ImagePage, values_of
@@ -419,6 +420,30 @@ def test_a_retry_by_the_keyboard_keeps_the_focus(visitor: Visitor, strange: list
     expect(page.locator("#said")).to_have_text("The batch is tried again.")
     expect(page.locator("#h-batches")).to_be_focused()
     visitor.airflow.wait("strange")
+
+
+def test_a_run_that_was_told_what_cannot_be_says_so_and_is_listed(visitor: Visitor, airflow: LocalAirflow) -> None:
+    airflow.api.trigger(DAG_ID, "told", {"dataset": "sql:shop"})
+    assert airflow.wait("told") == "failed"
+    visitor.page.goto(f"{visitor.url}/ocr/")
+    visitor.page.get_by_role("link", name="told", exact=True).click()
+    expect(visitor.page.locator(".notice")).to_contain_text("query: is needed")
+    expect(visitor.page.locator(".notice")).to_contain_text("Start a new run with that put right")
+    visitor.page.get_by_role("link", name="The log of plan in Airflow").click()
+    visitor.page.wait_for_url(f"**/runs/told/tasks/{PLAN_TASK}")
+
+
+def test_a_merge_that_was_not_done_is_done_from_the_page(visitor: Visitor, mended: str, shown: Shown) -> None:
+    airflow = visitor.airflow
+    airflow.trigger("unmerged", shown.dataset, limit=DOWN)
+    assert airflow.wait("unmerged") == "success"
+    (airflow.output / "unmerged" / "summary.json").unlink()
+    airflow.api.fail_run(DAG_ID, "unmerged")
+    visitor.page.goto(visitor.pages_of("unmerged"))
+    visitor.page.get_by_role("button", name="Merge them").click()
+    expect(visitor.page.locator("#said")).to_have_text("The results are merged again.")
+    assert airflow.wait("unmerged") == "success"
+    expect(visitor.page.get_by_role("link", name="report.html")).to_be_visible()
 
 
 def test_a_hostile_dataset_does_nothing(visitor: Visitor, strange: list[dict[str, str]]) -> None:

@@ -14,12 +14,14 @@ from ocr_local.api import AirflowApi, ApiError
 from ocr_local.home import Home
 from ocr_local.run import RunFailedError, RunStopped, explain_failure, print_link, run_marks
 from ocr_local.summary import print_summary
+from ocr_pipeline.errors import MissingPlanError, PlanError
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.run.plan import Plan
 from ocr_pipeline.run.staging import read_progress
 from ocr_pipeline.settings.deployment import Allowances
 
 _PLAN, _READ = "plan", "read_batch"
+_REFUSED = "refused"  # under which the plan task says that the run was told what cannot be
 _ENDED = ("success", "failed")
 _RECENT = 10
 _STATE_SECONDS = 1.0
@@ -35,7 +37,7 @@ def retry_run(home: Home, running: Running, dag_id: str, run_id: str, console: C
 
     What was read stays as it is. The other tasks that failed are cleared as well, and whatever follows from one.
 
-    :raises RetryError: when there is no such run, it has not ended, or its folder is not on this machine.
+    :raises RetryError: when there is no such run, it has not ended or was trimmed, or its folder is elsewhere.
     :raises RunFailedError: when the run does not succeed this time either.
     :raises RunStopped: when a person stops it.
     """
@@ -54,9 +56,13 @@ def _retry(home: Home, api: AirflowApi, dag_id: str, run_id: str, console: Conso
     again = {task for task, state in tasks.items() if state == "failed"} | {(_READ, index) for index in left}
     if not run or not again <= tasks.keys():
         again = {(_PLAN, -1)}  # the batches are not mapped yet
+        if refused := api.xcom(dag_id, run_id, _PLAN, _REFUSED):
+            raise RetryError(f"nothing is tried again: {refused}")
     if not again:
         console.print(f"Nothing to retry: run {run_id} has no failed task and no failed image.", markup=False)
         return
+    if run:
+        _check_whole(run)
     for task_id in sorted({task_id for task_id, _ in again}):
         api.clear(dag_id, run_id, task_id, *sorted(i for name, i in again if name == task_id and i >= 0))
     what = "starting where it failed"
@@ -104,6 +110,16 @@ def _folder(api: AirflowApi, dag_id: str, run_id: str) -> RunFolder | None:
     if not Path(uri).is_absolute():
         raise RetryError(f"the results are in {uri}, not on this machine: clear the tasks of {run_id} in the UI")
     return RunFolder.open(uri, Allowances((Path(uri),)))
+
+
+def _check_whole(run: RunFolder) -> None:
+    """See that the tasks find what they need: one that is cleared in vain fails, and its run with it."""
+    try:
+        Plan.load(run).check_whole(run)
+    except MissingPlanError:
+        return  # the plan task makes it anew
+    except PlanError as error:
+        raise RetryError(f"nothing is tried again: {error}") from None
 
 
 def _left_to_read(run: RunFolder) -> Iterator[tuple[int, int]]:

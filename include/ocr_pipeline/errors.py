@@ -328,6 +328,10 @@ class SettingsError(OcrPipelineError):
     """A setting has a value that is not allowed."""
 
 
+class RefusedRunError(SettingsError):
+    """What a run itself was told cannot be done, and a run cannot be told anything else."""
+
+
 class DatasetError(OcrPipelineError):
     """The dataset cannot be read as asked: no such file, no such column, an unreadable format."""
 

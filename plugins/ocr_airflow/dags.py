@@ -19,8 +19,8 @@ BACKOFF = {"retry_exponential_backoff": 2.0, "max_retry_delay": timedelta(hours=
 """Each retry of a task waits twice as long as the one before: what is down is mostly down for longer than a moment."""
 
 
-PLAN_TASK, READ_TASK, MERGE_TASK = "plan", "read_batch", "merge"
-"""The tasks of a run, as they are named in Airflow."""
+WAIT_TASK, PLAN_TASK, READ_TASK, MERGE_TASK = "wait", "plan", "read_batch", "merge"
+"""The tasks of a run, as they are named in Airflow; the first only where a dataset is waited for."""
 
 
 def ocr_dag(
@@ -53,7 +53,7 @@ def ocr_dag(
         plan = PlanRunOperator(task_id=PLAN_TASK, settings=own, timezone=timezone)
         if waiting:
             wait = WaitForDatasetSensor(
-                task_id="wait",
+                task_id=WAIT_TASK,
                 settings=own,
                 timezone=timezone,
                 waiting=waiting,

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, XComArg
+from airflow.sdk import BaseOperator, BaseXCom, XComArg
 from airflow.sdk.exceptions import AirflowRescheduleException
 
 from ocr_airflow.deployment import allowances
@@ -24,12 +24,17 @@ if TYPE_CHECKING:
     from ocr_pipeline.reading.batch import Batch
     from ocr_pipeline.records import BatchRef
     from ocr_pipeline.run.staging import BatchProgress
+    from ocr_pipeline.settings.run import RunSettings
 
 RUN_KEY = "run"
 """XCom key under which the plan task publishes the URI of the run's folder."""
 
 DATASET_KEY = "dataset"
 """XCom key under which the plan task publishes what it read, without logins and signatures."""
+
+
+COUNTS_KEY = BaseXCom.XCOM_RETURN_KEY
+"""XCom key under which the merge publishes its counts, also where it fails then: that of what it returns."""
 
 
 class PlanRunOperator(BaseOperator):
@@ -54,10 +59,9 @@ class PlanRunOperator(BaseOperator):
         from ocr_pipeline.planning.planning import plan_run
         from ocr_pipeline.run.folder import RunFolder
         from ocr_pipeline.settings.addresses import shown_dataset
-        from ocr_pipeline.settings.run import RunSettings
 
-        with task_errors(self):
-            settings = RunSettings.parse(run_settings(self, self.settings, context, self.timezone))
+        with task_errors(self, context):
+            settings = self._run_settings(context)
             self.log.info("the dataset is %s", shown_dataset(settings.dataset))
             context["ti"].xcom_push(key=DATASET_KEY, value=shown_dataset(settings.dataset))
             stage_model(settings)  # once, instead of by every batch
@@ -78,6 +82,19 @@ class PlanRunOperator(BaseOperator):
             self.log.info("batches grew from %d rows to stay below max_map_length", settings.batch_size)
         context["ti"].xcom_push(key=RUN_KEY, value=run.uri)
         return [batch.text for batch in plan.batches]
+
+    def _run_settings(self, context: Context) -> RunSettings:
+        from ocr_pipeline.errors import RefusedRunError, SettingsError
+        from ocr_pipeline.settings.run import RunSettings
+
+        try:
+            return RunSettings.parse(run_settings(self, self.settings, context, self.timezone))
+        except SettingsError as error:
+            if self.settings:
+                raise  # the DAG's author may have to mend them, after which the run can be cleared
+            raise RefusedRunError(
+                f"{error}. Start a new run with that put right: clearing this one cannot help"
+            ) from None
 
     def _folder_name(self, context: Context) -> str:
         day = interval_names(context, self.timezone).get("day")
@@ -219,15 +236,17 @@ class MergeRunOperator(BaseOperator):
         from ocr_pipeline.run.folder import RunFolder
         from ocr_pipeline.run.plan import Plan
 
-        with task_errors(self):
+        with task_errors(self, context):
             allowed = allowances()
             run = RunFolder.open(str(self.run), allowed)
             merged = merge_run(run, Catalog.of(run, Plan.load(run).settings, allowed))
             self.log.info("%d rows in %s: %s", merged.result_rows, run.uri, merged.statuses)
             for asset in self.outlets:
                 context["outlet_events"][asset].extra = {"run": run.uri, "rows": merged.rows}
+            counts = {"rows": merged.rows, "result_rows": merged.result_rows, "statuses": merged.statuses}
+            # Before it is judged: of a run that fails for it, what became of its rows is asked most.
+            context["ti"].xcom_push(key=COUNTS_KEY, value=counts)
             merged.check()
         if due := next_due(self.dag, context):
             sender(self.dag_id)(Metric.NEXT_DUE, due.timestamp(), {})
-        counts = {"rows": merged.rows, "result_rows": merged.result_rows, "statuses": merged.statuses}
         return {**counts, "new_images": merged.new_images, "new_failures": merged.new_failures}

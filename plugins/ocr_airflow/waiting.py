@@ -80,7 +80,7 @@ class WaitForDatasetSensor(BaseSensorOperator):
         """Whether the dataset is there."""
         from ocr_pipeline.dataset import dataset_exists
 
-        with task_errors(self):
+        with task_errors(self, context):
             return dataset_exists(self._run_settings(context), allowances(), run_query)
 
     def _run_settings(self, context: Context) -> RunSettings:

@@ -14,8 +14,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from ocr_airflow.dags import PLAN_TASK
 from ocr_airflow.pages.database import AirflowRun
+from ocr_airflow.pages.filters import RowFilter
 from ocr_airflow.pages.images import ImagePage, values_of
+from ocr_airflow.pages.leafing import Leaves, Place
 from ocr_airflow.pages.links import Links
 from ocr_airflow.pages.rendering import render
 from ocr_local.airflow import DAG_ID
@@ -269,10 +272,13 @@ def test_files_are_saved_as_they_are(visitor: Visitor, mended: str, name: str) -
 
 def test_the_report_is_shown_and_can_do_nothing(visitor: Visitor, mended: str) -> None:
     tab = visitor.open_tab(mended)
-    tab.get_by_role("link", name="report.html", exact=True).click()
-    expect(tab.locator("h1 bdi")).to_contain_text("shown")  # the tab's own heading names the run, too
-    origin = tab.locator("html").evaluate("html => { try { return localStorage.length } catch { return 'none' } }")
+    with visitor.page.expect_popup() as opened:  # a page of its own: in the frame there is no way back
+        tab.get_by_role("link", name="report.html", exact=True).click()
+    report = opened.value
+    expect(report.locator("h1 bdi")).to_contain_text("shown")
+    origin = report.locator("html").evaluate("html => { try { return localStorage.length } catch { return 'none' } }")
     assert origin == "none"
+    report.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -290,12 +296,13 @@ def test_everybody_can_use_the_pages(visitor: Visitor, mended: str, theme: str) 
         assert axe_finds(page) == [], address
 
 
+@pytest.mark.usefixtures("strange")
 def test_on_a_narrow_screen_only_tables_scroll_sideways(visitor: Visitor, mended: str) -> None:
     page, run = visitor.page, visitor.pages_of(mended)
-    page.set_viewport_size({"width": 400, "height": 800})
-    for address in (f"{visitor.url}/ocr/", run, f"{run}/rows/3/pages/0"):
+    page.set_viewport_size({"width": 390, "height": 800})
+    for address in (f"{visitor.url}/ocr/", run, f"{run}/rows/3/pages/0", visitor.pages_of("strange")):
         page.goto(address)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 400, address
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, address
     page.set_viewport_size({"width": 1300, "height": 900})
 
 
@@ -305,6 +312,7 @@ def test_the_tab_of_a_batch_shows_its_rows(visitor: Visitor, mended: str) -> Non
     page.goto(f"{run}/tasks/read_batch/mapped/1/plugin/ocr_rows")
     tab = page.frame_locator("iframe[title='OCR results']")
     expect(tab.locator("#rows tbody tr")).to_have_count(12)
+    expect(tab.get_by_role("heading", name="Rows of batch 1 (rows 13 to 24)")).to_be_in_viewport()
     tab.locator("#batch-1").get_by_role("link", name="log").click()  # leads the page around the frame
     page.wait_for_url("**/tasks/read_batch/mapped/1")
     page.goto(f"{run}/tasks/merge/plugin/ocr_rows")
@@ -334,6 +342,21 @@ def test_a_document_is_leafed_through_and_its_words_are_shown(visitor: Visitor, 
     expect(page.locator("#words tbody tr").first).to_contain_text("PAGE")
     assert page.locator("#sheet polygon.word").count() == page.locator("#words tbody tr").count()
     leaf(page, "p", f"Row {document - 1}")
+
+
+def test_a_tall_page_is_shown_whole_at_first(visitor: Visitor, mended: str) -> None:
+    page, address = visitor.page, f"{visitor.pages_of(mended)}/rows/999/pages/0"
+    page.route(address, lambda route: route.fulfill(body=crowded_page(3_000), content_type="text/html"))
+    page.goto(address)
+    box, sheet = page.locator("#sheet svg").bounding_box(), page.locator("#sheet").bounding_box()
+    assert box is not None
+    assert sheet is not None
+    assert box["height"] <= sheet["height"]
+    page.keyboard.press("+")
+    larger = page.locator("#sheet svg").bounding_box()
+    assert larger is not None
+    assert larger["height"] == pytest.approx(1.5 * box["height"], rel=0.01)
+    page.unroute(address)
 
 
 def test_a_page_of_ten_thousand_lines_can_be_used(visitor: Visitor, mended: str) -> None:
@@ -368,8 +391,59 @@ def crowded_page(count: int) -> str:
         run=AirflowRun(DAG_ID, RUN, "success", None, None, ours=True),
         image=ImagePage(record, pictured=False),
         values=values_of(record),
-        rows=1000,
+        place=Place(RowFilter()),
+        leaves=Leaves(None, None),
     )
+
+
+def test_a_filtered_list_is_left_and_found_again(visitor: Visitor, strange: list[dict[str, str]]) -> None:
+    page, run = visitor.page, visitor.pages_of("strange")
+    page.goto(f"{run}?q=page")
+    rows = page.locator("#rows tbody tr")
+    found = rows.count()
+    assert 2 <= found < len(strange)
+    row = rows.first.locator("a").first
+    row.click()
+    expect(page.locator("a[data-key=next]")).to_have_text("Next in the list")
+    page.keyboard.press("n")
+    page.wait_for_url("**&at=1")
+    page.keyboard.press("Escape")
+    page.wait_for_url("**?q=page#rows")
+    expect(rows).to_have_count(found)
+
+
+def test_a_retry_by_the_keyboard_keeps_the_focus(visitor: Visitor, strange: list[dict[str, str]]) -> None:
+    page, run = visitor.page, visitor.pages_of("strange")
+    page.goto(run)
+    page.locator("button[data-retry]").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#said")).to_have_text("The batch is tried again.")
+    expect(page.locator("#h-batches")).to_be_focused()
+    visitor.airflow.wait("strange")
+
+
+def test_a_run_that_was_told_what_cannot_be_says_so_and_is_listed(visitor: Visitor, airflow: LocalAirflow) -> None:
+    airflow.api.trigger(DAG_ID, "told", {"dataset": "sql:shop"})
+    assert airflow.wait("told") == "failed"
+    visitor.page.goto(f"{visitor.url}/ocr/")
+    visitor.page.get_by_role("link", name="told", exact=True).click()
+    expect(visitor.page.locator(".notice")).to_contain_text("query: is needed")
+    expect(visitor.page.locator(".notice")).to_contain_text("Start a new run with that put right")
+    visitor.page.get_by_role("link", name="The log of plan in Airflow").click()
+    visitor.page.wait_for_url(f"**/runs/told/tasks/{PLAN_TASK}")
+
+
+def test_a_merge_that_was_not_done_is_done_from_the_page(visitor: Visitor, mended: str, shown: Shown) -> None:
+    airflow = visitor.airflow
+    airflow.trigger("unmerged", shown.dataset, limit=DOWN)
+    assert airflow.wait("unmerged") == "success"
+    (airflow.output / "unmerged" / "summary.json").unlink()
+    airflow.api.fail_run(DAG_ID, "unmerged")
+    visitor.page.goto(visitor.pages_of("unmerged"))
+    visitor.page.get_by_role("button", name="Merge them").click()
+    expect(visitor.page.locator("#said")).to_have_text("The results are merged again.")
+    assert airflow.wait("unmerged") == "success"
+    expect(visitor.page.get_by_role("link", name="report.html")).to_be_visible()
 
 
 def test_a_hostile_dataset_does_nothing(visitor: Visitor, strange: list[dict[str, str]]) -> None:

@@ -22,7 +22,8 @@ class AirflowServer:
     def __init__(self, latency: float = 0.0) -> None:
         self.variables: dict[str, dict[str, Any]] = {}
         self.runs: dict[str, str] = {}
-        self.xcoms: dict[str, str] = {}
+        self.xcoms: dict[tuple[str, str], str] = {}
+        self.tasks: list[dict[str, Any]] = [{"task_id": "plan", "map_index": -1, "state": "success", "try_number": 1}]
         self.log: list[tuple[str, str]] = []
         self.tokens: list[str] = []
         self.ends_as = "success"
@@ -113,8 +114,8 @@ class AirflowServer:
                 self.runs[run] = body["state"]
                 return 200, body
             case "GET", ["dags", _, "dagRuns", _, "taskInstances"]:
-                task = {"task_id": "plan", "map_index": -1, "state": "success", "try_number": 1}
-                return 200, {"task_instances": [task], "total_entries": 1}
-            case "GET", ["dags", _, "dagRuns", run, "taskInstances", _, "xcomEntries", _]:
-                return (200, {"value": self.xcoms[run]}) if run in self.xcoms else (404, {"detail": "not found"})
+                return 200, {"task_instances": self.tasks, "total_entries": len(self.tasks)}
+            case "GET", ["dags", _, "dagRuns", run, "taskInstances", _, "xcomEntries", key]:
+                found = self.xcoms.get((run, key))
+                return (200, {"value": found}) if found is not None else (404, {"detail": "not found"})
         return 404, {"detail": f"{method} {path}"}

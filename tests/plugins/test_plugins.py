@@ -157,6 +157,26 @@ def test_a_source_that_needs_a_date_is_told_from_one_that_is_wrong(plan: MakePla
         plan({"dataset": "/data/{{ dsx }}.csv"}, {}, logical_date=datetime(2026, 1, 2, tzinfo=UTC))
 
 
+@pytest.mark.parametrize(
+    ("settings", "params", "key", "said"),
+    [
+        (None, {"dataset": "/d.csv", "device": "toaster"}, "refused", r"device.*Start a new run .*cannot help"),
+        ({"dataset": "/d.csv"}, {"device": "toaster"}, "error", r"device(?!.*new run)"),
+        (None, {"dataset": "/no/such.csv"}, "error", r"/no/such\.csv"),
+    ],
+)
+def test_why_a_run_cannot_be_planned_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any, params: dict[str, Any], key: str, said: str
+) -> None:
+    monkeypatch.setenv("OCR_OUTPUT", str(tmp_path))
+    operator = PlanRunOperator(task_id="plan", settings=settings, dag=DAG("d"))
+    instance = FakeTaskInstance()
+    given = {"params": {"output": str(tmp_path)} | params, "run_id": "r", "ti": instance}
+    with pytest.raises(TaskFailedForGood, match=said) as failed:
+        operator.execute(cast(Context, given))
+    assert {name: text for name, text in instance.pushed.items() if name != "dataset"} == {key: str(failed.value)}
+
+
 def test_a_folder_that_a_person_named_is_no_template() -> None:
     class PlannedInstance(FakeTaskInstance):
         def xcom_pull(self, **_: Any) -> str:

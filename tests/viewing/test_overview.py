@@ -13,6 +13,7 @@ from ocr_pipeline.errors import ErrorCategory, MissingPlanError, PlanError, Warn
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.run.batch_store import BatchStore
 from ocr_pipeline.run.folder import RunFolder
+from ocr_pipeline.run.plan import Plan
 from ocr_pipeline.run.staging import BatchProgress
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.viewing.answers import BatchState, ChangedSetting, RunState
@@ -86,6 +87,15 @@ def test_what_a_run_comes_to(any_run: MakeRun, write_csv: WriteCsv) -> None:
     names = ["report.html", "results.csv", "results.parquet", "failures.csv", "summary.json"] if overview.merged else []
     assert [file.name for file in overview.files] == names
     assert all(file.bytes > 0 for file in overview.files)
+
+
+def test_a_pause_before_a_retry_is_no_time_of_reading(make_run: MakeRun, write_csv: WriteCsv) -> None:
+    run = make_run(write_csv(enumerate(READINGS)), READINGS, batch_size=2)
+    first, second = Plan.load(run).batches
+    for batch, finished in ((first, "2026-01-02T00:00:10+00:00"), (second, "2026-01-02T09:00:00+00:00")):
+        marker = json.loads(run.marker(batch.index).read_bytes())
+        run.marker(batch.index).write_bytes(json.dumps({**marker, "finished_at": finished}).encode())
+    assert RunResults.open(run).overview().images_per_second == 1  # four images in two and two seconds
 
 
 def test_a_batch_that_is_staged(any_run: MakeRun, write_csv: WriteCsv) -> None:

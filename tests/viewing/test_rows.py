@@ -31,7 +31,7 @@ READINGS: Readings = {
     "": failed(ErrorCategory.MISSING_LINK, "the cell is empty"),
 }
 LINKS = list(READINGS)
-NAMES = ["Milch", "100% Saft", "x'y\"z", "plain", "ÄPFEL", ""]
+NAMES = ["Milch", "100% Saft", "x'y\"z", "plain: a\r\n\r\n text\N{NO-BREAK SPACE}\t over\u2028lines", "ÄPFEL", ""]
 PLACES = [(0, 0), (1, 0), (1, 1), (1, 2), (2, 0), (3, 0), (4, 0), (5, 0)]
 
 
@@ -83,6 +83,11 @@ def test_a_row_in_short(results: RunResults) -> None:
         ("shop.EXAMPLE.org/", [(0, 0), (4, 0)]),
         ("c d.png", [(2, 0)]),
         (str(10**12 + 3), [(3, 0)]),
+        ("vollmilch 3,50", [(0, 0)]),  # as the table shows it, whatever parts the lines
+        (" \t VOLLMILCH\u3000\n 3,50", [(0, 0)]),
+        ("first  page", [(1, 0)]),
+        ("voll milch", []),
+        ("a text over lines", [(3, 0)]),
         ("3,50 €https", []),  # columns are searched one by one
         ("page\x1f", [(1, 0)]),
         ("e.png", [(3, 0)]),

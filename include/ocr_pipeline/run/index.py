@@ -2,7 +2,7 @@
 
 Questions about a million rows would take seconds on the results themselves, whose rows are wide. The index has a narrow
 row for each of theirs with what a table shows of it, and, apart, the texts to search in, as they are looked for: in
-lower case, and neither compressed nor encoded, so that nothing is to do but to compare.
+lower case and in one line, and neither compressed nor encoded, so that nothing is to do but to compare.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def index_table(
 
 def searched_texts(own: pa.Table, results: pa.Table) -> pa.Table:
     """The texts to search in of some rows of the results; parameters as :func:`index_table` has them."""
-    parts = [results["ocr_text"], *(_as_text(column) for column in own.columns if _is_searched(column.type))]
+    texts = (_as_text(column) for column in own.columns if _is_searched(column.type))
+    parts = [_in_one_line(text) for text in (results["ocr_text"], *texts)]
     joined = pc.binary_join_element_wise(*parts, "", END, null_handling="replace", null_replacement="")
     return pa.Table.from_arrays([pc.utf8_lower(joined)], schema=SEARCHED_SCHEMA)
 
@@ -97,8 +98,13 @@ def searched_texts(own: pa.Table, results: pa.Table) -> pa.Table:
 def as_searched(text: str) -> str:
     """What is looked for, as the texts to search in have it."""
     valid = text.replace(END, "").encode(errors="replace").decode()
-    lowered: str = pc.utf8_lower(pa.scalar(valid)).as_py()
+    lowered: str = pc.utf8_lower(_in_one_line(pa.array([valid])))[0].as_py()
     return lowered
+
+
+def _in_one_line(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Each text as a page shows it, where ends of lines and whatever other white space there is are one space."""
+    return pc.binary_join(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(texts)), " ")
 
 
 def hosts_of(links: pa.ChunkedArray, base: str) -> pa.ChunkedArray:

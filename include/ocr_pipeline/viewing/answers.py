@@ -62,9 +62,10 @@ class Overview:
     of the images are finished, and of those the ones that failed. ``pages`` counts the rows of the results, one a page,
     and of these ``statuses`` each status, ``errors`` each category of failure and ``warnings`` each warning, the most
     frequent first; while the run goes on, all of them of the batches that are staged. ``bytes`` adds up the image
-    files. ``seconds`` is the work of all batches added up; between ``started_at`` and ``finished_at``, which are known
-    once a batch is staged, they read ``images_per_second``. ``settings`` are those that differ from their defaults.
-    ``problem`` says why a merged run is no success.
+    files. ``seconds`` is the work of all batches added up. The first began at ``started_at``, the last ended at
+    ``finished_at``, both known once a batch is staged; while any of them was at work they read ``images_per_second``.
+    ``settings`` are those that differ from their defaults. ``problem`` says why a merged run is no success.
+    ``trimmed_at`` is when what retries need was removed, if it was.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Overview:
     started_at: datetime | None
     finished_at: datetime | None
     merged_at: datetime | None
+    trimmed_at: datetime | None
     batches: int
     rows: int
     rejected: int

@@ -16,6 +16,7 @@ from itertools import pairwise
 
 from ocr_pipeline.phrases import percent
 from ocr_pipeline.viewing.answers import BatchOverview, Histogram, HostOverview
+from ocr_pipeline.viewing.characters import visible_text
 
 _COLOURS = ("#e5484d", "#f08c00", "#8e6bf0", "#1c9cb0", "#d6409f", "#5c8a12", "#b07d48", "#7d8797")
 _CATEGORIES = len(_COLOURS)
@@ -96,7 +97,7 @@ def hosts_chart(hosts: Sequence[HostOverview]) -> str:
     parts = []
     for number, host in enumerate(failing):
         top = 4 + number * row
-        name = host.host or "files"
+        name = visible_text(host.host) or "files"
         share = host.failed / max(host.pages, 1)
         counted = f"{host.failed:,} of {host.pages:,} ({percent(share)})"
         room = int((width - len(counted) * _CHARACTER) / _CHARACTER) - 1

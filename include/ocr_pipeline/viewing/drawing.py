@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from html import escape
 
 from ocr_pipeline.records import Quad, TextLine
+from ocr_pipeline.viewing.characters import visible_text
 
 MOST_LINES = 400
 """Lines that are drawn of a page; one of a newspaper or of noise may have thousands."""
@@ -85,4 +86,5 @@ def _is_drawable(quad: Quad) -> bool:
 
 
 def _shortened(text: str, most: int) -> str:
+    text = visible_text(text)
     return text if len(text) <= most else f"{text[: most - 1]}…"

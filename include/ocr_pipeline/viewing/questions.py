@@ -25,7 +25,8 @@ class RowQuery:
 
     What is empty or None says nothing. All that is given must hold; of several statuses, categories or warnings, one.
 
-    :param text: stands, as it is and in any case, in the text, the link or another text of the dataset.
+    :param text: stands, as it is and in any case, in the text, the link or another text of the dataset, where white
+        space of any kind and length is one space.
     :param host: of the link, such as ``images.example.org``; of an object, its store, such as ``s3://bucket``.
     :param batch: the batch that the row is in.
     :param confidence: least and greatest, from 0 to 1; rows without text have none.

@@ -18,6 +18,7 @@ from ocr_pipeline.phrases import duration, percent, rate, size
 from ocr_pipeline.settings.addresses import shown_address
 from ocr_pipeline.viewing import charts, drawing
 from ocr_pipeline.viewing.answers import GalleryPage, Overview
+from ocr_pipeline.viewing.characters import visible
 from ocr_pipeline.viewing.results import RunResults
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -107,6 +108,7 @@ def _environment() -> Environment:
         "sentence": lambda text: f"{text[:1].upper()}{text[1:]}.",
         "address": lambda link: shown_address(link.strip()),
         "web": _web,
+        "visible": visible,
     }
     environment.filters |= filters
     return environment

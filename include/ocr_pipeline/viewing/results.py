@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -101,10 +101,13 @@ class RunResults:
         """
         batches = self.batches()
         staged = [batch for batch in batches if batch.finished_at]
-        finished = [batch.finished_at for batch in staged if batch.finished_at]
-        started = [batch.finished_at - timedelta(seconds=batch.seconds) for batch in staged if batch.finished_at]
+        worked = [
+            (batch.finished_at - timedelta(seconds=batch.seconds), batch.finished_at)
+            for batch in staged
+            if batch.finished_at
+        ]
         read = sum(batch.total - batch.resumed for batch in staged)
-        span = (max(finished) - min(started)).total_seconds() if finished else 0.0
+        seconds = _covered(worked)
         counts = self.merged or _Counts(staged)
         return Overview(
             name=self.run.name,
@@ -113,9 +116,10 @@ class RunResults:
             dataset=self.plan.settings.dataset,
             image_column=self.plan.image_column,
             created_at=datetime.fromisoformat(self.plan.created_at),
-            started_at=min(started, default=None),
-            finished_at=max(finished, default=None),
+            started_at=min((started for started, _ in worked), default=None),
+            finished_at=max((finished for _, finished in worked), default=None),
             merged_at=datetime.fromisoformat(self.merged.merged_at) if self.merged else None,
+            trimmed_at=datetime.fromisoformat(self.plan.trimmed_at) if self.plan.trimmed_at else None,
             batches=len(batches),
             rows=self.plan.rows,
             rejected=self.plan.rejected,
@@ -129,13 +133,17 @@ class RunResults:
             warnings=counts.warnings,
             bytes=counts.bytes,
             seconds=counts.seconds,
-            images_per_second=read / span if span else None,
+            images_per_second=read / seconds if seconds else None,
             models=counts.models,
             settings=_changed(self.plan.settings),
             unfinished=self.merged.unfinished if self.merged else (),
             problem=self.merged.problem if self.merged else "",
             files=self._files(),
         )
+
+    def batch(self, index: int | None) -> BatchRef | None:
+        """A batch of the plan by its number; None when there is no such."""
+        return next(iter(self.plan.batches[index : index + 1]), None) if index is not None else None
 
     def batches(self) -> list[BatchOverview]:
         """Every batch of the plan, in order.
@@ -154,11 +162,11 @@ class RunResults:
         :param seconds: how long to look before answering with what was found; None for as long as it takes.
         :raises StorageError: when the run's folder cannot be read.
         """
-        batches = self.plan.batches[query.batch : query.batch + 1] if query.batch is not None else None
-        if batches == ():
+        batch = self.batch(query.batch)
+        if batch is None and query.batch is not None:
             return RowsFound((), 0, 0, 0)
         with self._table() as table:
-            found = find(table, query, batches[0] if batches else None, seconds)
+            found = find(table, query, batch, seconds)
             return RowsFound(tuple(map(self._row, found.entries)), found.total, found.searched, table.rows)
 
     def hosts(self, limit: int = 20) -> list[HostOverview]:
@@ -332,6 +340,15 @@ class _Counts:
         self.bytes = sum(batch.bytes for batch in staged)
         self.seconds = sum(batch.seconds for batch in staged)
         self.models = tuple(sorted({model for batch in staged for model in batch.models}))
+
+
+def _covered(times: Iterable[tuple[datetime, datetime]]) -> float:
+    """How many seconds lie in any of these times, each from one moment to another."""
+    seconds, until = 0.0, datetime.min.replace(tzinfo=UTC)
+    for started, finished in sorted(times):
+        seconds += max(0.0, (finished - max(started, until)).total_seconds())
+        until = max(until, finished)
+    return seconds
 
 
 def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

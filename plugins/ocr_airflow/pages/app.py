@@ -42,7 +42,7 @@ def build_app() -> FastAPI:
 def _show_notice(request: Request, error: Exception) -> HTMLResponse:
     assert isinstance(error, Notice)
     links = Links.below(request.scope["root_path"])
-    page = render("notice.html", links=links, title=error.title, text=error.text, waiting=error.waiting)
+    page = render("notice.html", links=links, notice=error)
     # Who asked for a file or for numbers must not take this page for them.
     no_page = DATA in getattr(request.scope.get("route"), "tags", ())
     return HTMLResponse(page, 404 if no_page and error.status == 200 else error.status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Self
 
 from ocr_airflow.dags import READ_TASK
@@ -36,7 +37,12 @@ class BatchLine:
     @property
     def retryable(self) -> bool:
         """Whether trying it again can read more of it."""
-        return self.task.ended and (bool(self.batch.failed) or self.batch.state is not BatchState.STAGED)
+        return self.task.ended and (bool(self.batch.failed) or not self.whole)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of its images are read, whatever Airflow made of its task."""
+        return self.batch.state is BatchState.STAGED
 
     @property
     def quiet(self) -> bool:
@@ -46,15 +52,20 @@ class BatchLine:
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """The lines of a run, how many batches are in each state, and which may be tried again.
+    """The lines of a run, how many batches are in each state, and which may be tried again, as ``retry`` says.
 
-    ``left_out`` counts batches without a line, because nothing goes on in them and nothing failed. What runs reads
-    ``images_per_second`` together, at which the run is done in ``seconds_left``; both are None where nothing tells.
+    ``reasons`` are what ended attempts of batches that are not done, each with how many batches it ended, the most
+    frequent first, and ``next_try`` is when Airflow tries the first of those again that wait. ``left_out`` counts
+    batches without a line, because nothing goes on in them and nothing failed. What runs reads ``images_per_second``
+    together, at which the run is done in ``seconds_left``; both are None where nothing tells.
     """
 
     lines: tuple[BatchLine, ...]
     states: Mapping[str, int]
     retryable: tuple[int, ...]
+    retry: str
+    reasons: Mapping[str, int]
+    next_try: datetime | None
     left_out: int
     images_per_second: float | None
     seconds_left: float | None
@@ -71,16 +82,31 @@ class Batches:
             lines=tuple(shown),
             states=Counter(line.task.state for line in lines),
             retryable=tuple(line.index for line in lines if line.retryable),
+            retry=_retry([line for line in lines if line.retryable]),
+            reasons=dict(Counter(line.batch.error for line in lines if line.batch.error).most_common()),
+            next_try=min((line.task.next_try for line in lines if line.task.next_try), default=None),
             left_out=len(lines) - len(shown),
             images_per_second=rate,
             seconds_left=left / rate if rate else None,
         )
 
 
+def _retry(lines: Sequence[BatchLine]) -> str:
+    """What trying these batches again is called."""
+    unfinished = sum(not line.whole for line in lines)
+    if unfinished == 0:
+        return "Retry the failed images of " + (
+            "1 batch" if len(lines) == 1 else f"all {len(lines):,} batches with some"
+        )
+    what = "did not finish" if unfinished == len(lines) else "did not finish or have failed images"
+    return f"Retry the batch that {what}" if len(lines) == 1 else f"Retry the {len(lines):,} batches that {what}"
+
+
 def progress_facts(run: AirflowRun, overview: Overview, batches: Batches) -> dict[str, Any]:
     """How far a run is, for programs: what the page shows above its rows. Batches are those that have a line."""
     return {
         "state": run.state,
+        "trimmed_at": overview.trimmed_at.isoformat() if overview.trimmed_at else None,
         "images": overview.images,
         "done": overview.done,
         "failed": overview.failed,
@@ -97,6 +123,7 @@ def progress_facts(run: AirflowRun, overview: Overview, batches: Batches) -> dic
                 "failed": line.batch.failed,
                 "now": asdict(line.now) if line.now else None,
                 "error": line.batch.error,
+                "next_try": line.task.next_try.isoformat() if line.task.next_try else None,
             }
             for line in batches.lines
         ],

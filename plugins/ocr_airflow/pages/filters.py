@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 from ocr_pipeline.errors import ErrorCategory, Status, WarningCategory
@@ -36,7 +36,7 @@ class RowFilter:
 
     ``least`` and ``most`` bound the confidence, ``sort`` is a column, with a minus before it the other way round, and
     ``page`` counts the pages of the list from 0. ``every`` is for looking at every row, even if
-    that takes long.
+    that takes long. ``refused`` is what the address said besides, and makes no sense.
     """
 
     text: str = ""
@@ -50,14 +50,15 @@ class RowFilter:
     sort: str = ""
     page: int = 0
     every: bool = False
+    refused: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> Self:
-        """From the query of an address. People edit those: what makes no sense is as if it were not there."""
+        """From the query of an address. People edit those: what makes no sense is left out, and noted."""
         given = {name: value.strip()[:_LONGEST] for name, value in query.items()}
         sort = given.get("sort", "")
         status, error, warning = (given.get(name, "") for name in ("status", "error", "warning"))
-        return cls(
+        chosen = cls(
             text=given.get("q", ""),
             status=status if status in list(Status) else "",
             error=error if error in list(ErrorCategory) else "",
@@ -70,6 +71,9 @@ class RowFilter:
             page=_count(given.get("page", "")) or 0,
             every=given.get("every") == "1",
         )
+        taken = chosen.query()
+        refused = {name: given[name] for name in taken if given.get(name) and taken[name] in (None, "")}
+        return replace(chosen, refused={name: value for name, value in refused.items() if value not in ("0", "")})
 
     def query(self) -> dict[str, str | int | float | None]:
         """What :meth:`parse` makes this of."""
@@ -86,6 +90,11 @@ class RowFilter:
             "page": self.page or None,
             "every": int(self.every) or None,
         }
+
+    def place(self, index: int) -> dict[str, str | int | float | None]:
+        """The query that an image of the list carries, so that there is a way back and on; ``index`` on this page."""
+        listed = self.chosen or self.sort
+        return {**self.query(), "at": self.page * ROWS_ON_A_PAGE + index if listed else None}
 
     def asked(self) -> RowQuery:
         """What the results are asked."""

@@ -41,9 +41,13 @@ class Links:
         """The results of a run; ``query`` chooses rows."""
         return f"{self.pages}/dags/{_part(dag_id)}/runs/{_part(run_id)}{_query(query or {})}"
 
-    def image(self, dag_id: str, run_id: str, row: int, page: int = 0) -> str:
-        """The page of an image."""
-        return f"{self.run(dag_id, run_id)}/rows/{row}/pages/{page}"
+    def progress(self, dag_id: str, run_id: str) -> str:
+        """How far a run is, as JSON."""
+        return f"{self.run(dag_id, run_id)}/progress"
+
+    def image(self, dag_id: str, run_id: str, row: int, page: int = 0, query: Query | None = None) -> str:
+        """The page of an image; ``query`` is that of the list that it is looked at from."""
+        return f"{self.run(dag_id, run_id)}/rows/{row}/pages/{page}{_query(query or {})}"
 
     def preview(self, dag_id: str, run_id: str, row: int, page: int) -> str:
         """Its picture."""

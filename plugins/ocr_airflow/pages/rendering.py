@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ocr_pipeline.errors import ErrorCategory
 from ocr_pipeline.phrases import duration, rate
+from ocr_pipeline.viewing.characters import visible, visible_text
 from ocr_pipeline.viewing.charts import STYLE
 
 _HERE = Path(__file__).parent
@@ -68,6 +69,8 @@ def _environment() -> Environment:
         "moment": _moment,
         "setting": _setting,
         "remedy": _remedy,
+        "visible": visible,
+        "visible_text": visible_text,
         "state_kind": lambda state: STATE_KINDS.get(state, ""),
         "status_kind": lambda status: STATUS_KINDS.get(status, "bad"),
     }

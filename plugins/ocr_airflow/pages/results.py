@@ -6,10 +6,9 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from ocr_airflow.dags import PLAN_TASK
 from ocr_airflow.deployment import allowances
 from ocr_airflow.pages import notices
-from ocr_airflow.pages.database import AirflowRun, Database, find_run, folder_uri, task_state
+from ocr_airflow.pages.database import AirflowRun, Database, find_run, folder_uri, planning_of
 from ocr_pipeline.run.folder import RunFolder
 from ocr_pipeline.storage.patience import Patience
 from ocr_pipeline.viewing.results import RunResults
@@ -34,8 +33,7 @@ Run = Annotated[AirflowRun, Depends(_found_run)]
 def _run_folder(run: Run, session: Database) -> RunFolder:
     uri = folder_uri(session, run)
     if uri is None:
-        planning = task_state(session, run, PLAN_TASK)
-        raise notices.not_planned(planning.state if planning else None)
+        raise notices.not_planned(run, planning_of(session, run))
     # The address is what an XCom says, which people can change: the deployment says where results may lie.
     return RunFolder.open(uri, allowances(), _PATIENCE)
 

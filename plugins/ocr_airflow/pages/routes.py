@@ -9,13 +9,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from ocr_airflow.dags import READ_TASK
+from ocr_airflow.dags import MERGE_TASK, READ_TASK
 from ocr_airflow.pages.batches import Batches, progress_facts
 from ocr_airflow.pages.charts import charts_of
-from ocr_airflow.pages.database import AirflowRun, Database, batch_states, recent_runs
+from ocr_airflow.pages.database import AirflowRun, Database, batch_states, reasons_of, recent_runs
 from ocr_airflow.pages.downloads import OFFERED, give, give_offered
 from ocr_airflow.pages.filters import ORDERS, RowFilter
 from ocr_airflow.pages.images import ImagePage, values_of
+from ocr_airflow.pages.leafing import Leaves, Place
 from ocr_airflow.pages.links import Links
 from ocr_airflow.pages.notices import Notice, no_such_row
 from ocr_airflow.pages.rendering import render, static_files
@@ -72,18 +73,22 @@ def show_run(
 ) -> HTMLResponse:
     """A run: its counts, its batches, its charts, and rows of its results; or ``only`` a part of it, to be renewed."""
     overview = results.overview()
-    values: dict[str, Any] = {"overview": overview}
+    chosen = RowFilter.parse(request.query_params)
+    values: dict[str, Any] = {"overview": overview, "batch": results.batch(chosen.batch)}
     if only != "rows":
         batches = results.batches()
         values |= {
             "duration": _duration(run),
+            "merge_task": MERGE_TASK,
+            "merge_reason": "" if overview.merged else next(iter(reasons_of(session, run, MERGE_TASK).values()), ""),
             "offered": OFFERED,
             "charts": charts_of(results, overview, batches),
             "batches": Batches.of(batches, batch_states(session, run)),
-            "retry_address": links.clear(run.dag_id) if may_retry(run.dag_id, person) else None,
+            "retry_address": links.clear(run.dag_id)
+            if not overview.trimmed_at and may_retry(run.dag_id, person)
+            else None,
         }
     if only != "live":
-        chosen = RowFilter.parse(request.query_params)
         values |= {"filter": chosen, "orders": ORDERS, "found": results.rows(chosen.asked(), chosen.seconds)}
     return HTMLResponse(render("run.html", links=links, run=run, only=only, **values))
 
@@ -99,16 +104,22 @@ def give_progress(session: Database, run: Run, results: Results) -> JSONResponse
 def show_task(links: Addresses, run: Run, task_id: str, map_index: str) -> RedirectResponse:
     """The rows of the batch that a task reads; of any other task, the whole run."""
     batch = int(map_index) if task_id == READ_TASK and map_index.isascii() and map_index.isdigit() else None
-    return RedirectResponse(links.run(run.dag_id, run.run_id, {"batch": batch}), 303)
+    # Straight to the rows: above them is the run, which whoever looks at one of its batches has not asked for.
+    return RedirectResponse(
+        links.run(run.dag_id, run.run_id, {"batch": batch}) + ("" if batch is None else "#rows"), 303
+    )
 
 
 @run_router.get("/rows/{row}/pages/{page}")
-def show_image(links: Addresses, run: Run, results: Results, row: Number, page: Number) -> HTMLResponse:
-    """A page of an image beside its text."""
+def show_image(
+    request: Request, links: Addresses, run: Run, results: Results, row: Number, page: Number
+) -> HTMLResponse:
+    """A page of an image beside its text; the address knows the list that it is looked at from."""
     record = _record(results, row, page)
     image = ImagePage(record, record.preview.exists())
-    html = render("image.html", links=links, run=run, image=image, values=values_of(record), rows=results.plan.rows)
-    return HTMLResponse(html)
+    place = Place.parse(request.query_params)
+    values = {"image": image, "values": values_of(record), "place": place, "leaves": Leaves.around(results, row, place)}
+    return HTMLResponse(render("image.html", links=links, run=run, **values))
 
 
 @run_router.get("/rows/{row}/pages/{page}/record", tags=[DATA])

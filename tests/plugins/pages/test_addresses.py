@@ -60,6 +60,15 @@ def test_any_query_is_some_filter(query: dict[str, str]) -> None:
     assert RowFilter.parse({name: str(value) for name, value in chosen.query().items() if value is not None}) == chosen
 
 
+def test_what_makes_no_sense_in_an_address_is_noted() -> None:
+    chosen = RowFilter.parse(
+        {"q": "x", "status": "nope", "from": "abc", "batch": "x", "sort": "size", "other": "1", "to": "0"}
+    )
+    assert chosen == RowFilter(text="x", most=0.0)
+    assert chosen.refused == {"status": "nope", "from": "abc", "batch": "x", "sort": "size"}
+    assert not RowFilter.parse({"status": "ok", "batch": "0", "page": "0", "every": "0", "q": ""}).refused
+
+
 def test_asking_for_a_column_again_turns_its_order() -> None:
     chosen = RowFilter(text="x", page=3)
     once = chosen.sorted_by("confidence")

@@ -33,7 +33,8 @@ def rows_page(chosen: RowFilter, found: RowsFound) -> str:
     run = SimpleNamespace(dag_id="ocr", run_id="a run")
     overview = SimpleNamespace(state="merged", pages=8, merged_at=None, statuses={}, errors={}, warnings={})
     links = Links.below("/ocr")
-    return render("_rows.html", links=links, run=run, overview=overview, filter=chosen, orders=ORDERS, found=found)
+    values = {"overview": overview, "filter": chosen, "orders": ORDERS, "found": found, "batch": None}
+    return render("_rows.html", links=links, run=run, **values)
 
 
 def test_a_person_whose_answer_is_not_about_all_rows_can_ask_for_all() -> None:

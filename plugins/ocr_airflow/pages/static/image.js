@@ -7,10 +7,11 @@
   const drawing = sheet.querySelector("svg") ?? sheet;
   const lines = [...list.children];
   const boxes = new Map([...drawing.querySelectorAll("polygon[data-line]")].map((box) => [Number(box.dataset.line), box]));
-  const zooms = [1, 1.5, 2, 3, 4, 6, 8];
+  const zooms = [1, 1.5, 2, 3, 4, 6, 8, 12, 16]; // of the whole page
   let chosen = -1;
   let hot = -1;
   let zoom = 0;
+  let fit = 1;
 
   const lineOf = (target) => Number(target.closest?.("[data-line]")?.dataset.line ?? -1);
 
@@ -81,20 +82,40 @@
     words.querySelector("tbody").replaceChildren(...rows);
   };
 
+  // How much of the sheet's width the whole page takes: all of it, or less where the page is too tall for the sheet.
+  const measure = () => {
+    drawing.style.width = "100%";
+    const [room, height] = [sheet.clientHeight, drawing.getBoundingClientRect().height];
+    fit = room > 0 && height > room ? room / height : 1;
+  };
+
   const setZoom = (step) => {
     const middle = [
       (sheet.scrollLeft + sheet.clientWidth / 2) / sheet.scrollWidth,
       (sheet.scrollTop + sheet.clientHeight / 2) / sheet.scrollHeight,
     ];
     zoom = Math.min(Math.max(step, 0), zooms.length - 1);
-    drawing.style.width = `${zooms[zoom] * 100}%`;
+    drawing.style.width = `${zooms[zoom] * fit * 100}%`;
     sheet.scrollLeft = middle[0] * sheet.scrollWidth - sheet.clientWidth / 2;
     sheet.scrollTop = middle[1] * sheet.scrollHeight - sheet.clientHeight / 2;
     const shown = document.getElementById("zoom");
     if (shown) shown.textContent = `${zooms[zoom] * 100} %`;
   };
 
-  const textOf = (line) => line.firstElementChild.textContent;
+  const fitPage = () => {
+    measure();
+    setZoom(0);
+  };
+
+  // Unseen characters are shown as their code points: what is copied has the characters.
+  const textOf = (line) => {
+    const shown = line.firstElementChild.cloneNode(true);
+    for (const code of shown.querySelectorAll(".code")) {
+      if (code.classList.contains("mark")) code.remove();
+      else code.replaceWith(String.fromCodePoint(Number.parseInt(code.textContent.slice(2), 16)));
+    }
+    return shown.textContent;
+  };
 
   const copy = async (text, what) => {
     let done = true;
@@ -126,7 +147,7 @@
   const doing = {
     in: () => setZoom(zoom + 1),
     out: () => setZoom(zoom - 1),
-    fit: () => setZoom(0),
+    fit: fitPage,
     line: copyLine,
     all: copyAll,
     boxes: toggleBoxes,
@@ -181,4 +202,11 @@
     event.preventDefault();
     action();
   });
+
+  if (drawing !== sheet) {
+    fitPage();
+    window.addEventListener("resize", () => {
+      if (zoom === 0) fitPage();
+    });
+  }
 })();

@@ -102,7 +102,15 @@
 
   const retry = async (button) => {
     const batches = JSON.parse(button.dataset.retry);
+    const focused = document.activeElement === button;
     button.disabled = true;
+    // The page may be older than a trimming, after which clearing would only break the run.
+    const now = await fetch(button.dataset.progress);
+    if (now.ok && (await now.json()).trimmed_at) {
+      await take(window.location.href, "live");
+      say("This run was trimmed, so nothing is tried again: start a new run.");
+      return;
+    }
     const answer = await fetch(button.dataset.clear, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
@@ -120,8 +128,11 @@
       say(`Airflow did not retry (${answer.status}): ${await answer.text()}`);
       return;
     }
-    say(batches.length === 1 ? "The batch is tried again." : `${batches.length} batches are tried again.`);
+    const batch = batches[0] < 0 ? "The results are merged again." : "The batch is tried again.";
+    say(batches.length === 1 ? batch : `${batches.length} batches are tried again.`);
     await take(window.location.href, "live");
+    // The button is gone: whoever pressed it by the keyboard goes on from the batches.
+    if (focused) document.getElementById("h-batches")?.focus();
   };
 
   document.addEventListener("click", (event) => {

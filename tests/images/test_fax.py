@@ -149,6 +149,15 @@ def test_a_fax_in_a_pdf_that_is_none_fails(data: bytes) -> None:
     assert caught.value.category is ErrorCategory.CORRUPT
 
 
+def test_a_fax_in_a_pdf_of_which_most_is_whole_is_read_with_a_warning() -> None:
+    body = fax(drawn(), "g4")
+    data = bytearray(b"".join(body[start:end] for start, end in parts(body)))
+    at = len(data) * 19 // 20
+    data[at : at + 8] = bytes(8)
+    (page,) = whole_pages(pdf(drawn(), "g4", -1, bytes(data)), max_pixels=MAX_PIXELS)
+    assert [warning.category for warning in page.warnings] == [WarningCategory.DAMAGED]
+
+
 def tiff_of_jpegs(**options: Any) -> bytes:
     return encode(textured(248, 184), "TIFF", compression="jpeg", **options)
 

@@ -14,7 +14,7 @@ from pypdfium2 import raw
 from ocr_pipeline.errors import ImageError, WarningCategory
 from ocr_pipeline.images.checks import MOST_REDUCED, check_size, corrupt, truncated
 from ocr_pipeline.images.decoded import Decoded, DecodePage
-from ocr_pipeline.images.pdf_damage import damaged_contents, damaged_images, undecodable
+from ocr_pipeline.images.pdf_damage import PossibleDamageError, damaged_contents, damaged_images, undecodable
 from ocr_pipeline.images.pdf_fonts import FONTS, Undrawn, describe, is_visible, scripts, stand_in_for, undrawn_text
 from ocr_pipeline.images.pdf_structure import count_pages, shortfall
 from ocr_pipeline.images.pixels import is_blank
@@ -160,7 +160,8 @@ class _Document:
         error = (*broken, *cut)[0]
         what = f"{len(broken)} of {len(images)} images" if broken else "the contents"
         detail = f"of page {number + 1} of the PDF, {what} cannot be decoded, or only in part: {error.detail}"
-        if is_blank(pixels) or not (_has_more(page) or len(broken) < len(images)):
+        uncertain = any(isinstance(error, PossibleDamageError) for error in broken)
+        if is_blank(pixels) or not (_has_more(page) or len(broken) < len(images) or uncertain):
             raise ImageError(error.category, detail)
         return detail
 

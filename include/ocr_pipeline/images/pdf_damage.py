@@ -32,6 +32,11 @@ _SLICE = 1 << 14
 
 _T = TypeVar("_T")
 
+
+class PossibleDamageError(ImageError):
+    """An image is not as its format has it, as far as a walk over it can tell: readers are more forgiving."""
+
+
 _STREAM = re.compile(rb"[\r\n](\d+) 0 obj\s+<<((?:(?!endobj).)*?)>>stream\r?\n", re.DOTALL)
 _LENGTH = re.compile(rb"/Length (\d+)")
 _FLATE = re.compile(rb"/Filter ?(/FlateDecode|\[ ?/FlateDecode ?\])(?!\s*/[A-Z]\w*Decode)")
@@ -48,6 +53,8 @@ _FAX_WIDTH = 1728
 _FAXES = ((Fax.G4, 1), (Fax.G3, 1), (Fax.G3_BY_ROW, 1), (Fax.ROWS, 8), (Fax.ROWS, 1), (Fax.G4, 8))
 _MOST_BAD = 0.01
 """Share of its rows that an image may lack: heights are rounded."""
+_MOST_LOST = 0.1
+"""Share of its rows up to which it is read with a warning."""
 
 _JBIG2_TYPES = frozenset([0, 4, 6, 7, 16, 20, 22, 23, 36, 38, 39, 40, 42, 43, *range(48, 54), 62])
 _JBIG2_HEAD = 11
@@ -137,13 +144,16 @@ def _check_flate_image(image: pypdfium2.PdfImage) -> None:
 
 
 def _check_fax(image: pypdfium2.PdfImage) -> None:
-    """:raises ImageError: ``CORRUPT``."""
+    """:raises ImageError: ``CORRUPT``, a :class:`PossibleDamageError` where most of its rows are whole."""
     data, (width, height) = bytes(image.get_data(decode_simple=True)), image.get_px_size()
+    fewest = height
     # PDFium does not tell how it is coded, nor how wide: rows may go on beyond the picture.
     for columns, (way, align) in product(dict.fromkeys((width, -(-width // 8) * 8, _FAX_WIDTH)), _FAXES):
-        if damaged_rows(data, columns, height, way, align=align) <= _MOST_BAD * height:
+        fewest = min(fewest, damaged_rows(data, columns, height, way, align=align))
+        if fewest <= _MOST_BAD * height:
             return
-    raise corrupt(f"a fax image of {len(data):,} bytes is damaged; get the file again")
+    detail = f"of a fax image of {len(data):,} bytes, {fewest:,} of {height:,} rows are damaged; get the file again"
+    raise PossibleDamageError(ErrorCategory.CORRUPT, detail) if fewest <= _MOST_LOST * height else corrupt(detail)
 
 
 def _check_contents(data: bytes) -> None:
@@ -175,14 +185,16 @@ def _inflated(data: bytes) -> Iterator[bytes]:
 def _check_jbig2(data: bytes) -> None:
     """Walk its segments: a number, flags, what it refers to, its page, its length, its data.
 
-    :raises ImageError: ``TRUNCATED`` or ``CORRUPT``.
+    :raises ImageError: ``TRUNCATED`` or ``CORRUPT``, a :class:`PossibleDamageError` at unknown segments.
     """
     at, regions = 0, 0
     while at + _JBIG2_HEAD <= len(data):
         head = data[at : at + 6]
         number, kind = int.from_bytes(head[:4]), head[4] & 0x3F
         if kind not in _JBIG2_TYPES:
-            raise corrupt(f"a JBIG2 image has no segment at byte {at:,}; get the file again")
+            raise PossibleDamageError(
+                ErrorCategory.CORRUPT, f"a JBIG2 image has no segment at byte {at:,}; get the file again"
+            )
         referred = head[5] >> 5
         at += 6
         if referred == 7:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from ocr_pipeline.errors import ErrorCategory, StagedBatchError, Status, TooManyFailuresError, WarningCategory
+from ocr_pipeline.errors import ErrorCategory, StagedBatchError, Status, TooManyFailuresError
 from ocr_pipeline.merging.merge import merge_run
 from ocr_pipeline.records import RESULT_COLUMNS, Failure, ImageRef, ResultRow, unfetched_row
 from ocr_pipeline.run import blocks
@@ -333,7 +333,7 @@ def test_what_may_be_wrong_is_named_in_the_log(
     assert (merged.succeeded, merged.warnings) == (True, {"fonts_missing": 4, "unknown_script": 4})
     lines = [record.getMessage() for record in caplog.records]
     assert [line.partition(". What to do: ")[0] for line in lines] == [
-        f"2 {warning}, such as row 1, 2a: no Helvetica" for warning in WarningCategory
+        f"2 {warning}, such as row 1, 2a: no Helvetica" for warning in ("fonts_missing", "unknown_script")
     ]
 
 

@@ -257,7 +257,6 @@ class ReaderProcess:
         """End ``process`` when it hangs or takes too much memory."""
         started = time.monotonic()
         while True:
-            await asyncio.sleep(min(_WATCH_SECONDS, self._page_seconds / 4))
             now = time.monotonic()
             if not self._most and now - started > _LOAD_SECONDS:
                 await process.kill(f"did not load its engine within {_LOAD_SECONDS:g} s")
@@ -266,6 +265,7 @@ class ReaderProcess:
             self._held = resident_bytes(process.number)
             if self._limits_memory and self._held > self._memory:
                 await process.kill(f"took {self._held / 1e6:,.0f} MB of memory, more than {self._memory / 1e6:,.0f}")
+            await asyncio.sleep(min(_WATCH_SECONDS, self._page_seconds / 4))
 
     def _give_up(self, supervisor: asyncio.Task[None]) -> None:
         """Tell all who wait why there is no process any more."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+from collections.abc import Mapping
 
 _REASONS = {
     **dict.fromkeys(("bool_type", "bool_parsing"), "write true or false"),
@@ -18,6 +15,6 @@ _REASONS = {
 """In place of pydantic's own words, by the type of the error; the others are clear as they are."""
 
 
-def why_refused(error: ErrorDetails) -> str:
-    """What ``error``, one of those that pydantic found, says of a value."""
-    return _REASONS.get(error["type"], error["msg"].removeprefix("Value error, "))
+def why_refused(error: Mapping[str, object]) -> str:
+    """What ``error``, one of those that pydantic found (``ValidationError.errors``), says of a value."""
+    return _REASONS.get(str(error["type"]), str(error["msg"]).removeprefix("Value error, "))

@@ -57,6 +57,13 @@ def test_in_print_that_is_spaced_out_only_wider_gaps_are_spaces() -> None:
     assert read("a__b__c", space=0.4).text == "a b c"  # too short to say what is usual
 
 
+def test_where_characters_stand_far_apart_there_is_a_space() -> None:
+    assert read("ab-ca-----4-4-4").text == "abca 444"
+    assert read("ab-ca----4-4-4").text == "abca444"  # five steps
+    assert read("a---b---c---a------b").text == "abcab"  # spaced out
+    assert read("天-地-天-地------天").text == "天地天地天"
+
+
 def test_only_between_characters() -> None:
     assert read("__ab__", space=0.4).text == "ab"
     assert read("a_ _b", space=0.4).text == "a b"

@@ -29,6 +29,11 @@ _WIDER = 1.25
 In print that is spaced out, every gap looks a little like one.
 """
 
+_FAR = 2.5
+"""How far apart they are, times what is usual, and at least six steps, where there is one whatever the network says."""
+
+_FAR_STEPS = 6
+
 _USUAL = 4
 """Distances between characters that it takes to say what is usual."""
 
@@ -88,13 +93,15 @@ def decode(
         return line
     gap = (best == 0) & (probabilities[:, SPACE] > _SPACE * sure)
     empty = np.diff(np.cumsum(gap)[steps]) > 0
-    if not empty.any():
+    apart = np.diff(steps)
+    if not (empty | (apart >= _FAR_STEPS)).any():
         return line
     named = line.trace.characters
-    apart = np.diff(steps)
     inside = apart[[" " not in pair for pair in itertools.pairwise(named)]]
     if len(inside) >= _USUAL:
-        empty &= apart >= _WIDER * np.median(inside)
+        usual = np.median(inside)
+        empty &= apart >= _WIDER * usual
+        empty |= apart >= max(_FAR * usual, _FAR_STEPS)
     found = [i for i in (np.flatnonzero(empty) + 1).tolist() if _may_part(named[i - 1], named[i])]
     return LineText.of(line.trace.with_spaces(found)) if found else line
 

@@ -34,11 +34,8 @@ ProbabilityMap = npt.NDArray[np.float32]
 BATCH_PIXELS = 1 << 22
 """Of the pages that run together on a GPU: four square ones, or eight that are half as wide."""
 
-_TILE = 1056
-"""Longest side, in pixels, of what the network sees at once, which bounds its memory; larger ones are seen in tiles.
-
-Two cover 1,920 pixels and what they share.
-"""
+_TILE = SIZE
+"""Longest side, in pixels, of what the network sees at once, so that larger looks, in tiles, take no more memory."""
 
 _OVERLAP = 192
 """Pixels that neighbouring tiles share; half of them, at each inner edge, only give the network context."""

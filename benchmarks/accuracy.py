@@ -22,7 +22,6 @@ from benchmarks.goals import Goal, check
 from benchmarks.ocr.systems import OURS, PEERS
 from benchmarks.ocr.workers import Worker
 from benchmarks.scores import Score, broken_words, characters, draw_pages, f1, label, words
-from ocr_pipeline.ocr.engine import readers_for
 
 SYSTEMS = ("ours_all", "rapidocr_openvino", "indra")
 
@@ -92,7 +91,7 @@ def main() -> int:
 def read_sets(system: str, python: Path, sets: list[PageSet]) -> list[dict[str, str]]:
     """What ``system`` reads on the pages of each set, by the image's name."""
     cores = len(os.sched_getaffinity(0))
-    readers, threads = (readers_for(cores), 1) if system in OURS else (1, cores)
+    readers, threads = (cores, 1) if system in OURS else (1, cores)
     images = [image for pages in sets for image in pages.images]
     with ExitStack() as stack:
         models = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -14,7 +14,6 @@ import os
 import pickle
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from itertools import count
@@ -29,7 +28,7 @@ import psutil
 from benchmarks.goals import Goal, check
 from ocr_pipeline.images import whole_pages
 from ocr_pipeline.ocr.doubts import Doubts
-from ocr_pipeline.ocr.engine import load_onnx, readers_for
+from ocr_pipeline.ocr.engine import load_onnx
 from ocr_pipeline.ocr.inference import LoadedModel, Network, Shape
 from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.openvino import OpenVinoRunner
@@ -77,18 +76,17 @@ class Record:
 
 
 class SimulatedEngine:
-    """Reads the page with networks that sleep, in as many threads as readers need for the simulated cores."""
+    """Reads the page with networks that sleep, in a thread for each simulated core."""
 
     model = "simulated/simulated"
 
     def __init__(self, settings: ReadSettings) -> None:
         assert settings.threads is not None
         record: Record = pickle.loads((Path(os.environ[_FOLDER]) / _RECORD).read_bytes())
-        cores = threading.Semaphore(settings.threads)
         slower = float(os.environ[_SLOWER])
-        self.threads = readers_for(settings.threads)
+        self.threads = settings.threads
         self._engine = _pipeline(
-            _sleeping(record.detect, cores, slower), _sleeping(record.recognise, cores, slower), record.characters
+            _sleeping(record.detect, slower), _sleeping(record.recognise, slower), record.characters
         )
 
     def read(self, page: Page) -> PageText:
@@ -146,8 +144,7 @@ def _rest(
     page: Page, detect: dict[Shape, Computed], recognise: dict[Shape, Computed], characters: tuple[str, ...]
 ) -> float:
     """Seconds that a page takes with networks that take none."""
-    alone = threading.Semaphore(1)
-    engine = _pipeline(_sleeping(detect, alone, 0.0), _sleeping(recognise, alone, 0.0), characters)
+    engine = _pipeline(_sleeping(detect, 0.0), _sleeping(recognise, 0.0), characters)
     seconds = []
     for _ in range(_REPEATS):
         started = time.perf_counter()
@@ -193,11 +190,10 @@ def _timing(network: Network, known: dict[Shape, Computed]) -> Network:
     return compute
 
 
-def _sleeping(known: dict[Shape, Computed], cores: threading.Semaphore, slower: float) -> Network:
+def _sleeping(known: dict[Shape, Computed], slower: float) -> Network:
     def compute(pixels: Pixels) -> tuple[npt.NDArray[Any], ...]:
         computed = known[pixels.shape]
-        with cores:
-            time.sleep(computed.seconds * slower)
+        time.sleep(computed.seconds * slower)
         return computed.outputs
 
     return compute

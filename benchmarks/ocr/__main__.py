@@ -22,7 +22,6 @@ from benchmarks.goals import Goal, check
 from benchmarks.ocr.systems import OURS, PEERS
 from benchmarks.ocr.workers import Worker
 from benchmarks.scores import characters, f1, label, words
-from ocr_pipeline.ocr.engine import readers_for
 from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.stock import stage_official
 
@@ -96,7 +95,7 @@ def _best_worker(name: str, python: Path, models: Path, images: list[Path]) -> W
     cores = len(os.sched_getaffinity(0))
     best: tuple[float, int, int] | None = None
     # Ours has one way: as many readers as a batch has.
-    ways = [(readers_for(cores), 1)] if name in OURS else [(cores, 1)] if cores == 1 else [(1, cores), (cores, 1)]
+    ways = [(cores, 1)] if name in OURS else [(cores, 1)] if cores == 1 else [(1, cores), (cores, 1)]
     for readers, threads in ways:
         worker = Worker(name, python, readers, threads, models, images)
         seconds = float(str(worker.read(TRIAL_IMAGES)["seconds"]))

@@ -54,7 +54,7 @@ def test_boxes_lie_around_the_text(engines: LoadEngine, engine: str) -> None:
 @pytest.mark.parametrize("engine", ALL)
 def test_the_engine_names_what_runs(engines: LoadEngine, engine: str) -> None:
     assert engines(engine=engine).model == f"{engine}/PP-OCRv6_small"
-    assert engines(engine=engine).threads == (3 if engine == "openvino" else 2)
+    assert engines(engine=engine).threads == 2
 
 
 def test_auto_is_openvino_and_takes_the_cores_that_the_process_may_use() -> None:
@@ -71,8 +71,7 @@ def test_auto_is_openvino_and_takes_the_cores_that_the_process_may_use() -> None
     def found(*arguments: str) -> str:
         return subprocess.check_output([sys.executable, "-c", code, *arguments], text=True).strip()
 
-    # With half as many readers again.
-    assert found() == f"openvino/PP-OCRv6_small {len(cores) + len(cores) // 2}"
+    assert found() == f"openvino/PP-OCRv6_small {len(cores)}"
     assert found(str(cores[0])) == "openvino/PP-OCRv6_small 1"
 
 

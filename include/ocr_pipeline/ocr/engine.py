@@ -71,15 +71,6 @@ def pipeline_threads(settings: ReadSettings, cores: int) -> int:
     return settings.threads or cores + (_READERS_AHEAD if settings.device != "cpu" else 0)
 
 
-def readers_for(threads: int) -> int:
-    """How many threads should read pages while OpenVINO computes in ``threads`` threads of its own.
-
-    With as many, a fifth of the cores' time is idle, because readers also decode, cut and wait for each other; with
-    half as many again nearly none is (measured on 2 cores).
-    """
-    return threads + threads // 2
-
-
 def _fastest(settings: ReadSettings) -> str:
     """The fastest engine that is installed and can run the model on the device."""
     able = MODELS[settings.model].engines
@@ -122,7 +113,7 @@ def load_pipeline(
 ) -> Engine:
     """Load our own pipeline over the library with the ``name``.
 
-    :param threads: how many to compute in; what :attr:`Engine.threads` says can be more.
+    :param threads: how many will read pages; on a processor each computes in itself.
     :param thresholds: which boxes there are, for comparisons; ours without.
     :param least_width: the width in pixels to which lines are padded at least, for comparisons.
     :param best_path: take every class as the network says it, for comparisons: no spaces are found that are less likely
@@ -154,7 +145,7 @@ def load_pipeline(
         raise EngineError(f"{name} cannot load {model.name} from {model.detection.parent}: {error}") from error
     return PipelineEngine(
         loaded,
-        threads=readers_for(threads) if name == "openvino" and not loaded.batching else threads,
+        threads=threads,
         min_confidence=settings.min_confidence,
         stretch=settings.resize == "stretch",
         doubts=Doubts(settings.model, settings.languages),

@@ -29,7 +29,11 @@ hold some tens of shapes; without any, reading a line costs half as much again (
 class OpenVinoRunner:
     """Intel's OpenVINO. By itself it computes in bfloat16 where the CPU does so natively.
 
-    :param threads: how many threads will call the networks at once.
+    Each thread that calls a network computes in itself, on one core, with a copy of its own. Of one copy with several
+    streams, OpenVINO computes in threads of its own: those of several networks are handed from core to core, and a
+    fifth of the cores' time was idle (measured).
+
+    :param threads: how many to compute in where calls run together.
     :param device: as in the settings: ``cpu``, or ``gpu:0`` for the first GPU of Intel's.
     :param exact: compute in float32 everywhere.
     :param batching: whether calls run together; they do on a GPU.
@@ -51,13 +55,13 @@ class OpenVinoRunner:
         self._device = openvino_device(device, self._core.available_devices)
         self.batching = device != "cpu" if batching is None else batching
         self.eight_bit = device == "cpu" and not exact  # a GPU computes in half precision
-        self._options: dict[Any, Any] = {properties.num_streams: 1 if self.batching else threads}
+        self._options: dict[Any, Any] = {properties.num_streams: 1}
         if exact:
             self._options[properties.hint.inference_precision] = "f32"
         if device == "cpu":
             self._options |= {
-                properties.inference_num_threads: threads,
-                # With pinning, a stream of one network may be tied to the core that another network's is using.
+                properties.inference_num_threads: threads if self.batching else 1,
+                # With pinning, one thread may be tied to the core that another is using.
                 properties.hint.enable_cpu_pinning: False,
                 "CPU_RUNTIME_CACHE_CAPACITY": str(_CACHED_KERNELS),
             }
@@ -100,8 +104,8 @@ class _OpenVinoNetwork:
     """A network compiled for any shape, and for some shapes alone. A :data:`~ocr_pipeline.ocr.inference.Network`.
 
     With a shape that is known beforehand, OpenVINO plans memory and kernels once instead of whenever the shape changes:
-    lines take a third less time (measured). Each takes a tenth of a second and tens of megabytes when it is
-    first needed, more when it is not in the cache. Which one computes depends on nothing but the shape, because they
+    lines take a third less time (measured). Each takes a tenth of a second and tens of megabytes when a thread
+    first needs it, more when it is not in the cache. Which one computes depends on nothing but the shape, because they
     round differently.
 
     :param compile_for: compiles for a shape, or any.
@@ -111,8 +115,9 @@ class _OpenVinoNetwork:
 
     def __init__(self, compile_for: Callable[[Shape | None], Any], own_shapes: Sequence[Shape], local: Any) -> None:
         self._compile_for = compile_for
-        self._compiled: dict[Shape | None, Any] = {None: compile_for(None)}  # what is wrong with it shows now
-        self._compiling = {shape: threading.Lock() for shape in own_shapes}
+        self._unused = [compile_for(None)]  # what is wrong with it shows now
+        # What one thread compiles is in the cache for the next.
+        self._compiling = {shape: threading.Lock() for shape in (None, *own_shapes)}
         self._local = local
 
     def __call__(self, pixels: Pixels) -> tuple[npt.NDArray[Any], ...]:
@@ -125,12 +130,9 @@ class _OpenVinoNetwork:
         requests: dict[Shape | None, Any] = self._local.requests
         key = shape if shape in self._compiling else None
         if key not in requests:
-            requests[key] = self._network(key).create_infer_request()
+            requests[key] = self._compiled(key).create_infer_request()
         return requests[key]
 
-    def _network(self, key: Shape | None) -> Any:
-        if key is not None:
-            with self._compiling[key]:
-                if key not in self._compiled:
-                    self._compiled[key] = self._compile_for(key)
-        return self._compiled[key]
+    def _compiled(self, key: Shape | None) -> Any:
+        with self._compiling[key]:
+            return self._unused.pop() if key is None and self._unused else self._compile_for(key)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from ocr_pipeline.ocr.detection import boxes_from_map, detect, probability_map
-from ocr_pipeline.ocr.scales import SIZE, reduced_size
+from ocr_pipeline.ocr.scales import SIZE, reduced_size, resized
 from ocr_pipeline.records import Pixels
 
 
@@ -104,6 +104,20 @@ def test_an_empty_map_has_no_boxes() -> None:
 )
 def test_reduced_size(height: int, width: int, expected: tuple[int, int]) -> None:
     assert reduced_size(height, width) == expected
+
+
+@pytest.mark.parametrize(("height", "width"), [(4000, 3000), (4001, 2999), (1500, 1000), (300, 200)])
+def test_pages_of_any_size_are_reduced_by_averages(height: int, width: int) -> None:
+    page = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    page[: height // 2] //= 4
+
+    small = resized(page, 400, 300)
+
+    assert small.shape == (400, 300, 3)
+    exact = cv2.resize(page, (300, 400), interpolation=cv2.INTER_AREA if height > 400 else cv2.INTER_LINEAR)
+    difference = np.abs(small.astype(int) - exact)
+    assert difference.mean() < 8  # of noise, whose pixels differ by 85 in the mean
+    assert abs(small[:199].mean() - exact[:199].mean()) < 0.5
 
 
 def test_another_size_reduces_pages_to_that() -> None:

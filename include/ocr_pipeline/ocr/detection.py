@@ -23,6 +23,7 @@ from ocr_pipeline.ocr.scales import (
     find_ink,
     first_size,
     reduced_size,
+    resized,
     size_for_small_print,
     sizes_for_nothing,
 )
@@ -127,8 +128,7 @@ def probability_map(
     most = min(size, _TILE)
     sides = _few_sides(most) if few_shapes else ()
     height, width = reduced_size(pixels.shape[0], pixels.shape[1], size, enlarge=enlarge)
-    interpolation = cv2.INTER_AREA if height < pixels.shape[0] else cv2.INTER_LINEAR
-    reduced = np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
+    reduced = resized(pixels, height, width)
     if max(height, width) <= most:
         return _run(reduced, network, sides)
     probability = np.zeros((height, width), np.float32)

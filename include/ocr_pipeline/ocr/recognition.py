@@ -30,19 +30,16 @@ _LEAST = 128
 In little more than its own width a lone 0 is one of 0, O, o and 日, and so unsure that it is dropped.
 """
 
-_PAIRED: Final = (_LEAST, 160, 192, 256, 320, 384)
-"""Widths to which short lines are padded, so that the network sees few different shapes. They are read two at a time.
-
-One at a time would need less padding, but take a tenth longer; more only pad more (measured).
-"""
-
-_ALONE: Final = (448, 512, 640, 768, 896, 1088, 1344)
-"""The same of longer lines, which are read one at a time: two are rarely of like width, and gain little together."""
+_BUCKETS: Final[tuple[int, ...]] = (*range(_LEAST, 256, 32), *range(256, 512, 64), *range(512, 1024 + 1, 128))
+"""Widths to which lines are padded, so that the network sees few different shapes."""
 
 _WIDE = 256
 """Lines beyond the last of them, which are rare, are padded to multiples of this."""
 
-LINE_SHAPES = (*((2, HEIGHT, width, 3) for width in _PAIRED), *((1, HEIGHT, width, 3) for width in _ALONE))
+_BATCH = 2
+"""Lines read at a time. One at a time need less padding, but take a tenth longer; more only pad more (measured)."""
+
+LINE_SHAPES = tuple((_BATCH, HEIGHT, width, 3) for width in _BUCKETS)
 """The shapes of nearly all lines."""
 
 PADDLEOCR_WIDTH = 320
@@ -90,7 +87,7 @@ def recognise(
     texts = [LineText("", 0.0)] * len(pieces)
     for indices, padded in _large_batches(widths, least_width) if few_shapes else _batches(widths, least_width):
         # A last line alone gets a blank one beside it: that costs less than a shape of its own.
-        rows = 2 if padded <= _PAIRED[-1] and not few_shapes else len(indices)
+        rows = len(indices) if few_shapes else _BATCH
         lines = np.full((rows, HEIGHT, padded, 3), _PADDING, np.uint8)
         for line, index in zip(lines, indices, strict=False):
             line[:, : widths[index]] = cut(pixels, pieces[index], widths[index])
@@ -156,18 +153,15 @@ def _pieces(corners: Corners, edges: Sequence[float]) -> list[Corners]:
 def _batches(widths: Sequence[int], least: int) -> Iterator[tuple[list[int], int]]:
     """Indices of lines to read together, of like width, and the width they are padded to."""
     order = sorted(range(len(widths)), key=widths.__getitem__)
-    short = sum(max(width, least) <= _PAIRED[-1] for width in widths)
-    for start in range(0, short, 2):
-        indices = order[start : min(start + 2, short)]
-        yield indices, _padded(max(widths[indices[-1]], least), _PAIRED)
-    for index in order[short:]:
-        yield [index], _padded(max(widths[index], least), _ALONE)
+    for start in range(0, len(order), _BATCH):
+        indices = order[start : start + _BATCH]
+        yield indices, _padded(max(widths[indices[-1]], least))
 
 
-def _padded(width: int, usual: Sequence[int]) -> int:
-    if width > usual[-1]:
+def _padded(width: int) -> int:
+    if width > _BUCKETS[-1]:
         return math.ceil(width / _WIDE) * _WIDE
-    return usual[bisect_left(usual, width)]
+    return _BUCKETS[bisect_left(_BUCKETS, width)]
 
 
 def _large_batches(widths: Sequence[int], least: int) -> Iterator[tuple[list[int], int]]:

@@ -132,7 +132,7 @@ def test_tiles_cover_the_page_and_have_context_at_their_seams(length: int, lying
     pixels = np.empty((length, 64, 3), np.uint8)
     pixels[:] = (np.arange(length) % 251)[:, None, None]
     page = np.ascontiguousarray(pixels.transpose(1, 0, 2)) if lying else pixels
-    axis, edge = (3 if lying else 2), 90
+    axis, edge = (3 if lying else 2), 75
     seen: list[int] = []
 
     def network(tile: Pixels) -> tuple[npt.NDArray[Any], ...]:

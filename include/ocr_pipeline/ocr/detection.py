@@ -38,7 +38,7 @@ BATCH_PIXELS = 1 << 22
 _TILE = SIZE
 """Longest side, in pixels, of what the network sees at once, so that larger looks, in tiles, take no more memory."""
 
-_OVERLAP = 192
+_OVERLAP = 160
 """Pixels that neighbouring tiles share; half of them, at each inner edge, only give the network context."""
 
 _MIN_SIDE = 3

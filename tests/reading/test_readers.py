@@ -14,7 +14,7 @@ from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.reading.meter import ReaderState
 from ocr_pipeline.reading.previews import PreviewWriter
 from ocr_pipeline.reading.reader import ReaderProcess
-from ocr_pipeline.reading.readers import ReaderGroup, open_reader, share_threads
+from ocr_pipeline.reading.readers import ReaderGroup, open_reader, share_threads, threads_for
 from ocr_pipeline.records import FetchedImage, ImageRef, ResultRow
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import ReadSettings
@@ -48,20 +48,16 @@ class _Reader:
         return []
 
 
+@pytest.mark.parametrize(("threads", "shares"), [(1, [1]), (8, [8]), (9, [4, 5]), (20, [6, 7, 7]), (64, [8] * 8)])
+def test_many_threads_are_shared_by_processes(threads: int, shares: list[int]) -> None:
+    assert share_threads(threads) == shares
+
+
 @pytest.mark.parametrize(
-    ("threads", "memory", "shares"),
-    [
-        (1, GB, [1]),
-        (8, 64 * GB, [8]),
-        (9, 64 * GB, [4, 5]),
-        (20, 64 * GB, [6, 7, 7]),
-        (64, 64 * GB, [8] * 8),
-        (64, 7 * GB, [32, 32]),
-        (64, GB, [64]),
-    ],
+    ("cores", "memory", "threads"), [(2, 64 * GB, 2), (64, 64 * GB, 64), (8, 4 * GB, 4), (2, GB // 2, 1)]
 )
-def test_many_cores_are_shared_by_processes_as_far_as_memory_goes(threads: int, memory: int, shares: list[int]) -> None:
-    assert share_threads(threads, memory) == shares
+def test_there_are_no_more_threads_than_memory_for_them(cores: int, memory: int, threads: int) -> None:
+    assert threads_for(cores, memory) == threads
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,9 @@ hold some tens of shapes; without any, reading a line costs half as much again (
 class OpenVinoRunner:
     """Intel's OpenVINO. By itself it computes in bfloat16 where the CPU does so natively.
 
-    Each thread that calls a network computes in itself, on one core, with a copy of its own. Of one copy with several
-    streams, OpenVINO computes in threads of its own: those of several networks are handed from core to core, and a
-    fifth of the cores' time was idle (measured).
+    Each thread that calls a network computes in itself, on one core, with a copy of its own that has no streams. Of one
+    copy with several, OpenVINO computes in threads of its own: those of several networks are handed from core to core,
+    and a fifth of the cores' time was idle (measured).
 
     :param threads: how many to compute in where calls run together.
     :param device: as in the settings: ``cpu``, or ``gpu:0`` for the first GPU of Intel's.
@@ -55,7 +55,7 @@ class OpenVinoRunner:
         self._device = openvino_device(device, self._core.available_devices)
         self.batching = device != "cpu" if batching is None else batching
         self.eight_bit = device == "cpu" and not exact  # a GPU computes in half precision
-        self._options: dict[Any, Any] = {properties.num_streams: 1}
+        self._options: dict[Any, Any] = {properties.num_streams: 1 if self.batching else 0}
         if exact:
             self._options[properties.hint.inference_precision] = "f32"
         if device == "cpu":

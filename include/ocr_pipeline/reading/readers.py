@@ -21,16 +21,19 @@ from ocr_pipeline.settings.run import ReadSettings
 CORES_A_PROCESS = 8
 """So many cores one process keeps busy: beyond, its threads wait for the interpreter's lock (``make bench-cores``)."""
 
-_LEAST_MEMORY = 3 << 30
-"""Bytes that a process should have, or there are fewer: on eight cores it holds 1.8 GB, more where print is small."""
+_MEMORY_A_THREAD = 7 << 27
+"""Bytes that there should be for each thread, or there are fewer: it holds networks of its own for all common widths of
+lines, 0.75 GB (decision 78), and its page."""
 
 
 def open_reader(settings: ReadSettings, previews: PreviewWriter | None = None) -> ImageReader:
     """What is to read with ``settings`` on this machine; not yet entered."""
-    memory = reader_memory()
-    shares = share_threads(settings.threads or usable_cores(), memory)
-    if len(shares) == 1 or settings.device != "cpu":  # a GPU is kept busy by one
+    if settings.device != "cpu":  # a GPU is kept busy by one
         return ReaderProcess(settings, previews)
+    memory = reader_memory()
+    shares = share_threads(settings.threads or threads_for(usable_cores(), memory))
+    if len(shares) == 1:
+        return ReaderProcess(settings.model_copy(update={"threads": shares[0]}), previews)
     return ReaderGroup(
         [
             ReaderProcess(settings.model_copy(update={"threads": threads}), previews, memory=memory // len(shares))
@@ -39,12 +42,14 @@ def open_reader(settings: ReadSettings, previews: PreviewWriter | None = None) -
     )
 
 
-def share_threads(threads: int, memory: int) -> list[int]:
-    """In how many threads each process is to compute, of so many in all.
+def threads_for(cores: int, memory: int) -> int:
+    """In how many threads to read with so many cores and bytes of memory."""
+    return max(1, min(cores, memory // _MEMORY_A_THREAD))
 
-    :param memory: bytes that the processes may take together.
-    """
-    processes = max(1, min(-(-threads // CORES_A_PROCESS), memory // _LEAST_MEMORY))
+
+def share_threads(threads: int) -> list[int]:
+    """In how many threads each process is to compute, of so many in all."""
+    processes = -(-threads // CORES_A_PROCESS)
     edges = [threads * number // processes for number in range(processes + 1)]
     return [end - start for start, end in pairwise(edges)]
 

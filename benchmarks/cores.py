@@ -111,7 +111,7 @@ def main() -> int:
         print(
             f"{'cores':>5}{'processes':>11}{'slower':>8}{'images/s':>10}{'possible':>10}{'share':>7}  real cores busy"
         )
-        for cores, processes, slower in ((2, 1, 1), (8, 1, 1), (16, 1, 1), (16, 2, 1), (64, 1, 4), (64, 8, 4)):
+        for cores, processes, slower in ((2, 1, 1), (4, 1, 1), (8, 1, 1), (8, 2, 1), (16, 4, 1), (64, 16, 4)):
             rate, busy = _simulate(folder, cores=cores, processes=processes, slower=slower)
             possible = cores / (networks * slower + rest)
             print(

@@ -48,7 +48,7 @@ class _Reader:
         return []
 
 
-@pytest.mark.parametrize(("threads", "shares"), [(1, [1]), (8, [8]), (9, [4, 5]), (20, [6, 7, 7]), (64, [8] * 8)])
+@pytest.mark.parametrize(("threads", "shares"), [(1, [1]), (4, [4]), (5, [2, 3]), (10, [3, 3, 4]), (64, [4] * 16)])
 def test_many_threads_are_shared_by_processes(threads: int, shares: list[int]) -> None:
     assert share_threads(threads) == shares
 
@@ -63,8 +63,8 @@ def test_there_are_no_more_threads_than_memory_for_them(cores: int, memory: int,
 @pytest.mark.parametrize(
     ("settings", "kind"),
     [
-        (ReadSettings(threads=8), ReaderProcess),
-        (ReadSettings(threads=9), ReaderGroup),
+        (ReadSettings(threads=4), ReaderProcess),
+        (ReadSettings(threads=5), ReaderGroup),
         (ReadSettings(threads=9, device="gpu:0"), ReaderProcess),
     ],
 )

@@ -18,7 +18,7 @@ from ocr_pipeline.reading.stream import ImageReader
 from ocr_pipeline.records import FetchedImage, ResultRow
 from ocr_pipeline.settings.run import ReadSettings
 
-CORES_A_PROCESS = 8
+CORES_A_PROCESS = 4
 """So many cores one process keeps busy: beyond, its threads wait for the interpreter's lock (``make bench-cores``)."""
 
 _MEMORY_A_THREAD = 7 << 27

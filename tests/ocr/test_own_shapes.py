@@ -102,7 +102,7 @@ def test_threads_compute_in_themselves() -> None:
         for _ in range(60):
             for network in networks:
                 network(picture(64))
-            network(picture(96))
+                network(picture(96))
         own.append(time.thread_time() - started)
 
     readers = [threading.Thread(target=read) for _ in range(2)]

@@ -214,7 +214,8 @@ class ReadSettings(_Settings):
         ge=0,
         le=1024,
         title="OCR threads",
-        description="OCR threads of a batch; 0 takes every core that the task may use, and on a GPU 8 more.",
+        description="OCR threads of a batch; 0 takes every core that the task may use and has memory for, and on a GPU "
+        "8 more.",
     )
 
     @field_validator("model")

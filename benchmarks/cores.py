@@ -41,7 +41,7 @@ from ocr_pipeline.settings.run import ReadSettings
 LEAST = 0.9
 """Of what so many cores could read, what they must."""
 
-_SECONDS = 8.0
+_SECONDS = 12.0
 """How long is counted, times how much slower the cores are; before that, half as long is not: images that begin
 together end together."""
 
@@ -111,7 +111,7 @@ def main() -> int:
         print(
             f"{'cores':>5}{'processes':>11}{'slower':>8}{'images/s':>10}{'possible':>10}{'share':>7}  real cores busy"
         )
-        for cores, processes, slower in ((2, 1, 1), (4, 1, 1), (8, 1, 1), (8, 2, 1), (16, 4, 1), (64, 16, 4)):
+        for cores, processes, slower in ((2, 1, 1), (4, 1, 1), (8, 1, 1), (8, 2, 1), (16, 4, 2), (64, 16, 4)):
             rate, busy = _simulate(folder, cores=cores, processes=processes, slower=slower)
             possible = cores / (networks * slower + rest)
             print(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
 from ocr_pipeline.machine import usable_cores
+from ocr_pipeline.reading.claims import claim_units, claims_folder
 from ocr_pipeline.reading.memory import reader_memory
 from ocr_pipeline.reading.meter import ReaderState
 from ocr_pipeline.reading.previews import PreviewWriter
@@ -17,6 +19,8 @@ from ocr_pipeline.reading.reader import ReaderProcess
 from ocr_pipeline.reading.stream import ImageReader
 from ocr_pipeline.records import FetchedImage, ResultRow
 from ocr_pipeline.settings.run import ReadSettings
+
+log = logging.getLogger(__name__)
 
 CORES_A_PROCESS = 4
 """So many cores one process keeps busy: beyond, its threads wait for the interpreter's lock (``make bench-cores``)."""
@@ -27,24 +31,30 @@ lines, 0.75 GB (decision 78), and its page."""
 
 
 def open_reader(settings: ReadSettings, previews: PreviewWriter | None = None) -> ImageReader:
-    """What is to read with ``settings`` on this machine; not yet entered."""
+    """What is to read with ``settings`` on this machine; not yet entered.
+
+    Unless they say in how many threads, that is as many as there are cores, and as there is memory for beside the other
+    batches of this container.
+    """
     if settings.device != "cpu":  # a GPU is kept busy by one
         return ReaderProcess(settings, previews)
-    memory = reader_memory()
-    shares = share_threads(settings.threads or threads_for(usable_cores(), memory))
-    if len(shares) == 1:
-        return ReaderProcess(settings.model_copy(update={"threads": shares[0]}), previews)
+    memory, cores = reader_memory(), usable_cores()
+    threads, claim = claim_units(settings.threads or cores, _MEMORY_A_THREAD, memory, claims_folder())
+    if threads < cores and not settings.threads:
+        log.info(
+            "reading in %d threads on %d cores: %.1f GB of memory, for all batches here, are enough for no more",
+            threads,
+            cores,
+            memory / 1e9,
+        )
+    shares = share_threads(settings.threads or threads)
     return ReaderGroup(
         [
-            ReaderProcess(settings.model_copy(update={"threads": threads}), previews, memory=memory // len(shares))
-            for threads in shares
-        ]
+            ReaderProcess(settings.model_copy(update={"threads": share}), previews, memory=memory // len(shares))
+            for share in shares
+        ],
+        claim,
     )
-
-
-def threads_for(cores: int, memory: int) -> int:
-    """In how many threads to read with so many cores and bytes of memory."""
-    return max(1, min(cores, memory // _MEMORY_A_THREAD))
 
 
 def share_threads(threads: int) -> list[int]:
@@ -58,15 +68,19 @@ class ReaderGroup:
     """Several readers as one: each image goes to the one with the most room. An asynchronous context manager.
 
     :param readers: not yet entered.
+    :param claim: what is left when they are.
     """
 
-    def __init__(self, readers: Sequence[ImageReader]) -> None:
+    def __init__(self, readers: Sequence[ImageReader], claim: AbstractContextManager[object] | None = None) -> None:
         self._readers = readers
+        self._claim = claim
         self._room = [0] * len(readers)
         self._entered = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as entered:
+            if self._claim is not None:
+                entered.enter_context(self._claim)
             for reader in self._readers:
                 await entered.enter_async_context(reader)
             self._entered = entered.pop_all()

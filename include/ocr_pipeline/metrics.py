@@ -109,14 +109,14 @@ class Metric(StrEnum):
         Kind.GAUGE,
         "bytes",
         (),
-        "memory that the reader processes held together, the most since the last report",
+        "memory that the reader process nearest to its limit held, the most since the last report",
     )
     MEMORY_LIMIT = (
         "ocr.reader.memory_limit_bytes",
         Kind.GAUGE,
         "bytes",
         (),
-        "memory at which reader processes are ended, of all together; not sent where they read on a GPU",
+        "memory at which that process is ended; not sent where it reads on a GPU",
     )
     MISSING = "ocr.dataset.missing", Kind.COUNTER, "runs", (), "runs that waited in vain for their dataset"
     NEXT_DUE = (

@@ -62,6 +62,17 @@ def test_a_folder_that_cannot_be_written_costs_only_time(folder: Path) -> None:
     assert maker.calls == 2
 
 
+def test_a_file_of_somebody_else_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(f"not the owner of {path}")
+
+    maker = Maker()
+    cached([b"key"], maker)
+    monkeypatch.setattr("os.utime", refuse)
+    assert cached([b"key"], maker) == b"made"
+    assert maker.calls == 1
+
+
 def test_without_a_home_folder_nothing_is_cached(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

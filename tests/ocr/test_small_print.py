@@ -78,6 +78,14 @@ def test_long_pages_are_seen_again_in_tiles() -> None:
     assert len(boxes) == 6
 
 
+def test_large_pages_are_seen_again_at_twice_the_size() -> None:
+    network = Seen()
+    boxes = detect(bars(7040, 7040, 16), network)
+    assert network.shapes[:4] == [(960, 960)] * 4  # a quarter, in which bars are four pixels high
+    assert len(network.shapes) == 4 + 25  # twice that, which 25 tiles cover
+    assert len(boxes) == 6
+
+
 def test_large_print_is_seen_once() -> None:
     network = Seen()
     detect(bars(2000, 2000, 40), network)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+import cv2
 import pytest
 
 from ocr_pipeline.errors import EngineError
@@ -14,12 +15,13 @@ from ocr_pipeline.reading.batch import Batch
 from ocr_pipeline.reading.meter import ReaderState
 from ocr_pipeline.reading.previews import PreviewWriter
 from ocr_pipeline.reading.reader import ReaderProcess
-from ocr_pipeline.reading.readers import ReaderGroup, open_reader, share_threads
+from ocr_pipeline.reading.readers import ReaderGroup, memory_for, open_reader, share_threads
 from ocr_pipeline.reading.stream import ImageReader
 from ocr_pipeline.records import FetchedImage, ImageRef, ResultRow
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import ReadSettings
 from tests.conftest import DrawImage, MakePlan, WriteCsv, staged_rows
+from tests.ocr.drawing import draw_page
 from tests.reading.engines import CRASH, KILL
 
 GB = 1 << 30
@@ -72,8 +74,15 @@ def threads_of(reader: ImageReader) -> list[int]:
     return [process._settings["threads"] for process in reader._readers if isinstance(process, ReaderProcess)]
 
 
+def limits_of(reader: ImageReader) -> list[int]:
+    """How much memory each process of a reader may take."""
+    assert isinstance(reader, ReaderGroup)
+    return [process._memory for process in reader._readers if isinstance(process, ReaderProcess)]
+
+
 @pytest.mark.parametrize(
-    ("cores", "gigabytes", "threads"), [(2, 64, [2]), (10, 64, [3, 3, 4]), (8, 4, [4]), (2, 0.5, [1])]
+    ("cores", "gigabytes", "threads"),
+    [(2, 64, [2]), (10, 64, [3, 3, 4]), (8, 4, [4]), (8, 6, [2, 3]), (8, 7.9, [3, 4]), (2, 0.5, [1])],
 )
 def test_there_are_no_more_threads_than_cores_and_memory_for_them(
     cores: int, gigabytes: float, threads: list[int], memory: Callable[[int, int], None]
@@ -92,21 +101,73 @@ def test_threads_may_be_said(memory: Callable[[int, int], None]) -> None:
 def test_batches_of_one_container_share_its_memory(
     memory: Callable[[int, int], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    memory(8, 7 * GB)
+    memory(8, 8 * GB)
     settings = ReadSettings()
-    caplog.set_level("INFO", "ocr_pipeline")
-    first = open_reader(settings)
-    second = open_reader(settings)
-    assert (threads_of(first), threads_of(second)) == ([4, 4], [1])
-    assert "reading in 1 threads on 8 cores: 7.5 GB of memory, for all batches here, are enough" in caplog.text
+    first, second, third = (open_reader(settings, alone=False) for _ in range(3))
+    assert [threads_of(reader) for reader in (first, second, third)] == [[4], [4], [1]]
+    assert [limits_of(reader) for reader in (first, second)] == [[8 * GB], [4 * GB]]
+    read = "cores read: batches here may take 8.6 GB, others have set aside"
+    assert [record.message for record in caplog.records] == [
+        f"for want of memory only 4 of 8 {read} 0.0, and one of several has half at most",
+        f"for want of memory only 4 of 8 {read} 4.3, and one of several has half at most",
+        f"for want of memory only 1 of 8 {read} 8.6, and one of several has half at most",
+    ]
 
     async def leave(reader: ImageReader) -> None:
         with pytest.raises(ZeroDivisionError):
             async with reader:
                 raise ZeroDivisionError
 
-    asyncio.run(leave(first))
-    assert threads_of(open_reader(settings)) == [3, 4]
+    for reader in (first, second, third):
+        asyncio.run(leave(reader))
+    assert threads_of(open_reader(settings)) == [4, 4]
+
+
+@pytest.mark.slow
+def test_what_is_set_aside_is_enough_for_all_widths_of_lines(
+    memory: Callable[[int, int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OCR_CACHE", str(tmp_path / "cache"))
+    memory(2, memory_for(2))
+    lengths = (3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 22, 24, 26, 30, 34, 36, 38, 42, 46, 48, 52, 60, 80)
+    lines = [("0123456789 " * 9)[:length] for length in lengths]
+    bodies = []
+    for height in range(1400, 1900, 30):  # each a new shape for detection
+        page = draw_page(1900, height, [(line, 40, 30 + 52 * n) for n, line in enumerate(lines)], size=36)
+        bodies.append(cv2.imencode(".png", page.pixels)[1].tobytes())
+
+    async def read() -> tuple[list[ResultRow], ReaderState]:
+        async with open_reader(ReadSettings()) as reader:
+            await reader.ready(lambda: None)
+            images = [FetchedImage(ImageRef(row, ""), body, "", None, 1, 0.0) for row, body in enumerate(2 * bodies)]
+            rows = await asyncio.gather(*map(reader.read, images))
+            return [row for (row,) in rows], reader.state
+
+    rows, state = asyncio.run(read())
+    assert state.restarts == 0
+    assert [row.error_detail for row in rows if row.error] == []
+    assert all(row.text.count("0123") >= len(lines) for row in rows)
+
+
+def test_memory_is_shared_by_processes_as_threads_are(memory: Callable[[int, int], None]) -> None:
+    memory(7, 14 * GB)
+    reader = open_reader(ReadSettings())
+    assert (threads_of(reader), limits_of(reader)) == ([3, 4], [6 * GB, 8 * GB])
+
+
+def test_threads_that_are_said_are_claimed_whole(memory: Callable[[int, int], None]) -> None:
+    memory(8, 8 * GB)
+    greedy = open_reader(ReadSettings(threads=12))
+    assert threads_of(open_reader(ReadSettings())) == [1]
+    del greedy
+    assert threads_of(open_reader(ReadSettings())) == [4, 4]
+
+
+def test_the_fullest_process_is_reported() -> None:
+    readers = [_Reader(0.0) for _ in range(3)]
+    for reader, state in zip(readers, [(1, 6, 10), (0, 9, 10), (2, 6, 12)], strict=True):
+        reader.state = ReaderState(*state)
+    assert ReaderGroup(readers).state == ReaderState(3, 9, 10)
 
 
 @pytest.mark.slow
@@ -136,7 +197,7 @@ def test_a_batch_is_read_by_several_processes_of_which_some_die(
     restarts = groups[0].state.restarts
     assert restarts >= 3, "each image kills the process that has it alone, and before that one, if not the same"
     assert len(set(noted.read_text().split())) == 3 + restarts
-    assert groups[0].state.memory_limit == 3 * GB
+    assert groups[0].state.memory_limit == GB
 
 
 @pytest.mark.slow

@@ -84,9 +84,10 @@ def _folder(name: str) -> Path | None:
 def _load(path: Path) -> bytes | None:
     try:
         stored = path.read_bytes()
-        os.utime(path)  # so that the oldest file is the one that was not used for longest
     except OSError:
         return None
+    with contextlib.suppress(OSError):  # nobody but the owner may
+        os.utime(path)  # so that the oldest file is the one that was not used for longest
     if not stored.startswith(_SIGNATURE):
         return None
     digest, content = stored[len(_SIGNATURE) :][:_DIGEST], stored[len(_SIGNATURE) + _DIGEST :]

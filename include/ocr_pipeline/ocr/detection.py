@@ -94,7 +94,7 @@ def detect(
     height, width = pixels.shape[:2]
     first = first_size(height, width, size)
     probability = probability_map(pixels, network, first, few_shapes=few_shapes)
-    boxes = boxes_from_map(probability, thresholds)
+    boxes, ink = boxes_from_map(probability, thresholds), None
     if not len(boxes) and first < max(height, width):
         ink = find_ink(pixels)
         for closer in sizes_for_nothing(height, width, first, ink):
@@ -102,9 +102,9 @@ def detect(
             boxes = boxes_from_map(probability, thresholds)
             if len(boxes):
                 break
-    larger = size_for_small_print(boxes, probability.shape[0], probability.shape[1], size)
+    larger = size_for_small_print(boxes, probability.shape, (height, width), size)
     if larger is not None:
-        probability = probability_map(pixels, network, larger, enlarge=True, few_shapes=few_shapes)
+        probability = probability_map(pixels, network, larger, enlarge=True, few_shapes=few_shapes, ink=ink)
         boxes = boxes_from_map(probability, thresholds)
     scale = np.array([width / probability.shape[1], height / probability.shape[0]], np.float32)
     limit = np.array([width, height], np.float32)

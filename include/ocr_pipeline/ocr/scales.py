@@ -19,7 +19,8 @@ SIZE = 960
 """Longest side, in pixels, of what the network sees of a page of ordinary shape, unless told otherwise."""
 
 LARGEST = 1920
-"""The longest side of what it sees when it looks again for small print, or twice that of a first look at more."""
+"""The longest side of what it sees when it looks again for small print. Of larger pages it may be twice that of the
+first look."""
 
 _MAX_ASPECT = 3
 """Pages longer than this many times their breadth are seen in several tiles instead of being reduced further."""
@@ -66,19 +67,22 @@ def first_size(height: int, width: int, size: int) -> int:
     return max(size, _whole_strides(_basis(height, width) / _MOST_REDUCED))
 
 
-def size_for_small_print(boxes: Quads, height: int, width: int, size: int) -> int | None:
-    """The size at which to look at a page again that was seen ``height`` x ``width``; None where that is large enough.
+def size_for_small_print(boxes: Quads, seen: tuple[int, int], page: tuple[int, int], size: int) -> int | None:
+    """The size at which to look again at a page of which a picture was seen; None where that is large enough.
 
     In quarters of ``size``, so that sizes are few.
+
+    :param seen: height and width of the picture.
+    :param page: those of the page.
     """
     usual = float(np.median(heights(boxes))) if len(boxes) else _SMALL_PRINT
     if usual >= _SMALL_PRINT:
         return None
-    seen = _basis(height, width)
+    basis = _basis(*seen)
     quarter = math.ceil(size / 4 / STRIDE) * STRIDE
-    most = LARGEST if seen <= LARGEST else 2 * seen
-    larger = min(math.ceil(seen * _AIM / usual / quarter) * quarter, most)
-    return larger if larger > seen else None
+    most = max(LARGEST, min(2 * basis, _whole_strides(_basis(*page))))
+    larger = min(math.ceil(basis * _AIM / usual / quarter) * quarter, most)
+    return larger if larger > basis else None
 
 
 def sizes_for_nothing(height: int, width: int, size: int, ink: Ink) -> Iterator[int]:

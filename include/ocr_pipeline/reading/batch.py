@@ -61,7 +61,7 @@ class Batch:
         self,
         batch: BatchRef,
         allowances: Allowances,
-        reader: Callable[[ReadSettings, PreviewWriter], ImageReader] = open_reader,
+        reader: Callable[[ReadSettings, PreviewWriter], ImageReader] | None = None,
         *,
         at_once: int | None = None,
         dataset: str = "",
@@ -187,11 +187,14 @@ class Batch:
         return_large_blocks()  # bodies of images come and go
         budget = ByteBudget(self._held_bytes)
         base = parse_base(with_login(plan.base, self._dataset))
-        fetching = self._share_of_hosts(plan)
+        batches = max(1, sum(batch.images > 0 for batch in plan.batches))
+        at_once = min(batches, self._at_once or batches)
+        fetching = self._share_of_hosts(plan, at_once)
+        reader = self._reader or partial(open_reader, alone=at_once == 1)
         return ImageStream(
             Fetcher(fetching, self._allowances, base=base, budget=budget, shared=self._run.robots),
             budget,
-            self._reader(plan.settings, previews),
+            reader(plan.settings, previews),
             known,
             store,
             previews,
@@ -202,10 +205,8 @@ class Batch:
             base,
         )
 
-    def _share_of_hosts(self, plan: Plan) -> FetchSettings:
+    def _share_of_hosts(self, plan: Plan, at_once: int) -> FetchSettings:
         """The settings of the run with what is left of its limits where other batches are read at the same time."""
-        batches = max(1, sum(batch.images > 0 for batch in plan.batches))
-        at_once = min(batches, self._at_once or batches)
         share = plan.settings.shared_by(at_once)
         if at_once > 1:
             log.info(

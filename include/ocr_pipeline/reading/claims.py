@@ -3,14 +3,57 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import stat
 import tempfile
+import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
+
+log = logging.getLogger(__name__)
 
 _SUFFIX = ".bytes"
+_UNKNOWN = (
+    "batches that are read here at the same time may take more memory than there is, as none knows of another: %s"
+)
+
+
+class Claim:
+    """What a batch has set aside. It holds until it is left, or until its process ends, however that is."""
+
+    def __init__(self, amount: int, folder: Path) -> None:
+        descriptor, path = tempfile.mkstemp(_SUFFIX, dir=folder)
+        self._give_back = weakref.finalize(self, _remove, Path(path), descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.write(descriptor, b"%d" % amount)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._give_back()
+
+
+class Claims:
+    """What the batches of a container have set aside, for as long as none can set more aside.
+
+    :ivar others: bytes.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self.others = sum(_claimed(folder)) if folder else 0
+
+    def add(self, amount: int) -> Claim | None:
+        """Set so many bytes aside. None where no batch knows of another."""
+        try:
+            return Claim(amount, self._folder) if self._folder else None
+        except OSError as error:
+            log.warning(_UNKNOWN, error)
+            return None
 
 
 def claims_folder() -> Path:
@@ -18,38 +61,26 @@ def claims_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"ocr-memory-{os.getuid()}"
 
 
-def claim_units(most: int, unit: int, memory: int, folder: Path) -> tuple[int, AbstractContextManager[object]]:
-    """Set as many units of memory aside as there are, one at least and at most ``most``.
+@contextmanager
+def open_claims(folder: Path) -> Iterator[Claims]:
+    """What batches have set aside in ``folder``, and nobody else sets aside within the block.
 
-    A claim holds until it is left, or until its process ends, however that is. Where ``folder`` cannot be used, or
-    belongs to somebody else, no batch knows of another.
-
-    :param unit: its bytes.
-    :param memory: bytes that there are for all batches together.
-    :returns: how many, and the claim.
+    Where ``folder`` cannot be used, or others may write there, a warning says that no batch knows of another.
     """
     try:
-        with _alone_in(folder):
-            units = _units(most, unit, memory - sum(_claimed(folder)))
-            claim = tempfile.NamedTemporaryFile(dir=folder, suffix=_SUFFIX)  # noqa: SIM115 (who has the claim leaves it)
-            fcntl.flock(claim, fcntl.LOCK_EX)
-            claim.write(b"%d" % (units * unit))
-            claim.flush()
-            return units, claim
-    except OSError:
-        return _units(most, unit, memory), nullcontext()
+        descriptor = _hold(folder)
+    except OSError as error:
+        log.warning(_UNKNOWN, error)
+        yield Claims(None)
+        return
+    try:
+        yield Claims(folder)
+    finally:
+        os.close(descriptor)
 
 
-def _units(most: int, unit: int, free: int) -> int:
-    return max(1, min(most, free // unit))
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold ``folder``, which is made, for the time of the block.
-
-    :raises OSError: when it cannot be made, or others may write there.
-    """
+def _hold(folder: Path) -> int:
+    """Make ``folder`` and lock it until the descriptor that this gives is closed."""
     folder.mkdir(mode=0o700, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -57,18 +88,29 @@ def _alone_in(folder: Path) -> Iterator[None]:
         if facts.st_uid != os.getuid() or stat.S_IMODE(facts.st_mode) & 0o022:
             raise PermissionError(f"others may write to {folder}")
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _claimed(folder: Path) -> Iterator[int]:
     """The bytes of each claim that holds. The files of others, whose processes were killed, are removed."""
     for path in folder.glob(f"*{_SUFFIX}"):
-        with path.open("rb") as file:
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:  # it was left at this moment
+            continue
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 yield int(file.read() or b"0")
             else:
-                path.unlink()
+                path.unlink(missing_ok=True)
+
+
+def _remove(path: Path, descriptor: int) -> None:
+    # While it is locked, so that nobody else takes it for one of a process that was killed.
+    path.unlink(missing_ok=True)
+    os.close(descriptor)

@@ -39,16 +39,18 @@ class ContentReader:
             self._store.add(rows)
             return rows
         content = bytes.fromhex(image.sha256)
-        if content in self._begun:
+        while True:
+            if place := self._read_at.get(content):
+                before = self._store.rows(place)
+                rows = _rows_for(before, image)
+                if self._previews.repeat(before, rows):
+                    self._store.add(rows)
+                    return rows
+                # Nobody wanted a picture of what this row is to have one of: it is read once more for it.
+            if content not in self._begun:
+                break
             # Shielded, as whoever else waits for it must not be cancelled with this task.
             await asyncio.shield(self._begun[content])
-        if place := self._read_at.get(content):
-            before = self._store.rows(place)
-            rows = _rows_for(before, image)
-            if self._previews.repeat(before, rows):
-                self._store.add(rows)
-                return rows
-            # Nobody wanted a picture of what this row is to have one of: it is read once more for it.
         self._begun[content] = asyncio.get_running_loop().create_future()
         rows = await self._read(image)
         self._read_at[content] = place = self._store.add(rows)

@@ -36,6 +36,9 @@ from ocr_pipeline.settings.run import Previews, ReadSettings
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _KILLED_FIRST = "1000"
+_ADDRESSES_A_THREAD = 1 << 30
+"""Bytes of addresses that a thread's networks set aside, as they come, besides what they use (measured)."""
+
 _PROBE_SHAPE = (64, 256, 3)
 
 
@@ -59,7 +62,7 @@ def main(descriptor: int, parent: int) -> None:
         connection.send({"kind": "failed", "error": type(error).__name__, "reason": str(error)})
         return
     if start["memory"] is not None:
-        _limit_data(start["memory"])
+        _limit_data(start["memory"] + engine.threads * _ADDRESSES_A_THREAD)
     connection.send({"kind": "ready", "threads": engine.threads})
     with ThreadPoolExecutor(engine.threads, thread_name_prefix="ocr") as threads:
         for facts, body in messages:
@@ -141,7 +144,7 @@ def _limit_data(memory: int) -> None:
     """Let allocations fail that go beyond what is there now by more than ``memory`` bytes.
 
     This is a backstop for the parent, which watches what is really used once a second. The limit is one of addresses,
-    of which libraries set aside twice what they use, so it counts from where they are once the engine is loaded.
+    of which libraries set aside more than they use, so it counts from where they are once the engine is loaded.
     """
     if data := data_bytes():
         resource.setrlimit(resource.RLIMIT_DATA, (data + memory, resource.RLIM_INFINITY))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
 from ocr_pipeline.machine import usable_cores
-from ocr_pipeline.reading.claims import claim_units, claims_folder
+from ocr_pipeline.reading.claims import Claim, claims_folder, open_claims
 from ocr_pipeline.reading.memory import reader_memory
 from ocr_pipeline.reading.meter import ReaderState
 from ocr_pipeline.reading.previews import PreviewWriter
@@ -26,35 +27,54 @@ CORES_A_PROCESS = 4
 """So many cores one process keeps busy: beyond, its threads wait for the interpreter's lock (``make bench-cores``)."""
 
 _MEMORY_A_THREAD = 7 << 27
-"""Bytes that there should be for each thread, or there are fewer: it holds networks of its own for all common widths of
-lines, 0.75 GB (decision 78), and its page."""
+"""Bytes that are set aside for each thread: its own networks for all common widths of lines, 0.75 GB (decision 78), and
+its page."""
+
+_MEMORY_A_PROCESS = 1 << 29
+"""Bytes that are set aside for each process besides: the interpreter, its libraries, and what threads share."""
 
 
-def open_reader(settings: ReadSettings, previews: PreviewWriter | None = None) -> ImageReader:
+def open_reader(settings: ReadSettings, previews: PreviewWriter | None = None, *, alone: bool = True) -> ImageReader:
     """What is to read with ``settings`` on this machine; not yet entered.
 
-    Unless they say in how many threads, that is as many as there are cores, and as there is memory for beside the other
-    batches of this container.
+    Unless they say in how many threads, that is as many as there are cores, and as there is memory for.
+
+    :param alone: whether no other batch may be read here at the same time; otherwise half of the memory is left.
     """
     if settings.device != "cpu":  # a GPU is kept busy by one
         return ReaderProcess(settings, previews)
     memory, cores = reader_memory(), usable_cores()
-    threads, claim = claim_units(settings.threads or cores, _MEMORY_A_THREAD, memory, claims_folder())
+    with open_claims(claims_folder()) as claims:
+        free = memory - claims.others
+        threads = settings.threads or threads_for(cores, free if alone else min(free, memory // 2))
+        claim = claims.add(memory_for(threads))
     if threads < cores and not settings.threads:
-        log.info(
-            "reading in %d threads on %d cores: %.1f GB of memory, for all batches here, are enough for no more",
+        log.warning(
+            "for want of memory only %d of %d cores read: batches here may take %.1f GB, others have set aside %.1f%s",
             threads,
             cores,
             memory / 1e9,
+            claims.others / 1e9,
+            "" if alone else ", and one of several has half at most",
         )
-    shares = share_threads(settings.threads or threads)
+    limit = max(free, min(memory, memory_for(threads)))
     return ReaderGroup(
         [
-            ReaderProcess(settings.model_copy(update={"threads": share}), previews, memory=memory // len(shares))
-            for share in shares
+            ReaderProcess(settings.model_copy(update={"threads": share}), previews, memory=limit * share // threads)
+            for share in share_threads(threads)
         ],
         claim,
     )
+
+
+def threads_for(cores: int, memory: int) -> int:
+    """In how many threads to read with so many cores and bytes of memory."""
+    return next((threads for threads in range(cores, 1, -1) if memory_for(threads) <= memory), 1)
+
+
+def memory_for(threads: int) -> int:
+    """How many bytes so many threads and their processes need."""
+    return threads * _MEMORY_A_THREAD + len(share_threads(threads)) * _MEMORY_A_PROCESS
 
 
 def share_threads(threads: int) -> list[int]:
@@ -71,7 +91,7 @@ class ReaderGroup:
     :param claim: what is left when they are.
     """
 
-    def __init__(self, readers: Sequence[ImageReader], claim: AbstractContextManager[object] | None = None) -> None:
+    def __init__(self, readers: Sequence[ImageReader], claim: Claim | None = None) -> None:
         self._readers = readers
         self._claim = claim
         self._room = [0] * len(readers)
@@ -93,14 +113,10 @@ class ReaderGroup:
 
     @property
     def state(self) -> ReaderState:
-        """That of all together."""
+        """How often any of them was started again, and the memory of the one that is nearest to its limit."""
         states = [reader.state for reader in self._readers]
-        limits = [state.memory_limit for state in states if state.memory_limit is not None]
-        return ReaderState(
-            sum(state.restarts for state in states),
-            sum(state.memory for state in states),
-            sum(limits) if limits else None,
-        )
+        fullest = max(states, key=lambda state: state.memory / (state.memory_limit or math.inf))
+        return ReaderState(sum(state.restarts for state in states), fullest.memory, fullest.memory_limit)
 
     async def ready(self, compiling: Callable[[], None]) -> int:
         """Wait until all can read; gives how many images should be in :meth:`read` at once.

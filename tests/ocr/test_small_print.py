@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from ocr_demo.fonts import Face
 from ocr_pipeline.ocr.detection import detect
 from ocr_pipeline.ocr.scales import SIZE
 from ocr_pipeline.records import Pixels
@@ -81,9 +82,23 @@ def test_long_pages_are_seen_again_in_tiles() -> None:
 def test_large_pages_are_seen_again_at_twice_the_size() -> None:
     network = Seen()
     boxes = detect(bars(7040, 7040, 16), network)
-    assert network.shapes[:4] == [(960, 960)] * 4  # a quarter, in which bars are four pixels high
-    assert len(network.shapes) == 4 + 25  # twice that, which 25 tiles cover
+    assert network.shapes[:5] == [(480, 480)] + [(960, 960)] * 4  # a quarter, in which bars are four pixels high
+    assert len(network.shapes) == 5 + 25  # twice that, which 25 tiles cover
     assert len(boxes) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scale", "tall"), [(1, 600), (4, 1800)])
+def test_headings_that_are_too_tall_for_a_closer_look_are_kept(scale: int, tall: int, engines: LoadEngine) -> None:
+    size = 18 * scale
+    texts = [(f"line {n:02} of the small print", 75 * scale, 900 * scale + 40 * scale * n) for n in range(26)]
+    page = draw_page(1500 * scale, 2000 * scale, texts, size=size, face=Face.SANS_BOLD)
+    heading = draw_page(1500 * scale, 880 * scale, [("SALE", 40, 20)], size=tall, face=Face.SANS_BOLD)
+    page.pixels[: heading.height] = heading.pixels
+
+    found = [line.text for line in engines(languages=("en",)).read(page).lines]
+
+    assert found == ["SALE", *(text for text, _, _ in texts)]
 
 
 def test_large_print_is_seen_once() -> None:
@@ -103,9 +118,10 @@ def test_what_is_seen_large_already_is_not_seen_again() -> None:
 def test_no_page_is_reduced_to_less_than_a_quarter(height: int, expected: int) -> None:
     network = Seen()
     detect(np.zeros((height, height // 2 if height < 9000 else 1667, 3), np.uint8), network)
-    (shape,) = set(network.shapes)
-    assert max(shape) <= SIZE
-    assert sum(shape[0] for shape in network.shapes) >= expected
+    looks = [shape for shape in network.shapes if shape == network.shapes[-1]]  # before, one for what is very tall
+    assert max(looks[0]) <= SIZE
+    assert sum(shape[0] for shape in looks) >= expected
+    assert sum(shape[0] for shape in set(network.shapes) - set(looks)) < SIZE
 
 
 def test_where_nothing_is_found_a_page_is_seen_again_until_something_is() -> None:

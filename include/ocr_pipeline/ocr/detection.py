@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ocr_pipeline.ocr.geometry import Corners, Quads, clockwise
+from ocr_pipeline.ocr.geometry import Corners, Quads, clockwise, heights
 from ocr_pipeline.ocr.inference import Network
 from ocr_pipeline.ocr.scales import (
     SIZE,
@@ -40,6 +40,9 @@ _TILE = SIZE
 
 _OVERLAP = 160
 """Pixels that neighbouring tiles share; half of them, at each inner edge, only give the network context."""
+
+_TALLEST = 240
+"""Boxes that are higher, in pixels of what the network sees, may be of parts of print (measured: some from 340 on)."""
 
 _MIN_SIDE = 3
 """Boxes whose short side has fewer pixels of the reduced page are noise (PP-OCR)."""
@@ -82,6 +85,14 @@ class _Tile:
         return slice(self.kept.start - self.seen.start, self.kept.stop - self.seen.start)
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Boxes in a picture of a page, in its pixels, and how high and wide it is."""
+
+    boxes: Quads
+    shape: tuple[int, int]
+
+
 def detect(
     pixels: Pixels, network: Network, size: int = SIZE, thresholds: Thresholds = OURS, *, few_shapes: bool = False
 ) -> Quads:
@@ -93,22 +104,45 @@ def detect(
     """
     height, width = pixels.shape[:2]
     first = first_size(height, width, size)
-    probability = probability_map(pixels, network, first, few_shapes=few_shapes)
-    boxes, ink = boxes_from_map(probability, thresholds), None
-    if not len(boxes) and first < max(height, width):
+    ink: Ink | None = None
+
+    def look(at: int, *, enlarge: bool = False) -> _Look:
+        probability = probability_map(pixels, network, at, enlarge=enlarge, few_shapes=few_shapes, ink=ink)
+        return _Look(boxes_from_map(probability, thresholds), (probability.shape[0], probability.shape[1]))
+
+    def on_page(seen: _Look, before: Quads) -> Quads:
+        scale = np.array([width / seen.shape[1], height / seen.shape[0]], np.float32)
+        return _with_taller(seen.boxes * scale, before, _TALLEST * float(scale.max()))
+
+    boxes = np.empty((0, 4, 2), np.float32)
+    if first > size:
+        boxes = on_page(look(max(STRIDE, size // 2 // STRIDE * STRIDE)), boxes)
+    seen = look(first)
+    if not len(seen.boxes) and first < max(height, width):
         ink = find_ink(pixels)
         for closer in sizes_for_nothing(height, width, first, ink):
-            probability = probability_map(pixels, network, closer, few_shapes=few_shapes, ink=ink)
-            boxes = boxes_from_map(probability, thresholds)
-            if len(boxes):
+            seen = look(closer)
+            if len(seen.boxes):
                 break
-    larger = size_for_small_print(boxes, probability.shape, (height, width), size)
+    boxes = on_page(seen, boxes)
+    larger = size_for_small_print(seen.boxes, seen.shape, (height, width), size)
     if larger is not None:
-        probability = probability_map(pixels, network, larger, enlarge=True, few_shapes=few_shapes, ink=ink)
-        boxes = boxes_from_map(probability, thresholds)
-    scale = np.array([width / probability.shape[1], height / probability.shape[0]], np.float32)
-    limit = np.array([width, height], np.float32)
-    return np.clip(boxes * scale, 0, limit)
+        boxes = on_page(look(larger, enlarge=True), boxes)
+    return np.clip(boxes, 0, np.array([width, height], np.float32))
+
+
+def _with_taller(found: Quads, before: Quads, tallest: float) -> Quads:
+    """``found``, with boxes that were found ``before``, when all looked smaller, where print is too tall for it now.
+
+    :param tallest: how high a box may be to be trusted now, in pixels of the page.
+    """
+    tall = before[heights(before) > tallest]
+    for box, height in zip(tall, heights(tall), strict=True):
+        centres = found.mean(axis=1)
+        inside = ((centres > box.min(axis=0)) & (centres < box.max(axis=0))).all(axis=1)
+        # Parts of the same print are about as high. What is smaller is print on it, or within its letters.
+        found = np.concatenate([found[~(inside & (heights(found) > height / 4))], box[None]])
+    return found
 
 
 def probability_map(

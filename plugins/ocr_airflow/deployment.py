@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from airflow.sdk import BaseHook, Variable
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from ocr_pipeline.errors import SettingsError
@@ -26,6 +27,18 @@ def read_slots() -> int | None:
     if slots and not (slots.isascii() and slots.isdigit() and int(slots)):
         raise SettingsError(f"the environment variable OCR_SLOTS must be a number above 0, not {slots!r}")
     return int(slots) if slots else None
+
+
+def tasks_at_once(executor: str | None) -> int | None:
+    """How many tasks Airflow runs at the same time in the container of this one; None where it does not say.
+
+    :param executor: the task's own, if it names one.
+    """
+    if os.environ.get("AIRFLOW_IS_K8S_EXECUTOR_POD"):
+        return 1
+    if "CeleryExecutor" in (executor or conf.get("core", "executor").split(",")[0]):
+        return int(conf.getint("celery", "worker_concurrency"))
+    return None
 
 
 def default_output() -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, BaseXCom, XComArg
 from airflow.sdk.exceptions import AirflowRescheduleException
 
-from ocr_airflow.deployment import allowances
+from ocr_airflow.deployment import allowances, tasks_at_once
 from ocr_airflow.draining import name_process
 from ocr_airflow.failing import FAIL_FOR_GOOD, task_errors
 from ocr_airflow.intervals import interval_names, next_due
@@ -159,6 +159,7 @@ class ReadBatchOperator(BaseOperator):
                 self._ref(),
                 allowances(),
                 at_once=self.max_active_tis_per_dagrun,
+                places=tasks_at_once(self.executor),
                 dataset=_dataset(self, context),
                 retry_permanent=_is_first_try(context),
                 last_try=instance.try_number > instance.max_tries,

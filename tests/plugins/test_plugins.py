@@ -13,7 +13,7 @@ import pytest
 from airflow.sdk import DAG, Context, RetryAction, XComArg
 from airflow.sdk.exceptions import ParamValidationError
 
-from ocr_airflow.deployment import allowances, read_slots
+from ocr_airflow.deployment import allowances, read_slots, tasks_at_once
 from ocr_airflow.failing import TaskFailed, TaskFailedForGood
 from ocr_airflow.operators import RUN_KEY, MergeRunOperator, PlanRunOperator, ReadBatchOperator
 from ocr_airflow.params import run_params
@@ -320,3 +320,23 @@ def test_connections_that_the_deployment_names_are_looked_up(tmp_path: Path, mon
     monkeypatch.setenv("AIRFLOW_VAR_OCR_ALLOW", "s3://absent@bucket")
     with pytest.raises(SettingsError, match="'absent', which Airflow does not know"):
         allowances()
+
+
+@pytest.mark.parametrize(
+    ("environment", "executor", "tasks"),
+    [
+        ({"AIRFLOW__CORE__EXECUTOR": "LocalExecutor"}, None, None),
+        ({"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor,LocalExecutor"}, None, 5),
+        ({"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor,LocalExecutor"}, "LocalExecutor", None),
+        ({"AIRFLOW__CORE__EXECUTOR": "LocalExecutor,CeleryExecutor"}, "CeleryExecutor", 5),
+        # As pods of the KubernetesExecutor have it.
+        ({"AIRFLOW__CORE__EXECUTOR": "LocalExecutor", "AIRFLOW_IS_K8S_EXECUTOR_POD": "True"}, None, 1),
+    ],
+)
+def test_how_many_tasks_share_a_container(
+    environment: dict[str, str], executor: str | None, tasks: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CELERY__WORKER_CONCURRENCY", "5")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert tasks_at_once(executor) == tasks

@@ -20,7 +20,7 @@ from ocr_pipeline.reading.stream import ImageReader
 from ocr_pipeline.records import FetchedImage, ImageRef, ResultRow
 from ocr_pipeline.settings.deployment import Allowances
 from ocr_pipeline.settings.run import ReadSettings
-from tests.conftest import DrawImage, MakePlan, WriteCsv, staged_rows
+from tests.conftest import DrawImage, MakePlan, WriteCsv, reading_with, staged_rows
 from tests.ocr.drawing import draw_page
 from tests.reading.engines import CRASH, KILL
 
@@ -147,6 +147,33 @@ def test_what_is_set_aside_is_enough_for_all_widths_of_lines(
     assert state.restarts == 0
     assert [row.error_detail for row in rows if row.error] == []
     assert all(row.text.count("0123") >= len(lines) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("batches", "at_once", "places", "alone"),
+    [(1, None, None, True), (2, 1, None, True), (2, None, 1, True), (2, None, None, False), (2, 2, 3, False)],
+)
+def test_who_is_alone_in_a_container_takes_all_its_memory(
+    batches: int,
+    at_once: int | None,
+    places: int | None,
+    alone: bool,
+    draw_image: DrawImage,
+    write_csv: WriteCsv,
+    make_plan: MakePlan,
+    allowances: Allowances,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[bool] = []
+
+    def note(settings: ReadSettings, previews: PreviewWriter, *, alone: bool) -> ImageReader:
+        told.append(alone)
+        return reading_with()(settings, previews)
+
+    monkeypatch.setattr("ocr_pipeline.reading.batch.open_reader", note)
+    _, plan = make_plan(write_csv(enumerate(draw_image(30 + row) for row in range(batches))), batch_size=1)
+    Batch(plan.batches[0], allowances, at_once=at_once, places=places).run()
+    assert told == [alone]
 
 
 def test_memory_is_shared_by_processes_as_threads_are(memory: Callable[[int, int], None]) -> None:

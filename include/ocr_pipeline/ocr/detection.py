@@ -115,8 +115,8 @@ def detect(
         return _with_taller(seen.boxes * scale, before, _TALLEST * float(scale.max()))
 
     boxes = np.empty((0, 4, 2), np.float32)
-    if first > size:
-        boxes = on_page(look(max(STRIDE, size // 2 // STRIDE * STRIDE)), boxes)
+    if first > _TILE:
+        boxes = on_page(look(_TILE // 2), boxes)
     seen = look(first)
     if not len(seen.boxes) and first < max(height, width):
         ink = find_ink(pixels)

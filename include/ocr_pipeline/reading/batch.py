@@ -43,6 +43,7 @@ class Batch:
     :param reader: makes what reads the images; by default processes of their own.
     :param at_once: how many batches of the run are read at the same time at most, all that there are by default. They
         share what a host may be asked.
+    :param places: how many tasks run at most in the container of this one, if that is known; they share its memory.
     :param dataset: the run's setting; where its address has a login, relative links have it too, and the plan has none.
     :param retry_permanent: whether to try again also what failed for good; a staged batch always does.
     :param last_try: whether nobody tries the batch again by itself; then a few transient failures are staged, whatever
@@ -64,6 +65,7 @@ class Batch:
         reader: Callable[[ReadSettings, PreviewWriter], ImageReader] | None = None,
         *,
         at_once: int | None = None,
+        places: int | None = None,
         dataset: str = "",
         retry_permanent: bool = False,
         last_try: bool = False,
@@ -80,6 +82,7 @@ class Batch:
         self._allowances = allowances
         self._reader = reader
         self._at_once = at_once
+        self._places = places
         self._dataset = dataset
         self._retry_permanent = retry_permanent
         self._last_try = last_try
@@ -190,7 +193,7 @@ class Batch:
         batches = max(1, sum(batch.images > 0 for batch in plan.batches))
         at_once = min(batches, self._at_once or batches)
         fetching = self._share_of_hosts(plan, at_once)
-        reader = self._reader or partial(open_reader, alone=at_once == 1)
+        reader = self._reader or partial(open_reader, alone=1 in (at_once, self._places))
         return ImageStream(
             Fetcher(fetching, self._allowances, base=base, budget=budget, shared=self._run.robots),
             budget,

@@ -201,7 +201,8 @@ class ReadSettings(_Settings):
         le=4000,
         multiple_of=32,
         title="Size at which lines are found",
-        description="Longest side in pixels to which a page is reduced to find its lines; they are read at full size.",
+        description="Longest side in pixels to which a page is reduced to find its lines, but never to less than a "
+        "quarter of its size; they are read at full size.",
     )
     device: str = Field(
         "cpu",

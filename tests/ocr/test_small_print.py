@@ -101,6 +101,19 @@ def test_headings_that_are_too_tall_for_a_closer_look_are_kept(scale: int, tall:
     assert found == ["SALE", *(text for text, _, _ in texts)]
 
 
+@pytest.mark.slow
+def test_a_dense_page_is_not_taken_for_tall_print(engines: LoadEngine) -> None:
+    # In the look for what is tall its lines run into one box.
+    lines = [" ".join(WORDS[(n + k) % len(WORDS)] for k in range(4)) for n in range(234)]
+    texts = [(line, 300 + 1480 * (n // 78), 300 + 82 * (n % 78)) for n, line in enumerate(lines)]
+    page = draw_page(4960, 7016, texts, size=66, face=Face.SANS_BOLD)
+
+    found = engines(languages=("en",)).read(page).lines
+
+    assert len(found) == len(lines)
+    assert max(line.quad[3][1] - line.quad[0][1] for line in found) < 150
+
+
 def test_large_print_is_seen_once() -> None:
     network = Seen()
     detect(bars(2000, 2000, 40), network)
@@ -111,7 +124,7 @@ def test_large_print_is_seen_once() -> None:
 def test_what_is_seen_large_already_is_not_seen_again() -> None:
     network = Seen()
     detect(bars(1920, 1920, 5), network, 1920)
-    assert len(network.shapes) == 9
+    assert len(network.shapes) == 1 + 9  # the first is for what is very tall
 
 
 @pytest.mark.parametrize(("height", "expected"), [(3840, SIZE), (7680, 1920), (23_000, 1248)])

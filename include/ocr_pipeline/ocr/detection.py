@@ -44,6 +44,9 @@ _OVERLAP = 160
 _TALLEST = 240
 """Boxes that are higher, in pixels of what the network sees, may be of parts of print (measured: some from 340 on)."""
 
+_TEXT = 0.2
+"""Share of a box that smaller ones cover from which on it is a block of text and no tall print."""
+
 _MIN_SIDE = 3
 """Boxes whose short side has fewer pixels of the reduced page are noise (PP-OCR)."""
 
@@ -140,8 +143,11 @@ def _with_taller(found: Quads, before: Quads, tallest: float) -> Quads:
     for box, height in zip(tall, heights(tall), strict=True):
         centres = found.mean(axis=1)
         inside = ((centres > box.min(axis=0)) & (centres < box.max(axis=0))).all(axis=1)
-        # Parts of the same print are about as high. What is smaller is print on it, or within its letters.
-        found = np.concatenate([found[~(inside & (heights(found) > height / 4))], box[None]])
+        small = heights(found) < height / 4
+        # Many lines run into one box where they are too small for that look. Parts of tall print are about as high as
+        # that; a little that is smaller is print on it, or within its letters.
+        if sum(map(cv2.contourArea, found[inside & small])) < _TEXT * cv2.contourArea(box):
+            found = np.concatenate([found[~inside | small], box[None]])
     return found
 
 

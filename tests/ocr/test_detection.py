@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ocr_pipeline.ocr.detection import boxes_from_map, detect, probability_map
+from ocr_pipeline.ocr.detection import _with_taller, boxes_from_map, detect, probability_map
 from ocr_pipeline.ocr.scales import SIZE, reduced_size, resized
 from ocr_pipeline.records import Pixels
 
@@ -183,3 +183,16 @@ def test_few_shapes_pad_the_page_and_leave_its_boxes_where_they_are() -> None:
     with_padding = {shape for shape in shapes if shape[2] in {128, 256, 384, 480, 608, 736, 864, 960}}
     assert len(with_padding) == 4
     assert with_padding < shapes
+
+
+def test_tall_print_that_is_slanted_replaces_nothing_beside_it() -> None:
+    def box(x: float, y: float, width: float, height: float, angle: float = 0.0) -> npt.NDArray[np.float32]:
+        return np.asarray(cv2.boxPoints(((x, y), (width, height), angle)), np.float32)
+
+    slanted = box(1000, 1000, 2000, 300, 45)
+    part, heading, line = box(1100, 1100, 300, 280, 45), box(1500, 300, 400, 90), box(900, 900, 300, 20)
+
+    merged = _with_taller(np.stack([part, heading, line]), slanted[None], 240)
+
+    assert [corners.tolist() for corners in merged] == [corners.tolist() for corners in (heading, line, slanted)]
+    assert np.array_equal(_with_taller(merged, slanted[None], 310), merged)

@@ -115,3 +115,15 @@ def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path, caplog: pytest.Log
         (message,) = (record.message for record in caplog.records)
         assert "none knows of another" in message
     assert not list(theirs.iterdir())
+
+
+def test_without_a_folder_for_temporary_files_that_is_said_as_well(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse() -> str:
+        raise FileNotFoundError("no usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", refuse)
+    with open_claims() as claims:
+        assert claims.others == 0
+    assert "no usable temporary directory" in caplog.text

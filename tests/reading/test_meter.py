@@ -116,6 +116,11 @@ def test_of_memory_the_most_is_sent_and_of_restarts_the_new_ones() -> None:
     assert sent.of(Metric.MEMORY) == [(500, {})]
     assert sent.of(Metric.MEMORY_LIMIT) == [(1000, {})]
     assert sent.of(Metric.READER_RESTARTS) == [(3, {})]
+    meter.look(0, 0, 0, ReaderState(3, 550, 600))
+    meter.look(0, 0, 0, ReaderState(3, 600, 800))
+    sent = sent_by(meter)
+    assert sent.of(Metric.MEMORY) == [(550, {})]  # of the process that was nearest to its limit
+    assert sent.of(Metric.MEMORY_LIMIT) == [(600, {})]
     meter.look(0, 0, 0, ReaderState(3, 100))
     sent = sent_by(meter)
     assert sent.of(Metric.MEMORY) == [(100, {})]

@@ -63,7 +63,7 @@ def memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[int, in
     def set_to(cores: int, bytes_: int) -> None:
         monkeypatch.setattr("ocr_pipeline.reading.readers.usable_cores", lambda: cores)
         monkeypatch.setattr("ocr_pipeline.reading.readers.reader_memory", lambda: bytes_)
-        monkeypatch.setattr("ocr_pipeline.reading.readers.claims_folder", lambda: tmp_path / "claims")
+        monkeypatch.setattr("ocr_pipeline.reading.claims.claims_folder", lambda: tmp_path / "claims")
 
     return set_to
 
@@ -89,6 +89,14 @@ def test_there_are_no_more_threads_than_cores_and_memory_for_them(
 ) -> None:
     memory(cores, int(gigabytes * GB))
     assert threads_of(open_reader(ReadSettings())) == threads
+
+
+@pytest.mark.parametrize("cores", range(1, 17))
+def test_memory_as_the_documentation_says_is_enough_for_all_cores(
+    cores: int, memory: Callable[[int, int], None]
+) -> None:
+    memory(cores, int(0.8 * 1.6e9 * cores))
+    assert sum(threads_of(open_reader(ReadSettings()))) == cores
 
 
 def test_threads_may_be_said(memory: Callable[[int, int], None]) -> None:
@@ -150,11 +158,10 @@ def test_what_is_set_aside_is_enough_for_all_widths_of_lines(
 
 
 @pytest.mark.parametrize(
-    ("batches", "at_once", "places", "alone"),
-    [(1, None, None, True), (2, 1, None, True), (2, None, 1, True), (2, None, None, False), (2, 2, 3, False)],
+    ("at_once", "places", "alone"),
+    [(1, None, True), (None, 1, True), (2, 1, True), (None, None, False), (2, 3, False)],
 )
 def test_who_is_alone_in_a_container_takes_all_its_memory(
-    batches: int,
     at_once: int | None,
     places: int | None,
     alone: bool,
@@ -171,7 +178,7 @@ def test_who_is_alone_in_a_container_takes_all_its_memory(
         return reading_with()(settings, previews)
 
     monkeypatch.setattr("ocr_pipeline.reading.batch.open_reader", note)
-    _, plan = make_plan(write_csv(enumerate(draw_image(30 + row) for row in range(batches))), batch_size=1)
+    _, plan = make_plan(write_csv(enumerate([draw_image(30)])))
     Batch(plan.batches[0], allowances, at_once=at_once, places=places).run()
     assert told == [alone]
 

@@ -118,7 +118,7 @@ def detect(
         return _with_taller(seen.boxes * scale, before, _TALLEST * float(scale.max()))
 
     boxes = np.empty((0, 4, 2), np.float32)
-    if first > _TILE:
+    if min(first, max(height, width)) > _TILE:
         boxes = on_page(look(_TILE // 2), boxes)
     seen = look(first)
     if not len(seen.boxes) and first < max(height, width):
@@ -141,8 +141,8 @@ def _with_taller(found: Quads, before: Quads, tallest: float) -> Quads:
     """
     tall = before[heights(before) > tallest]
     for box, height in zip(tall, heights(tall), strict=True):
-        centres = found.mean(axis=1)
-        inside = ((centres > box.min(axis=0)) & (centres < box.max(axis=0))).all(axis=1)
+        centres = found.mean(axis=1).tolist()
+        inside = np.array([cv2.pointPolygonTest(box, centre, False) >= 0 for centre in centres], np.bool_)
         small = heights(found) < height / 4
         # Many lines run into one box where they are too small for that look. Parts of tall print are about as high as
         # that; a little that is smaller is print on it, or within its letters.

@@ -19,8 +19,8 @@ SIZE = 960
 """Longest side, in pixels, of what the network sees of a page of ordinary shape, unless told otherwise."""
 
 LARGEST = 1920
-"""The longest side of what it sees when it looks again for small print. Of larger pages it may be twice that of the
-first look."""
+"""The longest side of what it sees when it looks again for small print. Of larger pages it may see twice what it saw
+before, up to the page as it is."""
 
 _MAX_ASPECT = 3
 """Pages longer than this many times their breadth are seen in several tiles instead of being reduced further."""
@@ -36,6 +36,9 @@ See decision 66: larger print is not read better at a larger scale.
 
 _AIM = 20
 """The median height that the boxes should have then."""
+
+_WORTH = 1.25
+"""How many times as large as the last look one must be that is worth its time."""
 
 _INK_SCALE = 1920
 """The size to which a page is reduced to see where it has ink."""
@@ -82,7 +85,7 @@ def size_for_small_print(boxes: Quads, seen: tuple[int, int], page: tuple[int, i
     quarter = math.ceil(size / 4 / STRIDE) * STRIDE
     most = max(LARGEST, min(2 * basis, _whole_strides(_basis(*page))))
     larger = min(math.ceil(basis * _AIM / usual / quarter) * quarter, most)
-    return larger if larger > basis else None
+    return larger if larger >= _WORTH * basis else None
 
 
 def sizes_for_nothing(height: int, width: int, size: int, ink: Ink) -> Iterator[int]:

@@ -193,7 +193,7 @@ class Batch:
         batches = max(1, sum(batch.images > 0 for batch in plan.batches))
         at_once = min(batches, self._at_once or batches)
         fetching = self._share_of_hosts(plan, at_once)
-        reader = self._reader or partial(open_reader, alone=1 in (at_once, self._places))
+        reader = self._reader or partial(open_reader, alone=1 in (self._at_once, self._places))
         return ImageStream(
             Fetcher(fetching, self._allowances, base=base, budget=budget, shared=self._run.robots),
             budget,

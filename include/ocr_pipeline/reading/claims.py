@@ -62,12 +62,14 @@ def claims_folder() -> Path:
 
 
 @contextmanager
-def open_claims(folder: Path) -> Iterator[Claims]:
-    """What batches have set aside in ``folder``, and nobody else sets aside within the block.
+def open_claims(folder: Path | None = None) -> Iterator[Claims]:
+    """What batches have set aside, and nobody else sets aside within the block.
 
-    Where ``folder`` cannot be used, or others may write there, a warning says that no batch knows of another.
+    Where the folder, by default :func:`claims_folder`, cannot be used, or others may write there, a warning says that
+    no batch knows of another.
     """
     try:
+        folder = folder or claims_folder()
         descriptor = _hold(folder)
     except OSError as error:
         log.warning(_UNKNOWN, error)

@@ -24,6 +24,11 @@ class ReaderState:
     memory: int = 0
     memory_limit: int | None = None
 
+    @property
+    def share(self) -> float:
+        """How much it holds of what it may; next to nothing, but more the more it holds, where there is no limit."""
+        return self.memory / (self.memory_limit or 1 << 60)
+
 
 class Meter:
     """Counts what a batch does. One thread tells it, and another may :meth:`send` at the same time.
@@ -36,6 +41,7 @@ class Meter:
         self._lock = threading.Lock()
         self._counts: Counter[tuple[Metric, Tags]] = Counter()
         self._levels: dict[tuple[Metric, Tags], float] = {}
+        self._fullest: ReaderState | None = None
         self._restarts = 0
         self._moved_at = clock()
 
@@ -66,9 +72,8 @@ class Meter:
         with self._lock:
             for stage, images in (("fetching", fetching), ("waiting", waiting), ("reading", reading)):
                 self._levels[Metric.QUEUE, ((Tag.STAGE, stage),)] = images
-            self._levels[Metric.MEMORY, ()] = max(reader.memory, self._levels.get((Metric.MEMORY, ()), 0))
-            if reader.memory_limit is not None:
-                self._levels[Metric.MEMORY_LIMIT, ()] = reader.memory_limit
+            if self._fullest is None or reader.share >= self._fullest.share:
+                self._fullest = reader
             self._counts[Metric.READER_RESTARTS, ()] += reader.restarts - self._restarts
             self._restarts = reader.restarts
 
@@ -77,7 +82,12 @@ class Meter:
         with self._lock:
             counts, self._counts = self._counts, Counter()
             levels, self._levels = self._levels, {}
+            fullest, self._fullest = self._fullest, None
             idle = self._clock() - self._moved_at
+        if fullest is not None:
+            levels[Metric.MEMORY, ()] = fullest.memory
+            if fullest.memory_limit is not None:
+                levels[Metric.MEMORY_LIMIT, ()] = fullest.memory_limit
         if at.staged or at.error:
             counts[Metric.BATCHES, ((Tag.OUTCOME, "staged" if at.staged else "failed"),)] = 1
         levels[Metric.RATE, ()] = at.images_per_second or 0.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from itertools import pairwise
@@ -12,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from ocr_pipeline.machine import usable_cores
-from ocr_pipeline.reading.claims import Claim, claims_folder, open_claims
+from ocr_pipeline.reading.claims import Claim, open_claims
 from ocr_pipeline.reading.memory import reader_memory
 from ocr_pipeline.reading.meter import ReaderState
 from ocr_pipeline.reading.previews import PreviewWriter
@@ -39,12 +38,12 @@ def open_reader(settings: ReadSettings, previews: PreviewWriter | None = None, *
 
     Unless they say in how many threads, that is as many as there are cores, and as there is memory for.
 
-    :param alone: whether no other batch may be read here at the same time; otherwise half of the memory is left.
+    :param alone: whether nothing else is read here at the same time; otherwise half of the memory is left.
     """
     if settings.device != "cpu":  # a GPU is kept busy by one
         return ReaderProcess(settings, previews)
     memory, cores = reader_memory(), usable_cores()
-    with open_claims(claims_folder()) as claims:
+    with open_claims() as claims:
         free = memory - claims.others
         threads = settings.threads or threads_for(cores, free if alone else min(free, memory // 2))
         claim = claims.add(memory_for(threads))
@@ -115,7 +114,7 @@ class ReaderGroup:
     def state(self) -> ReaderState:
         """How often any of them was started again, and the memory of the one that is nearest to its limit."""
         states = [reader.state for reader in self._readers]
-        fullest = max(states, key=lambda state: state.memory / (state.memory_limit or math.inf))
+        fullest = max(states, key=lambda state: state.share)
         return ReaderState(sum(state.restarts for state in states), fullest.memory, fullest.memory_limit)
 
     async def ready(self, compiling: Callable[[], None]) -> int:

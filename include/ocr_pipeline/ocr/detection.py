@@ -107,9 +107,8 @@ def detect(
     """
     height, width = pixels.shape[:2]
     first = first_size(height, width, size)
-    ink: Ink | None = None
 
-    def look(at: int, *, enlarge: bool = False) -> _Look:
+    def look(at: int, ink: Ink | None = None, *, enlarge: bool = False) -> _Look:
         probability = probability_map(pixels, network, at, enlarge=enlarge, few_shapes=few_shapes, ink=ink)
         return _Look(boxes_from_map(probability, thresholds), (probability.shape[0], probability.shape[1]))
 
@@ -120,17 +119,17 @@ def detect(
     boxes = np.empty((0, 4, 2), np.float32)
     if min(first, max(height, width)) > _TILE:
         boxes = on_page(look(_TILE // 2), boxes)
-    seen = look(first)
+    seen, ink = look(first), None
     if not len(seen.boxes) and first < max(height, width):
         ink = find_ink(pixels)
         for closer in sizes_for_nothing(height, width, first, ink):
-            seen = look(closer)
+            seen = look(closer, ink)
             if len(seen.boxes):
                 break
     boxes = on_page(seen, boxes)
     larger = size_for_small_print(seen.boxes, seen.shape, (height, width), size)
     if larger is not None:
-        boxes = on_page(look(larger, enlarge=True), boxes)
+        boxes = on_page(look(larger, ink, enlarge=True), boxes)
     return np.clip(boxes, 0, np.array([width, height], np.float32))
 
 

@@ -15,7 +15,7 @@ from ocr_pipeline.ocr.models import find_model
 from ocr_pipeline.ocr.networks import recognition_network
 from ocr_pipeline.ocr.onnxruntime import OnnxRuntimeRunner
 from ocr_pipeline.ocr.openvino import OpenVinoRunner
-from ocr_pipeline.ocr.quantization import known_ranges, quantise, step_and_zero
+from ocr_pipeline.ocr.quantization import known_ranges, quantise, step_and_zero, step_around_zero
 from ocr_pipeline.records import PageText
 from ocr_pipeline.settings.run import ReadSettings
 from tests.ocr.test_agreement import pages
@@ -62,6 +62,15 @@ def test_zero_stays_zero_in_any_range(low: float, high: float) -> None:
     assert least <= min(low, 0) + step
     assert greatest >= max(high, 0) - step
     assert zero.dtype == np.uint8
+
+
+def test_around_zero_both_ends_are_kept() -> None:
+    step, zero = step_around_zero(-28.0, 31.0)
+    assert float(step) == pytest.approx(31 / 127)
+    assert zero.dtype == np.int8
+    assert zero == 0
+    step, _ = step_around_zero(-33.0, 31.0)
+    assert float(step) == pytest.approx(33 / 127)
 
 
 def test_only_runners_that_gain_by_it_compute_in_8_bits() -> None:

@@ -107,10 +107,14 @@ def detect(
     """
     height, width = pixels.shape[:2]
     first = first_size(height, width, size)
+    reduced = resized(pixels, *reduced_size(height, width, first))
 
     def look(at: int, ink: Ink | None = None, *, enlarge: bool = False) -> _Look:
-        probability = probability_map(pixels, network, at, enlarge=enlarge, few_shapes=few_shapes, ink=ink)
-        return _Look(boxes_from_map(probability, thresholds), (probability.shape[0], probability.shape[1]))
+        shape = reduced_size(height, width, at, enlarge=enlarge)
+        # A page may have many times the pixels: they are gone through once for both of its first looks.
+        picture = resized(reduced if at <= first else pixels, *shape)
+        probability = probability_map(picture, network, at, few_shapes=few_shapes, ink=ink)
+        return _Look(boxes_from_map(probability, thresholds), shape)
 
     def on_page(seen: _Look, before: Quads) -> Quads:
         scale = np.array([width / seen.shape[1], height / seen.shape[0]], np.float32)
@@ -151,30 +155,23 @@ def _with_taller(found: Quads, before: Quads, tallest: float) -> Quads:
 
 
 def probability_map(
-    pixels: Pixels,
-    network: Network,
-    size: int = SIZE,
-    *,
-    enlarge: bool = False,
-    few_shapes: bool = False,
-    ink: Ink | None = None,
+    picture: Pixels, network: Network, size: int = SIZE, *, few_shapes: bool = False, ink: Ink | None = None
 ) -> ProbabilityMap:
-    """Run the detection network over ``pixels``, reduced to ``size``, in tiles where they are long or large.
+    """Run the detection network over a picture whose sides are whole strides, in tiles where it is long or large.
 
-    :param enlarge: also enlarge them to ``size``.
-    :param ink: where they have any; tiles without are left out.
+    :param size: what its page was reduced to.
+    :param ink: where it has any; tiles without are left out.
     """
     most = min(size, _TILE)
     sides = _few_sides(most) if few_shapes else ()
-    height, width = reduced_size(pixels.shape[0], pixels.shape[1], size, enlarge=enlarge)
-    reduced = resized(pixels, height, width)
+    height, width = picture.shape[:2]
     if max(height, width) <= most:
-        return _run(reduced, network, sides)
+        return _run(picture, network, sides)
     probability = np.zeros((height, width), np.float32)
     for down, across in itertools.product(_tiles(height, most), _tiles(width, most)):
         if ink is not None and not _part(ink, down.kept, across.kept, height, width).any():
             continue
-        seen = _run(np.ascontiguousarray(reduced[down.seen, across.seen]), network, sides)
+        seen = _run(np.ascontiguousarray(picture[down.seen, across.seen]), network, sides)
         probability[down.kept, across.kept] = seen[down.kept_of_seen, across.kept_of_seen]
     return probability
 

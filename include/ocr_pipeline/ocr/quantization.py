@@ -3,7 +3,8 @@
 Processors multiply 8-bit integers two to four times as fast as 16- or 32-bit numbers. Weights get a scale for each
 output channel, activations one for the whole tensor and a zero point (Jacob et al., "Quantization and Training of
 Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018). Both are put into the graph as
-QuantizeLinear and DequantizeLinear nodes, which runners fuse.
+QuantizeLinear and DequantizeLinear nodes, which runners fuse. What the last layer takes lies evenly around zero and
+gets no zero point: with thousands of characters, correcting for one took as long as all else in it (with Intel's AMX).
 
 Only what mixes channels at many places is treated so: convolutions, but for the first, which takes the pixels, and the
 last layer with its thousands of characters. All else stays as precise as it was: quantising attention and gates as well
@@ -68,7 +69,7 @@ def quantise(model: onnx.ModelProto, ranges: Ranges) -> None:
             restored = f"{source}.restored"
             if source not in quantised:
                 quantised.add(source)
-                step, zero = step_and_zero(*ranges[source])
+                step, zero = (step_around_zero if node.op_type == "MatMul" else step_and_zero)(*ranges[source])
                 parameters = [store(model, f"{source}.scale", step), store(model, f"{source}.zero", zero)]
                 nodes += [
                     helper.make_node("QuantizeLinear", [source, *parameters], [f"{source}.8bit"]),
@@ -100,6 +101,11 @@ def step_and_zero(low: float, high: float) -> tuple[npt.NDArray[np.float32], npt
     low, high = min(low, 0.0), max(high, 0.0)
     step = max(high - low, 1e-6) / 255
     return np.array(step, np.float32), np.array(round(-low / step), np.uint8)
+
+
+def step_around_zero(low: float, high: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
+    """As :func:`step_and_zero`, for values on both sides of zero, which is 0."""
+    return np.array(max(-low, high, 1e-6) / 127, np.float32), np.array(0, np.int8)
 
 
 def _quantised_weights(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.NodeProto:

@@ -164,6 +164,23 @@ def test_boxes_come_back_in_pixels_of_the_page() -> None:
     assert box[:, 1].max() < 39_090
 
 
+def test_a_small_page_is_enlarged_from_its_own_pixels() -> None:
+    page = np.random.default_rng(0).integers(0, 256, (301, 211, 3), np.uint8)
+    seen: list[Pixels] = []
+
+    def network(pictures: Pixels) -> tuple[npt.NDArray[Any], ...]:
+        seen.append(pictures[0].copy())
+        probability = np.zeros((1, 1, *pictures.shape[1:3]), np.float32)
+        probability[0, 0, 100:104, 50:150] = len(seen) == 1  # small print, in the first look alone
+        return (probability,)
+
+    detect(page, network)
+
+    first, second = seen
+    assert second.shape > first.shape
+    assert np.array_equal(second, resized(page, *second.shape[:2]))
+
+
 def test_few_shapes_pad_the_page_and_leave_its_boxes_where_they_are() -> None:
     shapes: set[tuple[int, ...]] = set()
 

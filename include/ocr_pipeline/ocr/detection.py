@@ -112,7 +112,7 @@ def detect(
     def look(at: int, ink: Ink | None = None, *, enlarge: bool = False) -> _Look:
         shape = reduced_size(height, width, at, enlarge=enlarge)
         # A page may have many times the pixels: they are gone through once for both of its first looks.
-        picture = resized(reduced if at <= first else pixels, *shape)
+        picture = resized(pixels if enlarge or at > first else reduced, *shape)
         probability = probability_map(picture, network, at, few_shapes=few_shapes, ink=ink)
         return _Look(boxes_from_map(probability, thresholds), shape)
 

@@ -4,7 +4,7 @@ Processors multiply 8-bit integers two to four times as fast as 16- or 32-bit nu
 output channel, activations one for the whole tensor and a zero point (Jacob et al., "Quantization and Training of
 Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018). Both are put into the graph as
 QuantizeLinear and DequantizeLinear nodes, which runners fuse. What the last layer takes lies evenly around zero and
-gets no zero point: with thousands of characters, correcting for one took as long as all else in it (with Intel's AMX).
+gets no zero point: with 18,710 characters, correcting for one took a tenth of the recogniser's time (with Intel's AMX).
 
 Only what mixes channels at many places is treated so: convolutions, but for the first, which takes the pixels, and the
 last layer with its thousands of characters. All else stays as precise as it was: quantising attention and gates as well
